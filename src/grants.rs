@@ -1,0 +1,304 @@
+//! What an account holds, read from `SHOW GRANTS`, and how it is taken away and given back exactly.
+//!
+//! A line of `SHOW GRANTS` is itself the statement that gives the grant back:
+//! <https://dev.mysql.com/doc/refman/9.7/en/show-grants.html>.
+
+use std::fmt;
+
+/// Where a grant applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `*.*`
+    Everywhere,
+    /// A database, by a pattern in which `_` and `%` stand for others and `\` escapes.
+    Database(String),
+    /// One table or routine of the database of this name.
+    Object(String),
+    /// No object: a role.
+    Role,
+    /// Another account, for which this one may log in (`PROXY`).
+    Proxy,
+}
+
+/// One line of `SHOW GRANTS`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The line, as the server shows it.
+    pub line: String,
+    /// Where it applies.
+    pub scope: Scope,
+    privileges: String,
+    object: String,
+    account: String,
+    may_pass_on: bool,
+}
+
+/// Privileges that open the data of a database, as the servers' manuals name them. Others, such as `PROCESS`, do not.
+const ON_DATA: [&str; 21] = [
+    "ALL",
+    "ALL PRIVILEGES",
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "DROP",
+    "REFERENCES",
+    "INDEX",
+    "ALTER",
+    "CREATE TEMPORARY TABLES",
+    "LOCK TABLES",
+    "EXECUTE",
+    "CREATE VIEW",
+    "SHOW VIEW",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "EVENT",
+    "TRIGGER",
+    "DELETE HISTORY",
+];
+
+impl Grant {
+    /// Reads one line of `SHOW GRANTS`; `None` for a line that grants nothing (`SET DEFAULT ROLE`, a partial revoke).
+    pub fn parse(line: &str) -> Option<Self> {
+        let rest = line.strip_prefix("GRANT ")?;
+        let to = find(rest, " TO ")?;
+        let (granted, rest) = (&rest[..to], &rest[to + 4..]);
+        let account = &rest[..find(rest, " ").unwrap_or(rest.len())];
+        let (privileges, object) = match find(granted, " ON ") {
+            Some(on) => (&granted[..on], &granted[on + 4..]),
+            None => (granted, ""),
+        };
+        let scope = match object {
+            "" => Scope::Role,
+            "*.*" => Scope::Everywhere,
+            _ if privileges == "PROXY" => Scope::Proxy,
+            _ => {
+                let named = object.find('`').map_or(object, |at| &object[at..]);
+                let dot = find(named, ".")?;
+                let name = unquote(&named[..dot]);
+                if &named[dot..] == ".*" {
+                    Scope::Database(name)
+                } else {
+                    Scope::Object(name)
+                }
+            }
+        };
+        Some(Self {
+            line: line.to_owned(),
+            scope,
+            privileges: privileges.to_owned(),
+            object: object.to_owned(),
+            account: account.to_owned(),
+            may_pass_on: rest.ends_with(" WITH GRANT OPTION"),
+        })
+    }
+
+    /// Whether this is a grant on the database of this name, on one of its tables or on one of its routines.
+    pub fn is_on(&self, database: &str) -> bool {
+        match &self.scope {
+            // Both spellings stand for this database: the escaped one, and the one that most people type.
+            Scope::Database(pattern) => pattern == database || unescape(pattern) == database,
+            Scope::Object(name) => name == database,
+            _ => false,
+        }
+    }
+
+    /// Whether it opens the data of the database of this name and is not [on](Self::is_on) it: a way in that stays.
+    pub fn is_another_way_into(&self, database: &str) -> bool {
+        match &self.scope {
+            Scope::Everywhere => self.opens_data(),
+            Scope::Database(pattern) => {
+                !self.is_on(database) && self.opens_data() && matches(pattern, database)
+            }
+            Scope::Object(_) => false,
+            // What a role or another account holds may change at any time: never rely on it.
+            Scope::Role | Scope::Proxy => true,
+        }
+    }
+
+    /// Whether it opens the data of the database of this name in whatever way.
+    pub fn reaches(&self, database: &str) -> bool {
+        self.is_on(database) || self.is_another_way_into(database)
+    }
+
+    /// Whether it is a global grant of this privilege, or of all.
+    pub fn gives_everywhere(&self, privilege: &str) -> bool {
+        self.scope == Scope::Everywhere
+            && self
+                .list()
+                .any(|held| held == privilege || held == "ALL PRIVILEGES" || held == "ALL")
+    }
+
+    /// Whether its holder may pass it on.
+    pub fn may_be_passed_on(&self) -> bool {
+        self.may_pass_on
+    }
+
+    fn list(&self) -> impl Iterator<Item = &str> {
+        self.privileges.split(',').map(str::trim)
+    }
+
+    fn opens_data(&self) -> bool {
+        self.list().any(|held| ON_DATA.contains(&held))
+    }
+
+    /// The statements that take exactly this grant away.
+    pub fn revoke(&self) -> Vec<String> {
+        let from = |what: &str| format!("REVOKE {what} ON {} FROM {}", self.object, self.account);
+        let mut statements = Vec::new();
+        if self.privileges != "USAGE" {
+            statements.push(from(&self.privileges));
+        }
+        if self.may_pass_on {
+            // "ALL PRIVILEGES" leaves the grant option: https://dev.mysql.com/doc/refman/9.7/en/revoke.html
+            statements.push(from("GRANT OPTION"));
+        }
+        statements
+    }
+}
+
+impl fmt::Display for Grant {
+    /// What is granted, and not the whole line: MariaDB's may end in the password's hash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.privileges)?;
+        if !self.object.is_empty() {
+            write!(f, " ON {}", self.object)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where `needle` first stands outside quotes.
+fn find(text: &str, needle: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if text[at..].starts_with(needle) => return Some(at),
+            None if matches!(c, '`' | '\'') => quote = Some(c),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn unquote(identifier: &str) -> String {
+    identifier
+        .strip_prefix('`')
+        .and_then(|inner| inner.strip_suffix('`'))
+        .map_or_else(|| identifier.to_owned(), |inner| inner.replace("``", "`"))
+}
+
+fn unescape(pattern: &str) -> String {
+    let mut name = String::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        name.push(if c == '\\' {
+            chars.next().unwrap_or(c)
+        } else {
+            c
+        });
+    }
+    name
+}
+
+/// Whether the pattern of a database grant covers this name.
+/// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let Some(first) = pattern.chars().next() else {
+        return name.is_empty();
+    };
+    let rest = &pattern[first.len_utf8()..];
+    let mut tail = name.chars();
+    match first {
+        '%' => {
+            name.char_indices()
+                .any(|(at, _)| matches(rest, &name[at..]))
+                || matches(rest, "")
+        }
+        '_' => tail.next().is_some() && matches(rest, tail.as_str()),
+        '\\' if !rest.is_empty() => {
+            let literal = rest.chars().next();
+            tail.next() == literal
+                && matches(&rest[literal.map_or(0, char::len_utf8)..], tail.as_str())
+        }
+        _ => tail.next() == Some(first) && matches(rest, tail.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(line: &str) -> Grant {
+        Grant::parse(line).unwrap()
+    }
+
+    #[test]
+    fn a_database_is_known_in_both_spellings() {
+        assert!(grant("GRANT ALL PRIVILEGES ON `node1_db`.* TO `user`@`%`").is_on("node1_db"));
+        assert!(grant("GRANT SELECT ON `node1\\_db`.* TO `user`@`%`").is_on("node1_db"));
+        assert!(!grant("GRANT SELECT ON `node2\\_db`.* TO `user`@`%`").is_on("node1_db"));
+    }
+
+    #[test]
+    fn tables_and_routines_belong_to_their_database() {
+        assert!(grant("GRANT SELECT (`a`), INSERT ON `node1_db`.`t` TO `u`@`%`").is_on("node1_db"));
+        assert!(grant("GRANT EXECUTE ON PROCEDURE `node1_db`.`p` TO `u`@`%`").is_on("node1_db"));
+        assert!(
+            !grant("GRANT EXECUTE ON PROCEDURE `other`.`node1_db` TO `u`@`%`").is_on("node1_db")
+        );
+    }
+
+    #[test]
+    fn what_is_granted_is_what_is_revoked() {
+        assert_eq!(
+            grant("GRANT SELECT (`a`), INSERT ON `d`.`t` TO `u`@`%` WITH GRANT OPTION").revoke(),
+            [
+                "REVOKE SELECT (`a`), INSERT ON `d`.`t` FROM `u`@`%`",
+                "REVOKE GRANT OPTION ON `d`.`t` FROM `u`@`%`"
+            ]
+        );
+        assert_eq!(
+            grant("GRANT USAGE ON `d`.* TO `u`@`%` WITH GRANT OPTION").revoke(),
+            ["REVOKE GRANT OPTION ON `d`.* FROM `u`@`%`"]
+        );
+    }
+
+    #[test]
+    fn names_that_look_like_syntax_are_read_as_names() {
+        let odd = grant("GRANT SELECT ON `a TO b`` ON ``c.*`.* TO `it's TO`@`%` WITH GRANT OPTION");
+        assert!(odd.is_on("a TO b` ON `c.*"));
+        assert_eq!(
+            odd.revoke()[0],
+            "REVOKE SELECT ON `a TO b`` ON ``c.*`.* FROM `it's TO`@`%`"
+        );
+    }
+
+    #[test]
+    fn other_ways_in_are_named() {
+        for way_in in [
+            "GRANT SELECT, PROCESS ON *.* TO `u`@`%`",
+            "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*A'",
+            "GRANT `admin`@`%` TO `u`@`%`",
+            "GRANT SELECT ON `node%`.* TO `u`@`%`",
+            "GRANT SELECT ON `node__db`.* TO `u`@`%`",
+            "GRANT PROXY ON `root`@`%` TO `u`@`%`",
+        ] {
+            assert!(grant(way_in).is_another_way_into("node1_db"), "{way_in}");
+        }
+        for harmless in [
+            "GRANT USAGE ON *.* TO `u`@`%`",
+            "GRANT PROCESS ON *.* TO `u`@`%`",
+            "GRANT SELECT ON `node2%`.* TO `u`@`%`",
+            "GRANT SELECT ON `node1\\_db`.* TO `u`@`%`",
+            "GRANT SELECT ON `node2_db`.`node1_db` TO `u`@`%`",
+        ] {
+            assert!(
+                !grant(harmless).is_another_way_into("node1_db"),
+                "{harmless}"
+            );
+        }
+    }
+}

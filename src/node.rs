@@ -1,0 +1,635 @@
+//! One connection to a node's server. The only file that knows the mysql crate.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mysql::prelude::Queryable;
+use mysql::{Conn, DriverError, Opts, OptsBuilder, Row, SslOpts, Value};
+
+use crate::config::{Address, Login, Node, SslMode};
+use crate::grants::Grant;
+use crate::sql::{self, Account, ProcessList, Server};
+
+/// The rows that one statement answers; `None` is `NULL`.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// Why a statement or a connection failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The server said no.
+    Server {
+        /// Its error number: <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>.
+        code: u16,
+        /// Its words.
+        message: String,
+    },
+    /// There is no server, or none that makes sense, or the way to it is cut.
+    Connection(String),
+    /// The connection could not be encrypted as asked.
+    Tls(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server { code, message } => write!(f, "{message} (error {code})"),
+            Self::Connection(cause) | Self::Tls(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `ER_ACCESS_DENIED_ERROR`: the user name or the password is wrong.
+pub const ACCESS_DENIED: u16 = 1045;
+/// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
+const NO_SUCH_THREAD: u16 = 1094;
+/// `ER_SECURE_TRANSPORT_REQUIRED`.
+const TLS_REQUIRED: u16 = 3159;
+
+/// One session of somebody else, as the server's process list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The connection's id, for `KILL`.
+    pub id: u64,
+    /// The user name, or [`sql::NOT_LOGGED_IN`].
+    pub user: String,
+    /// The default database, if one is selected.
+    pub database: Option<String>,
+}
+
+/// One connection, of the admin or of the account.
+pub struct Connection {
+    conn: Conn,
+    timeout: Duration,
+}
+
+impl Connection {
+    /// Logs in to the node's server.
+    ///
+    /// # Errors
+    /// Whatever keeps the login from working, in words that say where to look.
+    pub fn open(
+        node: &Node,
+        login: &Login,
+        database: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let base = OptsBuilder::new()
+            .user(Some(&login.user))
+            .pass(
+                login
+                    .password
+                    .as_ref()
+                    .map(|password| password.reveal().to_owned()),
+            )
+            .db_name(database)
+            // Else it would reconnect over a socket that the server names, past a port that is forwarded.
+            .prefer_socket(false)
+            // Else it would ask for it, one more round trip. No statement here is near it: MySQL's default is 64 MiB.
+            .max_allowed_packet(Some(16 << 20))
+            .read_timeout(Some(timeout))
+            .write_timeout(Some(timeout));
+        let began = Instant::now();
+        let mut failed = None;
+        for options in addresses(node, base, timeout)? {
+            // All addresses of a host together cost no more than one.
+            let left = timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            match connect(node, &options.tcp_connect_timeout(Some(left))) {
+                Ok(conn) => return Ok(Self { conn, timeout }),
+                // The next address of the same host may well work.
+                Err(mysql::Error::DriverError(
+                    error @ (DriverError::ConnectTimeout | DriverError::CouldNotConnect(_)),
+                )) => {
+                    // Of several addresses, one of a kind that this machine does not have (IPv6) says the least.
+                    if failed.as_ref().is_none_or(is_not_for_this_machine) {
+                        failed = Some(error);
+                    }
+                }
+                Err(error) => return Err(explain(&error, timeout)),
+            }
+        }
+        Err(failed.map_or_else(
+            || Error::Connection(silent(timeout)),
+            |error| explain(&mysql::Error::DriverError(error), timeout),
+        ))
+    }
+
+    /// Sends the statements in one round trip. The server runs them in order and stops at the first that fails: the
+    /// answers of those before it, and its error.
+    pub fn try_all(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+        let mut answers = Vec::with_capacity(statements.len());
+        if statements.is_empty() {
+            return (answers, Ok(()));
+        }
+        let timeout = self.timeout;
+        let mut result = match self.conn.query_iter(statements.join(";\n")) {
+            Ok(result) => result,
+            Err(error) => return (answers, Err(explain(&error, timeout))),
+        };
+        while let Some(set) = result.iter() {
+            let mut rows = Rows::new();
+            for row in set {
+                match row {
+                    Ok(row) => rows.push(texts(row)),
+                    Err(error) => return (answers, Err(explain(&error, timeout))),
+                }
+            }
+            answers.push(rows);
+        }
+        (answers, Ok(()))
+    }
+
+    /// Sends the statements in one round trip, and returns the answer of each.
+    ///
+    /// # Errors
+    /// The error of the first statement that failed; those after it were not run.
+    pub fn all(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+        match self.try_all(statements) {
+            (answers, Ok(())) if answers.len() == statements.len() => Ok(answers),
+            (answers, Ok(())) => {
+                let (sent, came) = (statements.len(), answers.len());
+                Err(Error::Connection(format!(
+                    "{sent} statements were sent and {came} answers came"
+                )))
+            }
+            (_, Err(error)) => Err(error),
+        }
+    }
+}
+
+/// The admin's connection: what its server is, and what only the admin may do.
+pub struct Admin {
+    connection: Connection,
+    process_list: ProcessList,
+    /// Which server it is.
+    pub server: Server,
+    /// What the admin holds, its active roles included.
+    pub grants: Vec<Grant>,
+    /// The user name that the server took the login for.
+    pub user: String,
+    /// The connection's id on its server.
+    pub id: u64,
+    /// The statements by which what this session changes stays on this node.
+    pub stays_here: Vec<String>,
+    /// Whether the binary log takes what this session changes, so that replicas hear of it.
+    pub binary_logged: bool,
+    /// Whether a Galera cluster takes what this session changes.
+    pub replicated_by_galera: bool,
+    /// Whether even the admin can change nothing.
+    pub read_only: bool,
+    /// What is the same only for two connections to one server, however they are addressed.
+    pub identity: Vec<String>,
+}
+
+impl Admin {
+    /// Logs in as the admin and keeps what this session changes on this node.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open(node: &Node, timeout: Duration) -> Result<Self, Error> {
+        let mut connection = Connection::open(node, &node.admin, None, timeout)?;
+        let seconds = timeout.as_secs().max(1);
+        let (answers, last) = connection.try_all(&[
+            sql::session(seconds),
+            sql::VARIABLES.to_owned(),
+            sql::WHO.to_owned(),
+            sql::OWN_GRANTS.to_owned(),
+            // Last, since an admin of a managed server may not.
+            sql::NO_BINARY_LOG.to_owned(),
+        ]);
+        let may_not_set = match (answers.len(), last) {
+            (5, Ok(())) => false,
+            (4, Err(Error::Server { .. })) => true,
+            (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
+        };
+        let variables: HashMap<String, String> = answers[1]
+            .iter()
+            .map(|row| (cell(row, 0), cell(row, 1)))
+            .collect();
+        let on = |name: &str| {
+            variables
+                .get(name)
+                .is_some_and(|value| value == "ON" || value == "1")
+        };
+        let server = match variables.get("version") {
+            Some(version) if version.contains("MariaDB") => Server::MariaDb,
+            _ => Server::MySql,
+        };
+        let user = answers[2]
+            .first()
+            .map(|row| cell(row, 0))
+            .unwrap_or_default();
+        let mut admin = Self {
+            id: u64::from(connection.conn.connection_id()),
+            connection,
+            server,
+            // MariaDB's performance schema has no process list.
+            process_list: if server == Server::MySql && on("performance_schema") {
+                ProcessList::PerformanceSchema
+            } else {
+                ProcessList::InformationSchema
+            },
+            grants: answers[3]
+                .iter()
+                .filter_map(|row| Grant::parse(&cell(row, 0)))
+                .collect(),
+            user: user
+                .rsplit_once('@')
+                .map_or(user.as_str(), |(user, _)| user)
+                .to_owned(),
+            stays_here: if may_not_set {
+                Vec::new()
+            } else {
+                vec![sql::NO_BINARY_LOG.to_owned()]
+            },
+            binary_logged: may_not_set && on("log_bin"),
+            replicated_by_galera: false,
+            read_only: on("super_read_only"),
+            identity: [
+                "hostname",
+                "port",
+                "datadir",
+                "socket",
+                "pid_file",
+                "server_uuid",
+            ]
+            .map(|name| variables.get(name).cloned().unwrap_or_default())
+            .to_vec(),
+        };
+        if on("wsrep_on") {
+            match admin.connection.all(&[sql::NO_GALERA.to_owned()]) {
+                Ok(_) => admin.stays_here.push(sql::NO_GALERA.to_owned()),
+                Err(Error::Server { .. }) => admin.replicated_by_galera = true,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(admin)
+    }
+
+    /// As [`Connection::all`].
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn all(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+        self.connection.all(statements)
+    }
+
+    /// As [`Connection::try_all`].
+    pub fn try_all(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+        self.connection.try_all(statements)
+    }
+
+    /// How often the server has turned this user name away, where it counts that.
+    pub fn turned_away(&mut self, user: &str) -> Option<u64> {
+        if self.server == Server::MariaDb {
+            return None;
+        }
+        let answers = self.all(&[sql::turned_away(user)]).ok()?;
+        // No row for a user name that has never met an error.
+        Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
+    }
+
+    /// The sessions of this user name and those whose login is not through, and the answers of the statements, which
+    /// run first, in the same round trip.
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn sessions(
+        &mut self,
+        user: &str,
+        statements: &[String],
+    ) -> Result<(Vec<Session>, Vec<Rows>), Error> {
+        let mut asked = statements.to_vec();
+        asked.push(sql::sessions(self.process_list, user));
+        if self.process_list == ProcessList::PerformanceSchema {
+            asked.push(sql::LOST_THREADS.to_owned());
+        }
+        let mut answers = self.connection.all(&asked)?;
+        let lost = answers
+            .get(statements.len() + 1)
+            .and_then(|rows| rows.first())
+            .map(|row| cell(row, 1));
+        if lost.is_some_and(|lost| lost != "0") {
+            self.process_list = ProcessList::InformationSchema;
+            answers.truncate(statements.len());
+            return Ok((self.sessions(user, &[])?.0, answers));
+        }
+        let listed = answers.drain(statements.len()..).next().unwrap_or_default();
+        let sessions = listed
+            .into_iter()
+            .filter_map(|row| {
+                Some(Session {
+                    id: cell(&row, 0).parse().ok()?,
+                    user: cell(&row, 1),
+                    database: row.get(2).cloned().flatten(),
+                })
+            })
+            // The server's comparison may be looser than ours.
+            .filter(|session| session.user == user || session.user == sql::NOT_LOGGED_IN)
+            .collect();
+        Ok((sessions, answers))
+    }
+
+    /// Ends the sessions, in as few round trips as the server allows, and returns how many there still were to end.
+    ///
+    /// # Errors
+    /// The first error other than that a session is gone already.
+    pub fn kill(&mut self, ids: &[u64]) -> Result<usize, Error> {
+        let statements: Vec<String> = ids.iter().map(|&id| sql::kill(id)).collect();
+        let mut rest = &statements[..];
+        let mut ended = 0;
+        while !rest.is_empty() {
+            let (answers, last) = self.connection.try_all(rest);
+            ended += answers.len();
+            match last {
+                Ok(()) => break,
+                Err(Error::Server {
+                    code: NO_SUCH_THREAD,
+                    ..
+                }) => rest = &rest[answers.len() + 1..],
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends an earlier session of the admin, if it still is one: a statement that was sent on it, and held up on the way,
+    /// must not arrive after those that are sent now.
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn end_earlier_self(&mut self, id: u64) -> Result<(), Error> {
+        let user = self.user.clone();
+        let (sessions, _) = self.sessions(&user, &[])?;
+        if sessions
+            .iter()
+            .any(|session| session.id == id && session.user == user)
+        {
+            self.kill(&[id])?;
+        }
+        Ok(())
+    }
+
+    /// The account rows of the user name, and whether each is locked.
+    pub fn accounts(user: &str, rows: &Rows) -> Vec<(Account, bool)> {
+        rows.iter()
+            .map(|row| {
+                (
+                    Account {
+                        user: cell(row, 0),
+                        host: cell(row, 1),
+                    },
+                    cell(row, 2) == "Y",
+                )
+            })
+            .filter(|(account, _)| account.user == user)
+            .collect()
+    }
+}
+
+/// The cell's text; empty where it is `NULL` or not there.
+pub fn cell(row: &[Option<String>], column: usize) -> String {
+    row.get(column).cloned().flatten().unwrap_or_default()
+}
+
+fn texts(row: Row) -> Vec<Option<String>> {
+    row.unwrap_raw()
+        .into_iter()
+        .map(|value| match value {
+            None | Some(Value::NULL) => None,
+            Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Some(other) => Some(other.as_sql(true)),
+        })
+        .collect()
+}
+
+/// The connection options of each address to try, in the resolver's order.
+///
+/// The driver tries the first address of a name only: `localhost` is often `::1` first, where no server listens.
+fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<OptsBuilder>, Error> {
+    let (host, port) = match &node.address {
+        Address::Socket(path) => return Ok(vec![base.socket(Some(path))]),
+        Address::Tcp(host, port) => (host.clone(), *port),
+    };
+    let base = base.tcp_port(port);
+    // The resolver knows no time limit: let it go on alone past ours.
+    let (sender, receiver) = mpsc::channel();
+    let name = host.clone();
+    thread::spawn(move || {
+        sender.send(
+            (name.as_str(), port)
+                .to_socket_addrs()
+                .map(|all| all.map(|one| one.ip()).collect()),
+        )
+    });
+    let resolved: Vec<IpAddr> = match receiver.recv_timeout(timeout) {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => {
+            return Err(Error::Connection(format!(
+                "its host name cannot be resolved ({error})"
+            )));
+        }
+        Err(_) => {
+            return Err(Error::Connection(format!(
+                "its host name was not resolved within {}",
+                in_words(timeout)
+            )));
+        }
+    };
+    Ok(resolved
+        .into_iter()
+        .map(|address| {
+            if node.ssl_mode == SslMode::VerifyIdentity && host.parse::<IpAddr>().is_err() {
+                // The certificate is checked against the name, so the driver must have the name. Bound to one family
+                // it tries all of that family's addresses.
+                let any: IpAddr = match address {
+                    IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+                    IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+                };
+                base.clone()
+                    .ip_or_hostname(Some(&host))
+                    .bind_address(Some((any, 0)))
+            } else {
+                let literal = match address {
+                    IpAddr::V4(address) => address.to_string(),
+                    IpAddr::V6(address) => format!("[{address}]"),
+                };
+                base.clone().ip_or_hostname(Some(literal))
+            }
+        })
+        .collect())
+}
+
+fn is_not_for_this_machine(error: &DriverError) -> bool {
+    matches!(
+        error,
+        DriverError::CouldNotConnect(Some((
+            _,
+            _,
+            ErrorKind::AddrNotAvailable | ErrorKind::NetworkUnreachable
+        )))
+    )
+}
+
+/// Connects with TLS as the node's mode has it.
+fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
+    let verify = matches!(node.ssl_mode, SslMode::VerifyCa | SslMode::VerifyIdentity);
+    let mut tls = SslOpts::default()
+        .with_danger_accept_invalid_certs(!verify)
+        .with_danger_skip_domain_validation(node.ssl_mode == SslMode::VerifyCa);
+    if verify {
+        tls = tls.with_root_cert_path(node.ssl_ca.clone());
+    }
+    let open = |tls: Option<SslOpts>| Conn::new(Opts::from(options.clone().ssl_opts(tls)));
+    match node.ssl_mode {
+        SslMode::Disabled => open(None),
+        SslMode::Preferred => match open(Some(tls)) {
+            Err(mysql::Error::DriverError(DriverError::TlsNotSupported)) => open(None),
+            result => result,
+        },
+        SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity => open(Some(tls)),
+    }
+}
+
+fn not_mysql() -> Error {
+    Error::Connection("what answers there does not speak MySQL's protocol".to_owned())
+}
+
+/// A duration for a person, such as `10s`.
+pub fn in_words(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}
+
+/// The driver's error in words for a person.
+fn explain(error: &mysql::Error, timeout: Duration) -> Error {
+    if let Some(error) = cause_in_io(error) {
+        return explain_io(error, timeout);
+    }
+    Error::Connection(match error {
+        mysql::Error::MySqlError(error) => {
+            return Error::Server {
+                code: error.code,
+                message: error.message.clone(),
+            };
+        }
+        mysql::Error::TlsError(error) => return Error::Tls(format!("TLS failed: {error}")),
+        mysql::Error::DriverError(DriverError::TlsNotSupported) => {
+            return Error::Tls("the server offers no TLS".to_owned());
+        }
+        mysql::Error::DriverError(DriverError::ConnectTimeout) => silent(timeout),
+        mysql::Error::DriverError(DriverError::CouldNotConnect(Some((_, description, kind)))) => {
+            match kind {
+                ErrorKind::ConnectionRefused => {
+                    "nothing listens there (connection refused)".to_owned()
+                }
+                ErrorKind::NotFound => "no such socket".to_owned(),
+                _ => format!("no connection ({})", without_number(description)),
+            }
+        }
+        mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
+            format!(
+                "the server wants the authentication plugin {plugin}, which fail-start does not have"
+            )
+        }
+        mysql::Error::DriverError(
+            DriverError::UnsupportedProtocol(_)
+            | DriverError::PacketOutOfSync
+            | DriverError::PacketTooLarge
+            | DriverError::Protocol41NotSet
+            | DriverError::UnexpectedPacket,
+        )
+        | mysql::Error::CodecError(_) => return not_mysql(),
+        other => format!("the connection failed: {other}"),
+    })
+}
+
+fn silent(timeout: Duration) -> String {
+    format!("no answer within {} (--timeout)", in_words(timeout))
+}
+
+/// The system's error in the driver's; it wraps those that come with a packet once more.
+fn cause_in_io(error: &mysql::Error) -> Option<&io::Error> {
+    match error {
+        mysql::Error::IoError(error) => Some(error),
+        mysql::Error::CodecError(error) => std::error::Error::source(error)?.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn explain_io(error: &io::Error, timeout: Duration) -> Error {
+    Error::Connection(match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(timeout),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
+            "the connection was cut".to_owned()
+        }
+        // The TLS library puts its errors, and it alone, into an error of this kind.
+        ErrorKind::InvalidData if error.get_ref().is_some() => {
+            return Error::Tls(format!("TLS failed: {error}"));
+        }
+        // Packets that end too early or hold what no server sends.
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData => return not_mysql(),
+        _ => format!(
+            "the connection failed: {}",
+            without_number(&error.to_string())
+        ),
+    })
+}
+
+/// The system's words, without its `(os error 99)`.
+fn without_number(description: &str) -> &str {
+    description
+        .split(" (os error")
+        .next()
+        .unwrap_or(description)
+}
+
+/// What to look at when an admin's login to this node fails this way.
+pub fn advice(node: &Node, error: &Error) -> String {
+    match error {
+        Error::Server {
+            code: ACCESS_DENIED,
+            ..
+        } => {
+            let (user, password) = (node.admin_variable("USER"), node.admin_variable("PASSWORD"));
+            let mut advice = format!("check {user} and {password}");
+            if node.ssl_mode == SslMode::Disabled {
+                // MariaDB says the same when it insists on TLS.
+                advice += "; if the server insists on TLS, check ";
+                advice += &node.shared_variable("DB_SSL_MODE");
+            }
+            advice
+        }
+        Error::Server {
+            code: TLS_REQUIRED, ..
+        } => format!("check {}", node.shared_variable("DB_SSL_MODE")),
+        Error::Server { .. } => "ask the server's administrator".to_owned(),
+        Error::Tls(_) => {
+            format!(
+                "check {} and {}",
+                node.shared_variable("DB_SSL_MODE"),
+                node.shared_variable("DB_SSL_CA")
+            )
+        }
+        Error::Connection(_) => match node.address {
+            Address::Socket(_) => {
+                format!("is the server running? check {}", node.variable("DB_HOST"))
+            }
+            Address::Tcp(..) => {
+                format!(
+                    "is the server running? check {} and {}",
+                    node.variable("DB_HOST"),
+                    node.variable("DB_PORT")
+                )
+            }
+        },
+    }
+}
