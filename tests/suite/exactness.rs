@@ -1,0 +1,166 @@
+//! A node comes back exactly as it was, whatever its names, rows and grants are.
+
+use mysql::prelude::Queryable;
+
+use crate::harness::{Kind, Nodes, login, offline, on_both_servers, online, quoted};
+
+fn out_and_back(nodes: &Nodes, args: &[&str]) {
+    let before = nodes.states();
+    let mut program = nodes.fail(args);
+    nodes.assert_offline(1);
+    program.answer("Y\n");
+    program
+        .end()
+        .assert_status(0)
+        .assert_line(&offline(1))
+        .assert_line(&online(1));
+    assert_eq!(nodes.states(), before);
+    nodes.assert_online(1);
+}
+
+on_both_servers! {
+    fn names_full_of_quotes_are_names(kind) {
+        let odd = [
+            ("a'b", "c'd"),
+            ("a`b", "c`d"),
+            ("a\"b\\c", "c\"d\\e"),
+            ("a#b $c", "d#e $f"),
+            ("%", "db_%"),
+            ("a TO `b`@`c", "x` ON y.* TO z"),
+            ("--", "/* */;"),
+            ("naïve 名", "naïve 名"),
+        ];
+        for (user, database) in odd {
+            let databases = [1, 2, 3].map(|number| format!("{database}{number}"));
+            let mut nodes = Nodes::named(kind, user, databases);
+            nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+            out_and_back(&nodes, &["1", "2", "3"]);
+            out_and_back(&nodes, &["1", "--method", "revoke"]);
+        }
+    }
+
+    fn a_password_full_of_quotes_is_a_password(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let password = "a'b\"c`d\\e#f $g $$ é";
+            let admin_name = format!("a{}", nodes.user);
+            let mut admin = nodes.admin(1);
+            let literal = format!("'{}'", password.replace('\\', "\\\\").replace('\'', "''"));
+            admin.query_drop(format!("ALTER USER {} IDENTIFIED BY {literal}", nodes.account())).unwrap();
+            admin.query_drop(format!("CREATE USER `{admin_name}` IDENTIFIED BY {literal}")).unwrap();
+            admin.query_drop(format!("GRANT ALL ON *.* TO `{admin_name}` WITH GRANT OPTION")).unwrap();
+            nodes.password = password.into();
+            let prefix = nodes.prefix();
+            nodes.set(&format!("{prefix}_DB_PASSWORD"), password);
+            nodes.set(&format!("TESTER_{prefix}_DB_USER"), &admin_name);
+            nodes.set(&format!("TESTER_{prefix}_DB_PASSWORD"), password);
+            out_and_back(&nodes, &["1"]);
+            admin.query_drop(format!("DROP USER `{admin_name}`")).unwrap();
+        }
+    }
+
+    fn only_the_rows_that_were_open_are_opened_again(kind) {
+        let nodes = Nodes::local(kind);
+        let mut admin = nodes.admin(1);
+        let user = quoted(&nodes.user);
+        for host in ["10.%", "localhost", "127.0.0.1"] {
+            admin.query_drop(format!("CREATE USER {user}@'{host}' IDENTIFIED BY 'rootpass'")).unwrap();
+            admin.query_drop(format!("GRANT ALL ON `{}`.* TO {user}@'{host}'", nodes.databases[0])).unwrap();
+        }
+        admin.query_drop(format!("ALTER USER {user}@'10.%' ACCOUNT LOCK")).unwrap();
+        out_and_back(&nodes, &["1"]);
+        assert_eq!(nodes.state(1).matches("ACCOUNT LOCK").count(), 1, "{}", nodes.state(1));
+        out_and_back(&nodes, &["1", "--method", "revoke"]);
+    }
+
+    fn an_account_that_was_locked_before_is_unlocked_with_a_warning(kind) {
+        let nodes = Nodes::local(kind);
+        nodes.admin(1).query_drop(format!("ALTER USER {} ACCOUNT LOCK", nodes.account())).unwrap();
+        let mut program = nodes.fail(&["1"]);
+        nodes.assert_offline(1);
+        program.answer("Y\n");
+        program.end().assert_status(0).assert_says("is locked already");
+        nodes.assert_online(1);
+    }
+
+    fn exactly_the_grants_that_were_there_come_back(kind) {
+        let nodes = Nodes::cloud(kind);
+        let mut admin = nodes.admin(1);
+        let (account, database) = (nodes.account(), nodes.databases[0].clone());
+        let escaped = database.replace('_', "\\_");
+        admin
+            .query_drop(format!(
+                "CREATE TABLE `{database}`.u (a INT, b INT); CREATE PROCEDURE `{database}`.p() SELECT 1; \
+                 CREATE FUNCTION `{database}`.f() RETURNS INT DETERMINISTIC RETURN 1; CREATE DATABASE `{database}_2`"
+            ))
+            .unwrap();
+        let variants: [&[String]; 5] = [
+            &[format!("GRANT SELECT, INSERT ON `{database}`.* TO {account}")],
+            &[format!("GRANT SELECT, INSERT ON `{escaped}`.* TO {account}")],
+            &[format!("GRANT ALL PRIVILEGES ON `{escaped}`.* TO {account} WITH GRANT OPTION")],
+            &[
+                format!("GRANT INSERT, SELECT ON `{database}`.t TO {account}"),
+                format!("GRANT SELECT (b, a), UPDATE (a), INSERT ON `{database}`.u TO {account} WITH GRANT OPTION"),
+                format!("GRANT EXECUTE ON PROCEDURE `{database}`.p TO {account}"),
+                format!("GRANT EXECUTE, ALTER ROUTINE ON FUNCTION `{database}`.f TO {account}"),
+            ],
+            &[
+                format!("GRANT ALL PRIVILEGES ON `{database}`.* TO {account}"),
+                format!("GRANT ALL PRIVILEGES ON `{escaped}`.* TO {account}"),
+                format!("GRANT SELECT, INSERT ON `{database}_2`.* TO {account}"),
+                format!("GRANT PROCESS ON *.* TO {account}"),
+            ],
+        ];
+        for grants in variants {
+            admin.query_drop(format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}")).unwrap();
+            for grant in grants {
+                admin.query_drop(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
+            }
+            out_and_back(&nodes, &["1"]);
+        }
+        admin.query_drop(format!("DROP DATABASE `{database}_2`")).unwrap();
+    }
+
+    fn an_account_without_grants_gets_the_guides_grant(kind) {
+        let nodes = Nodes::cloud(kind);
+        let before = nodes.state(1);
+        nodes.admin(1).query_drop(format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {}", nodes.account())).unwrap();
+        nodes.run(&["1"], "Y\n").assert_status(0).assert_says("holds nothing");
+        assert_eq!(nodes.state(1).replace("\\\\_", "_").replace("\\_", "_"), before);
+    }
+}
+
+#[test]
+fn nothing_deprecated_runs_on_mysql() {
+    let mut nodes = Nodes::local(Kind::MySql);
+    let name = format!("dep{}", nodes.user);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT ALL ON *.* TO `{name}` WITH GRANT OPTION"
+        ))
+        .unwrap();
+    // The server counts the warnings of each user name: 1287 and 1681 are those of what is deprecated.
+    let mut deprecated = || -> u64 {
+        let count = "SELECT SUM(SUM_ERROR_RAISED) FROM performance_schema.events_errors_summary_by_user_by_error \
+                     WHERE USER = ? AND ERROR_NUMBER IN (1287, 1681)";
+        admin.exec_first(count, (&name,)).unwrap().unwrap()
+    };
+    login(nodes.port(1), &name, "p", None)
+        .unwrap()
+        .query_drop("SHOW PROCESSLIST")
+        .unwrap();
+    assert_eq!(deprecated(), 1, "it does count them");
+
+    nodes.set("TESTER_LOCAL_DB_USER", &name);
+    nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+    for method in ["lock", "revoke"] {
+        let session = nodes.log_in(1).unwrap();
+        nodes
+            .run(&["1", "--method", method], "Y\n")
+            .assert_status(0);
+        drop(session);
+    }
+    assert_eq!(deprecated(), 1, "fail-start adds none");
+    admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+}

@@ -1,0 +1,13 @@
+//! The program, run as a user runs it, on real servers that the tests start themselves.
+
+mod cases;
+mod endings;
+mod exactness;
+mod harness;
+mod only_those;
+mod prompt;
+mod proxy;
+mod reach;
+mod refusals;
+mod returns;
+mod sessions;

@@ -1,0 +1,217 @@
+//! The network between the program and a node: slow, silent or cut. A request is what the program sends at a time, which
+//! without TLS is one packet, one round trip.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::harness::wait_until;
+
+#[derive(Default)]
+struct Rules {
+    /// Nothing passes, nothing is closed: a cable that is pulled.
+    silent: bool,
+    /// The same for the first so many connections only.
+    held_up: usize,
+    /// How many connections there were.
+    connections: usize,
+    /// Every connection is closed, and new ones at once.
+    cut: bool,
+    /// After so many more requests the way is cut: the last still reaches the server, its answer does not come back.
+    cut_after: Option<usize>,
+    delay: Duration,
+    streams: Vec<TcpStream>,
+}
+
+struct Shared {
+    rules: Mutex<Rules>,
+    changed: Condvar,
+    requests: AtomicUsize,
+    /// Connections that something may still pass on, one for each direction.
+    open: AtomicUsize,
+}
+
+/// A TCP proxy in front of one server.
+pub struct Proxy {
+    pub port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    pub fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            rules: Mutex::default(),
+            changed: Condvar::new(),
+            requests: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+        });
+        let proxy = Self {
+            port,
+            shared: Arc::clone(&shared),
+        };
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server)))
+                else {
+                    continue;
+                };
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
+                shared.requests.fetch_add(1, Ordering::SeqCst); // TCP's own round trip
+                let number = {
+                    let mut rules = shared.rules.lock().unwrap();
+                    if rules.cut {
+                        continue;
+                    }
+                    rules.connections += 1;
+                    rules.streams.push(client.try_clone().unwrap());
+                    rules.streams.push(server.try_clone().unwrap());
+                    rules.connections
+                };
+                shared.open.fetch_add(2, Ordering::SeqCst);
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let up = Arc::clone(&shared);
+                thread::spawn(move || up.forward(number, from, &to, true));
+                let down = Arc::clone(&shared);
+                thread::spawn(move || down.forward(number, server, &client, false));
+            }
+        });
+        proxy
+    }
+
+    /// From now on nothing passes, or everything does again.
+    pub fn set_silent(&self, silent: bool) {
+        self.shared.rules.lock().unwrap().silent = silent;
+        self.shared.changed.notify_all();
+    }
+
+    /// Holds up what is under way on the connections that there are; new ones are not concerned.
+    pub fn hold_up(&self) {
+        let mut rules = self.shared.rules.lock().unwrap();
+        rules.held_up = rules.connections;
+    }
+
+    /// Lets what was held up arrive.
+    pub fn let_arrive(&self) {
+        self.shared.rules.lock().unwrap().held_up = 0;
+        self.shared.changed.notify_all();
+    }
+
+    /// Cuts every connection, and new ones, or lets them pass again.
+    pub fn set_cut(&self, cut: bool) {
+        self.shared.set_cut(cut);
+    }
+
+    /// Cuts the connection of the last of so many more requests, and refuses new ones.
+    pub fn cut_after(&self, requests: usize) {
+        self.shared.rules.lock().unwrap().cut_after = Some(requests);
+    }
+
+    /// Holds every byte for so long, each way.
+    pub fn set_delay(&self, delay: Duration) {
+        self.shared.rules.lock().unwrap().delay = delay;
+    }
+
+    /// Waits until every connection is closed and all that was held up has arrived.
+    #[track_caller]
+    pub fn settle(&self) {
+        wait_until("all connections are closed", || {
+            (self.shared.open.load(Ordering::SeqCst) == 0).then_some(())
+        });
+    }
+
+    /// How many round trips there were so far, TCP's own included.
+    pub fn round_trips(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    fn set_cut(&self, cut: bool) {
+        let mut rules = self.rules.lock().unwrap();
+        rules.cut = cut;
+        if cut {
+            for stream in rules.streams.drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        } else {
+            rules.cut_after = None;
+        }
+    }
+
+    fn forward(
+        self: &Arc<Self>,
+        number: usize,
+        mut from: TcpStream,
+        to: &TcpStream,
+        is_request: bool,
+    ) {
+        // What arrives is timed as it arrives, so that a slow way is not a narrow one.
+        let (sender, arrivals) = mpsc::channel::<(Instant, Vec<u8>)>();
+        let (mut writer, shared) = (to.try_clone().unwrap(), Arc::clone(self));
+        let writing = thread::spawn(move || {
+            for (due, bytes) in arrivals {
+                while let Some(left) = due
+                    .checked_duration_since(Instant::now())
+                    .filter(|left| !left.is_zero())
+                {
+                    thread::park_timeout(left);
+                }
+                drop(
+                    shared
+                        .changed
+                        .wait_while(shared.rules.lock().unwrap(), |rules| {
+                            rules.silent || number <= rules.held_up
+                        })
+                        .unwrap(),
+                );
+                if writer.write_all(&bytes).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut buffer = [0; 1 << 14];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            let arrived = Instant::now();
+            let mut last = false;
+            let delay = {
+                let mut rules = self.rules.lock().unwrap();
+                if is_request {
+                    self.requests.fetch_add(1, Ordering::SeqCst);
+                    if let Some(left) = &mut rules.cut_after {
+                        *left = left.saturating_sub(1);
+                        last = *left == 0;
+                    }
+                    rules.cut |= last;
+                }
+                rules.delay
+            };
+            if last {
+                // The server gets it; the way back is closed before it can answer.
+                let _ = from.shutdown(Shutdown::Both);
+            }
+            if sender
+                .send((arrived + delay, buffer[..length].to_vec()))
+                .is_err()
+                || last
+            {
+                break;
+            }
+        }
+        drop(sender);
+        let _ = writing.join();
+        // The server reads and runs the last request before it sees the end.
+        let _ = to.shutdown(Shutdown::Write);
+        if is_request {
+            let _ = (&*to).read(&mut buffer);
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,336 @@
+//! What cannot be done is refused with its reason, and nothing is touched.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::thread;
+use std::time::Instant;
+
+use mysql::prelude::Queryable;
+
+use crate::harness::{Finished, Folder, Kind, Nodes, Program, command, free_port, on_both_servers};
+
+fn alone(args: &[&str], variables: &[(&str, &str)]) -> Finished {
+    let folder = Folder::new();
+    let mut command = command(folder.path(), args);
+    command.envs(variables.iter().copied());
+    Program::start(&mut command).finish()
+}
+
+#[test]
+fn wrong_arguments_are_status_2() {
+    for (args, says) in [
+        (&[][..], "required"),
+        (&["0"], "0"),
+        (&["-1"], "-1"),
+        (&["one"], "one"),
+        (&["1.5"], "1.5"),
+        (&["99999999999"], "99999999999"),
+        (&["1", "--timeout", "soon"], "duration"),
+        (&["1", "--timeout", "0s"], "1ms to 1h"),
+        (&["1", "--timeout", "2h"], "1ms to 1h"),
+        (&["1", "--method", "drop"], "lock"),
+        (&["1", "--keep-session"], "--keep-sessions"),
+        (&["1", "--env-file"], "--env-file"),
+    ] {
+        alone(args, &[]).assert_status(2).assert_says(says);
+    }
+}
+
+#[test]
+fn help_and_version_are_status_0() {
+    for (args, says) in [
+        (
+            &["--help"][..],
+            &[
+                "Exit status:",
+                "fail-start 2 3",
+                "The four cases:",
+                "130",
+                "--env-file",
+            ][..],
+        ),
+        (&["-h"], &["fail-start 2 3", "--timeout"]),
+        (&["--version"], &["fail-start 0."]),
+    ] {
+        let finished = alone(args, &[]);
+        finished.assert_status(0);
+        for text in says {
+            assert!(
+                finished.out.contains(text),
+                "{args:?}: {text}: {}",
+                finished.out
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_without_its_value() {
+    let cloud = ("USE_CLOUD_SQL", "yes");
+    for (variables, says) in [
+        (&[("USE_CLOUD_SQL", "s3cret")][..], "USE_CLOUD_SQL"),
+        (&[("LOCAL_DB_PORT", "s3cret")], "LOCAL_DB_PORT of node 1"),
+        (&[("LOCAL_DB_PORT", "0")], "1 to 65535"),
+        (&[("LOCAL_DB_PORT_NODE1", "65536")], "1 to 65535"),
+        (&[("LOCAL_DB_SSL_MODE", "s3cret")], "LOCAL_DB_SSL_MODE"),
+        (
+            &[("LOCAL_DB_SSL_CA", "no-such.pem")],
+            "LOCAL_DB_SSL_CA: no-such.pem",
+        ),
+        (
+            &[cloud, ("TESTER_CLOUD_DB_PASSWORD", "p")],
+            "CLOUD_DB_HOST is not set",
+        ),
+        (
+            &[cloud, ("CLOUD_DB_HOST", "h")],
+            "TESTER_CLOUD_DB_PASSWORD is not set",
+        ),
+    ] {
+        let finished = alone(&["1"], variables);
+        finished.assert_status(2).assert_says(says);
+        assert!(!finished.err.contains("s3cret"), "{}", finished.err);
+        assert_eq!(finished.out, "");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once() {
+    alone(&["1", "2"], &[("USE_CLOUD_SQL", "true")])
+        .assert_status(2)
+        .assert_says("CLOUD_DB_HOST is not set")
+        .assert_says("TESTER_CLOUD_DB_PASSWORD is not set");
+}
+
+#[test]
+fn a_node_that_no_variable_names_does_not_exist() {
+    alone(&["4"], &[])
+        .assert_status(2)
+        .assert_says("node 4 does not exist")
+        .assert_says("LOCAL_DB_HOST_NODE4");
+    // With a port it does: then the reason is another.
+    let port = free_port().to_string();
+    alone(&["4"], &[("LOCAL_DB_PORT_NODE4", &port)])
+        .assert_status(1)
+        .assert_says("nothing listens there");
+}
+
+#[test]
+fn a_malformed_file_is_named_with_its_line_and_no_value() {
+    for (content, line) in [
+        ("LOCAL_DB_HOST s3cret", 1),
+        ("# comment\n\nLOCAL_DB_HOST=ok\ns3cret\n", 4),
+        ("A=1\nLOCAL_DB_PASSWORD=s3cret more\nB=2\n", 2),
+        ("A=1\r\n=s3cret\r\n", 2),
+        ("A=1\nB='s3cret\nC=2\n# the end\n", 2),
+        ("A=\"two\nlines\"\nB=s3cret\\q\n", 3),
+        ("export\n", 1),
+    ] {
+        let folder = Folder::new();
+        folder.write(".env", content);
+        let finished = Program::start(&mut command(folder.path(), &["1"])).finish();
+        finished
+            .assert_status(2)
+            .assert_says(&format!(".env, line {line}:"));
+        assert!(!finished.err.contains("s3cret"), "{}", finished.err);
+    }
+    let folder = Folder::new();
+    folder.write(".env", b"A=1\nB=\xff\n");
+    Program::start(&mut command(folder.path(), &["1"]))
+        .finish()
+        .assert_status(2)
+        .assert_says("line 2: not UTF-8");
+}
+
+#[test]
+fn an_env_file_that_is_not_there_is_status_2() {
+    alone(&["1", "--env-file", "no-such-file"], &[])
+        .assert_status(2)
+        .assert_says("no-such-file");
+}
+
+#[test]
+fn a_silent_server_costs_no_more_than_the_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let began = Instant::now();
+    alone(&["1", "--timeout", "500ms"], &[("LOCAL_DB_PORT", &port)])
+        .assert_status(1)
+        .assert_says("no answer within 500ms")
+        .assert_says("node 1 (localhost:");
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_does_not_speak_the_protocol_is_said_to_be_no_mysql() {
+    let garbage: [&[u8]; 5] = [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"",
+        b"\x00\x00\x00\x00",
+        b"\x05\x00\x00\x00\x0a\x00\x00\x00\x00",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ];
+    for greeting in garbage {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.write_all(greeting);
+            }
+        });
+        let finished = alone(&["1", "--timeout", "2s"], &[("LOCAL_DB_PORT", &port)]);
+        finished
+            .assert_status(1)
+            .assert_says("error: node 1 (localhost:");
+        assert!(
+            !finished.err.contains("panicked"),
+            "{greeting:?}: {}",
+            finished.err
+        );
+        assert!(
+            !finished.err.contains("os error"),
+            "{greeting:?}: {}",
+            finished.err
+        );
+    }
+}
+
+/// Nodes 2 and 3 stand for the innocent ones: none of them may be touched when node 1 cannot be failed.
+fn refused(nodes: &Nodes, says: &[&str]) {
+    let before = nodes.states();
+    let mut open = [nodes.log_in(2).unwrap(), nodes.log_in(3).unwrap()];
+    let finished = nodes.run(&["1", "2", "3"], "Y\n");
+    finished.assert_status(1).assert_says("nothing was changed");
+    for text in says {
+        finished.assert_says(text);
+    }
+    assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
+    for session in &mut open {
+        session.write().unwrap();
+    }
+    assert_eq!(nodes.states(), before);
+}
+
+on_both_servers! {
+    fn a_wrong_admin_password_is_named_and_not_shown(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let name = format!("TESTER_{}_DB_PASSWORD_NODE1", nodes.prefix());
+            nodes.set(&name, "s3cret");
+            refused(&nodes, &["node 1 (127.0.0.1:", "access denied", &name[..name.len() - 6]]);
+            let finished = nodes.run(&["1"], "");
+            assert!(!finished.err.contains("s3cret"), "{}", finished.err);
+        }
+    }
+
+    fn every_node_that_is_down_is_named(kind) {
+        let mut nodes = Nodes::local(kind);
+        nodes.reach_by(1, free_port());
+        refused(&nodes, &["error: node 1 (127.0.0.1:", "nothing listens there", "LOCAL_DB_PORT"]);
+        nodes.reach_by(2, free_port());
+        nodes.run(&["1", "2", "3"], "").assert_status(1).assert_says("error: node 1 (").assert_says("error: node 2 (");
+    }
+
+    fn a_silent_node_keeps_the_others_untouched(kind) {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut nodes = Nodes::local(kind);
+        nodes.reach_by(1, silent.local_addr().unwrap().port());
+        let before = nodes.states();
+        let finished = nodes.run(&["1", "2", "3", "--timeout", "500ms"], "Y\n");
+        finished.assert_status(1).assert_says("no answer within 500ms").assert_says("node 1 (");
+        assert_eq!(nodes.states(), before);
+    }
+
+    fn an_account_or_database_that_is_not_there_is_named(kind) {
+        let mut nodes = Nodes::local(kind);
+        nodes.set("LOCAL_DB_NAME", "no such database");
+        refused(&nodes, &["no database named 'no such database'", "LOCAL_DB_NAME"]);
+        nodes.set("LOCAL_DB_USER_NODE1", "nobody");
+        refused(&nodes, &["no database named", "no account named 'nobody'", "LOCAL_DB_USER"]);
+    }
+
+    fn the_admin_itself_is_not_failed(kind) {
+        let mut nodes = Nodes::local(kind);
+        nodes.set("LOCAL_DB_USER_NODE1", "tester");
+        refused(&nodes, &["'tester' is the admin itself"]);
+    }
+
+    fn an_admin_who_lacks_a_privilege_is_told_which(kind) {
+        let mut nodes = Nodes::local(kind);
+        let low = format!("low{}", nodes.user);
+        nodes.admin(1).query_drop(format!("CREATE USER `{low}` IDENTIFIED BY 'p'; GRANT SELECT ON *.* TO `{low}`")).unwrap();
+        nodes.set("TESTER_LOCAL_DB_USER_NODE1", &low);
+        nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "p");
+        refused(&nodes, &["lacks the privilege PROCESS", "lacks the privilege CONNECTION_ADMIN", "lacks the privilege CREATE USER"]);
+        nodes.admin(1).query_drop(format!("DROP USER `{low}`")).unwrap();
+    }
+
+    fn another_way_in_is_named_in_cloud(kind) {
+        let nodes = Nodes::cloud(kind);
+        let mut admin = nodes.admin(1);
+        let (account, role) = (nodes.account(), format!("r{}", nodes.user));
+        let database = &nodes.databases[0];
+        let wide = format!("{}%", &database[..database.len() - 3]);
+        let mut check = |grant: &str, revoke: &str, says: &str| {
+            admin.query_drop(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
+            refused(&nodes, &[says, "--method lock"]);
+            admin.query_drop(revoke).unwrap();
+        };
+        check(&format!("GRANT SELECT ON *.* TO {account}"), &format!("REVOKE SELECT ON *.* FROM {account}"), "SELECT ON *.*");
+        check(
+            &format!("CREATE ROLE {role}; GRANT {role} TO {account}"),
+            &format!("DROP ROLE {role}"),
+            &format!("also `{role}`"),
+        );
+        check(
+            &format!("GRANT INSERT ON `{wide}`.* TO {account}"),
+            &format!("REVOKE INSERT ON `{wide}`.* FROM {account}"),
+            &format!("INSERT ON `{wide}`"),
+        );
+        // Accounts without a name stand for everybody.
+        check(
+            &format!("CREATE USER ''@'10.9.8.7'; GRANT INSERT ON `{wide}`.* TO ''@'10.9.8.7'"),
+            "DROP USER ''@'10.9.8.7'",
+            &format!("ON `{wide}`"),
+        );
+        if kind == Kind::MariaDb {
+            check(&format!("GRANT INSERT ON `{database}`.* TO PUBLIC"), &format!("REVOKE INSERT ON `{database}`.* FROM PUBLIC"), "TO PUBLIC");
+        }
+        nodes.run(&["1"], "Y\n").assert_status(0);
+    }
+}
+
+on_both_servers! {
+    fn an_admin_with_exactly_the_documented_privileges_suffices(kind) {
+        let mut nodes = Nodes::local(kind);
+        let name = format!("min{}", nodes.user);
+        let (kill, log) = match kind {
+            Kind::MySql => ("CONNECTION_ADMIN", "SYSTEM_VARIABLES_ADMIN"),
+            Kind::MariaDb => ("CONNECTION ADMIN", "BINLOG ADMIN"),
+        };
+        let mut admin = nodes.admin(1);
+        admin
+            .query_drop(format!(
+                "CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT SELECT ON mysql.* TO `{name}`; \
+                 GRANT PROCESS, SHOW DATABASES, CREATE USER ON *.* TO `{name}`; GRANT {kill}, {log} ON *.* TO `{name}`"
+            ))
+            .unwrap();
+        nodes.set("TESTER_LOCAL_DB_USER", &name);
+        nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+        let before = nodes.states();
+        let mut session = nodes.log_in(1).unwrap();
+        let mut program = nodes.fail(&["1"]);
+        assert!(session.write().is_err());
+        nodes.assert_offline(1);
+        program.answer("Y\n");
+        assert_eq!(program.end().assert_status(0).err, "");
+        assert_eq!(nodes.states(), before);
+
+        nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(1).assert_says("WITH GRANT OPTION");
+        let database = &nodes.databases[0];
+        admin.query_drop(format!("GRANT ALL ON `{database}`.* TO `{name}` WITH GRANT OPTION")).unwrap();
+        // Only to lock does it need this one.
+        admin.query_drop(format!("REVOKE CREATE USER ON *.* FROM `{name}`")).unwrap();
+        assert_eq!(nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(0).err, "");
+        assert_eq!(nodes.states(), before);
+        admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+    }
+}

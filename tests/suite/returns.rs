@@ -1,0 +1,228 @@
+//! A node comes back whatever is in the way; where it cannot, the statements that bring it back are printed.
+
+use std::thread;
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+
+use crate::harness::{Finished, Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
+use crate::proxy::Proxy;
+
+/// Runs what the program printed for this node, as a user would.
+fn run_by_hand(nodes: &Nodes, number: usize, finished: &Finished) {
+    let heading = format!("to bring node {number} (");
+    let lines = finished
+        .err
+        .lines()
+        .skip_while(|line| !line.starts_with(&heading))
+        .skip(1);
+    let statements: Vec<&str> = lines
+        .take_while(|line| line.starts_with("  "))
+        .map(str::trim)
+        .collect();
+    assert!(
+        statements.len() >= 2,
+        "no statements for node {number}: {}",
+        finished.err
+    );
+    nodes
+        .admin(number)
+        .query_drop(statements.join("\n"))
+        .unwrap();
+}
+
+/// The admin's connection that the program holds to this node.
+fn held_connection(nodes: &Nodes, number: usize, admin: &str) -> u64 {
+    let id =
+        "SELECT ID FROM information_schema.processlist WHERE USER = ? AND ID <> CONNECTION_ID()";
+    nodes
+        .admin(number)
+        .exec_first(id, (admin,))
+        .unwrap()
+        .unwrap()
+}
+
+/// Gives the nodes an admin of their own, on every node, so that its connection can be told from others'.
+fn own_admin(nodes: &mut Nodes) -> String {
+    let name = format!("adm_{}", nodes.user);
+    for number in 1..=3 {
+        nodes
+            .admin(number)
+            .query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT ALL ON *.* TO `{name}` WITH GRANT OPTION"))
+            .unwrap();
+    }
+    let prefix = nodes.prefix();
+    nodes.set(&format!("TESTER_{prefix}_DB_USER"), &name);
+    nodes.set(&format!("TESTER_{prefix}_DB_PASSWORD"), "p");
+    name
+}
+
+fn drop_admin(nodes: &Nodes, name: &str) {
+    for number in 1..=3 {
+        nodes
+            .admin(number)
+            .query_drop(format!("DROP USER `{name}`"))
+            .unwrap();
+    }
+}
+
+on_both_servers! {
+    fn a_connection_that_was_killed_meanwhile_is_opened_again(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let admin = own_admin(&mut nodes);
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1"]);
+            let id = held_connection(&nodes, 1, &admin);
+            nodes.admin(1).query_drop(format!("KILL {id}")).unwrap();
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(0).assert_line(&online(1));
+            assert_eq!(finished.err, "", "nothing that the user must know");
+            assert_eq!(nodes.states(), before);
+            drop_admin(&nodes, &admin);
+        }
+    }
+
+    fn a_node_that_cannot_come_back_does_not_keep_the_others(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let admin = own_admin(&mut nodes);
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1", "2", "3"]);
+            let id = held_connection(&nodes, 2, &admin);
+            nodes.admin(2).query_drop(format!("ALTER USER `{admin}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(3).assert_line(&online(1)).assert_line(&online(3));
+            finished.assert_says("error: node 2 (127.0.0.1:").assert_says("could not be brought back");
+            assert!(!finished.out.contains(&online(2)), "{}", finished.out);
+            nodes.assert_offline(2);
+            run_by_hand(&nodes, 2, &finished);
+            assert_eq!(nodes.states(), before);
+            drop_admin(&nodes, &admin);
+        }
+    }
+
+    fn a_node_that_is_away_for_a_while_is_tried_again(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxy = Proxy::to(nodes.port(1));
+        nodes.reach_by(1, proxy.port);
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1"]);
+        proxy.set_cut(true);
+        program.answer("Y\n");
+        program.wait_for("trying again");
+        nodes.assert_offline(1);
+        proxy.set_cut(false);
+        program.end().assert_status(0).assert_line(&online(1));
+        assert_eq!(nodes.states(), before);
+    }
+
+    fn a_lock_that_was_held_up_on_the_way_does_not_come_after_the_return(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxy = Proxy::to(nodes.port(2));
+        nodes.reach_by(2, proxy.port);
+        let before = nodes.states();
+        // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held up there.
+        proxy.set_delay(Duration::from_millis(200));
+        let mut program = nodes.start(&["1", "2", "--timeout", "1s"]);
+        program.wait_for(&offline(1));
+        proxy.hold_up();
+        proxy.set_delay(Duration::ZERO);
+        let finished = program.end();
+        finished.assert_status(1).assert_says("error: node 2 (").assert_says("as it was");
+        assert_eq!(nodes.states(), before);
+        proxy.let_arrive();
+        proxy.settle();
+        assert_eq!(nodes.states(), before, "after the lock has arrived");
+    }
+
+    fn a_second_interrupt_leaves_at_once_with_the_statements(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let proxy = Proxy::to(nodes.port(1));
+            nodes.reach_by(1, proxy.port);
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1", "2"]);
+            proxy.set_silent(true);
+            program.signal("INT");
+            program.wait_for("again: leave at once");
+            program.wait_for(&online(2));
+            let finished = program.end_by_signals("INT");
+            finished.assert_status(3).assert_says("left before every node was back");
+            assert!(!finished.err.contains("to bring node 2"), "node 2 is back: {}", finished.err);
+            nodes.assert_offline(1);
+            run_by_hand(&nodes, 1, &finished);
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn an_interrupt_at_any_moment_leaves_nothing_behind(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let proxies = [1, 2, 3].map(|number| {
+                let proxy = Proxy::to(nodes.port(number));
+                proxy.set_delay(Duration::from_millis(1));
+                nodes.reach_by(number, proxy.port);
+                proxy
+            });
+            let before = nodes.states();
+            let round_trips = || proxies.iter().map(Proxy::round_trips).sum::<usize>();
+            for moment in 0.. {
+                let already = round_trips();
+                let mut program = nodes.start(&["1", "2", "3"]);
+                // By what it has done, not by the clock: this many requests to the three nodes.
+                program.until(|printed| round_trips() >= already + moment || printed.contains(PROMPT));
+                program.signal_if_running("INT");
+                let finished = program.end();
+                finished.assert_status(130);
+                assert_eq!(nodes.states(), before, "after {moment} requests: {}{}", finished.out, finished.err);
+                // That was the last moment before the nodes are held.
+                if finished.out.contains(PROMPT) {
+                    assert!(moment > 5, "only {moment} requests");
+                    break;
+                }
+            }
+        }
+    }
+
+    fn what_was_taken_offline_comes_back_when_another_node_cannot_be(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let prefix = nodes.prefix();
+            nodes.set(&format!("{prefix}_DB_SSL_MODE"), "disabled");
+            let proxy = Proxy::to(nodes.port(3));
+            nodes.reach_by(3, proxy.port);
+            let before = nodes.states();
+
+            for requests in 1.. {
+                proxy.cut_after(requests);
+                let mut program = nodes.start(&["1", "2", "3"]);
+                // Either nothing was changed yet, or node 3 is tried until the network is back.
+                if program.wait_for_any(&["error: node 3 (", PROMPT]).contains(PROMPT) {
+                    assert!(requests > 5, "cut {requests} times");
+                    proxy.set_cut(false);
+                    program.answer("Y\n");
+                    program.end().assert_status(0);
+                    break;
+                }
+                proxy.set_cut(false);
+                let finished = program.end();
+                finished.assert_status(1);
+                for number in [1, 2] {
+                    let went = finished.out.matches(&offline(number)).count();
+                    assert_eq!(finished.out.matches(&online(number)).count(), went, "{}", finished.out);
+                }
+                assert!(!finished.out.contains(&offline(3)), "{}", finished.out);
+                assert_eq!(nodes.states(), before, "cut after {requests} requests: {}{}", finished.out, finished.err);
+            }
+        }
+    }
+}
+
+impl Program {
+    /// Sends the signal again and again until the program has ended.
+    fn end_by_signals(&mut self, name: &str) -> Finished {
+        while self.is_running() {
+            self.signal_if_running(name);
+            thread::park_timeout(Duration::from_millis(100));
+        }
+        self.end()
+    }
+}
