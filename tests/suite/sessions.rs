@@ -129,20 +129,21 @@ on_both_servers! {
             });
             assert!(in_time, "more than 16 times {ROUND_TRIP:?}, five times");
 
-            let mut requests = Vec::new();
-            for sessions in [0, 10, 200] {
+            let requests_for = |sessions: usize| {
                 let open: Vec<Session> = (0..sessions).map(|_| nodes.log_in(1).unwrap()).collect();
                 proxy.set_delay(ROUND_TRIP / 2);
                 let already = proxy.round_trips();
                 let mut program = nodes.fail(&["1"]);
-                requests.push(proxy.round_trips() - already);
+                let requests = proxy.round_trips() - already;
                 proxy.set_delay(Duration::ZERO);
                 program.answer("Y\n");
                 program.end().assert_status(0);
                 drop(open);
-            }
+                requests
+            };
             // Many need longer, so that it may look once or twice more.
-            assert!(requests[2] <= requests[1] + 3, "requests for 0, 10, 200 sessions: {requests:?}");
+            let seen: Vec<_> = (0..5).map(|_| (requests_for(10), requests_for(200))).take_while(|(few, many)| *many > few + 3).collect();
+            assert!(seen.len() < 5, "requests for 10 and 200 sessions: {seen:?}");
         }
     }
 
