@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 
 /// How a node is taken away from the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -14,11 +15,18 @@ pub enum Method {
     Revoke,
 }
 
+const USAGE: &str = "\
+fail-start [OPTIONS] <NODE>...
+       fail-start status [NODE]...
+       fail-start recover [NODE]...";
+
 const EXAMPLES: &str = "\
 Examples:
-  fail-start 1          node 1 is offline until you answer Y
-  fail-start 2 3        nodes 2 and 3 are
-  echo Y | fail-start 1 2 3";
+  fail-start 1              node 1 is offline until you answer Y
+  fail-start 2 3            nodes 2 and 3 are
+  fail-start 2 3 --for 30s  they are for 30 seconds, and nobody is asked
+  fail-start status         which nodes are offline, since when, by whom
+  fail-start recover        brings back whatever a fail-start left offline";
 
 const DETAILS: &str = "\
 The four cases:
@@ -28,9 +36,9 @@ The four cases:
   4  answer Y           nodes 2 and 3 come back
 
 Exit status:
-  0    done, and every node is back
+  0    done, and every node is back (status: every node is online)
   1    the nodes could not be taken offline, or standard input ended before an
-       answer; whatever had been changed is put back
+       answer; whatever had been changed is put back (status: one is not online)
   2    wrong arguments or configuration; nothing was touched
   3    a node could not be brought back; the statements to run by hand are printed
   130  interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back
@@ -39,47 +47,181 @@ Nodes, accounts and passwords come from .env, in this folder or a parent, and
 from the environment, which wins. Without any, nodes 1 to 3 are localhost:3306
 to 3308, the account is user and the admin is tester.";
 
+/// What is to be done.
+#[derive(Debug)]
+pub struct Args {
+    /// What, and how.
+    pub task: Task,
+    /// The named nodes, each once.
+    pub nodes: Vec<u32>,
+    /// The file to read instead of `.env`.
+    pub env_file: Option<PathBuf>,
+    /// The longest wait for a node to answer.
+    pub timeout: Duration,
+}
+
+/// What is to be done with the nodes.
+#[derive(Debug)]
+pub enum Task {
+    /// Fail them.
+    Fail {
+        /// How a node is taken away; else by its environment.
+        method: Option<Method>,
+        /// Whether open sessions are left alone.
+        keep_sessions: bool,
+        /// How long, if nobody is to be asked.
+        hold_for: Option<Duration>,
+    },
+    /// Say how they stand.
+    Status,
+    /// Bring them back.
+    Recover,
+}
+
 /// Simulate the failure of MySQL nodes: take them away from the application's account until you answer Y
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
-pub struct Args {
+#[command(
+    version,
+    override_usage = USAGE,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Subcommand>,
+
     /// Numbers of the nodes to take offline, such as 1 or 2 3
-    #[arg(required = true, value_name = "NODE", value_parser = clap::value_parser!(u32).range(1..))]
-    pub nodes: Vec<u32>,
+    #[arg(required = true, value_name = "NODE", value_parser = node)]
+    nodes: Vec<u32>,
+
+    /// Bring the nodes back after this time (30s, 5m), even if fail-start is gone by then; nobody is asked
+    #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
+    hold_for: Option<Duration>,
 
     /// Lock the account or revoke its grants [default: lock in local, revoke in cloud]
     #[arg(long)]
-    pub method: Option<Method>,
+    method: Option<Method>,
 
     /// Leave the account's open sessions alone: they may go on writing
     #[arg(long)]
-    pub keep_sessions: bool,
+    keep_sessions: bool,
 
     /// Read this file instead of .env
-    #[arg(long, value_name = "PATH")]
-    pub env_file: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", global = true)]
+    env_file: Option<PathBuf>,
 
     /// Longest wait for a node to answer
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
-    pub timeout: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout, global = true)]
+    timeout: Duration,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Say which nodes are offline, since when, by whom
+    ///
+    /// One line a node; changes nothing. Exit status 0 if all are online, 1 if one is not.
+    Status {
+        /// Numbers of the nodes; without any, all
+        #[arg(value_name = "NODE", value_parser = node)]
+        nodes: Vec<u32>,
+    },
+    /// Bring back nodes that a fail-start left offline
+    ///
+    /// Works from any machine that has the configuration, also for a node that another fail-start still holds. A node that
+    /// is named is brought back even if nothing on it says how it was: then the account is unlocked, or granted ALL
+    /// PRIVILEGES on the node's database. Exit status 0 if all are back, 3 if one is not.
+    Recover {
+        /// Numbers of the nodes; without any, all that fail-start took offline
+        #[arg(value_name = "NODE", value_parser = node)]
+        nodes: Vec<u32>,
+    },
+}
+
+impl Subcommand {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Recover { .. } => "recover",
+        }
+    }
 }
 
 impl Args {
     /// Reads the command line; prints help or an error and ends the program where that is what it asks for.
     pub fn read() -> Self {
-        let mut args = Self::parse();
+        let cli = Cli::parse();
+        let only_to_fail = [
+            (!cli.nodes.is_empty(), "a node before it"),
+            (cli.hold_for.is_some(), "--for"),
+            (cli.method.is_some(), "--method"),
+            (cli.keep_sessions, "--keep-sessions"),
+        ];
+        let (task, mut nodes) = match cli.command {
+            None => {
+                let task = Task::Fail {
+                    method: cli.method,
+                    keep_sessions: cli.keep_sessions,
+                    hold_for: cli.hold_for,
+                };
+                (task, cli.nodes)
+            }
+            Some(command) => {
+                if let Some((_, what)) = only_to_fail.into_iter().find(|(given, _)| *given) {
+                    let message = format!("{} cannot be used with {what}", command.name());
+                    Cli::command()
+                        .error(ErrorKind::ArgumentConflict, message)
+                        .exit();
+                }
+                match command {
+                    Subcommand::Status { nodes } => (Task::Status, nodes),
+                    Subcommand::Recover { nodes } => (Task::Recover, nodes),
+                }
+            }
+        };
         let mut seen = std::collections::HashSet::new();
-        args.nodes.retain(|&node| seen.insert(node));
-        args
+        nodes.retain(|&node| seen.insert(node));
+        Self {
+            task,
+            nodes,
+            env_file: cli.env_file,
+            timeout: cli.timeout,
+        }
+    }
+}
+
+fn node(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected the number of a node, 1 or more, or status or recover".to_owned()),
     }
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
+    duration(text, "500ms, 10s or 1m", Duration::from_secs(3600), "1h")
+}
+
+fn hold_for(text: &str) -> Result<Duration, String> {
+    // The undo that the server runs must be dated before 2038, and nobody holds a node for longer.
+    duration(
+        text,
+        "30s, 5m or 1h",
+        Duration::from_secs(30 * 24 * 3600),
+        "30d",
+    )
+}
+
+fn duration(
+    text: &str,
+    such_as: &str,
+    longest: Duration,
+    in_words: &str,
+) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|_| "expected a duration such as 500ms, 10s or 1m".to_owned())?;
-    if (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&duration) {
+        .map_err(|_| format!("expected a duration such as {such_as}"))?;
+    if (Duration::from_millis(1)..=longest).contains(&duration) {
         Ok(duration)
     } else {
-        Err("expected 1ms to 1h".to_owned())
+        Err(format!("expected 1ms to {in_words}"))
     }
 }

@@ -167,7 +167,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// The settings of the named nodes, in the order of their naming.
+/// The settings of the named nodes, in the order of their naming; of all nodes, if none is named.
 ///
 /// # Errors
 /// A file that cannot be read or is malformed, a value that is not of its variable's kind, a node that no variable
@@ -184,6 +184,9 @@ pub fn load(env_file: Option<&Path>, numbers: &[u32]) -> Result<Vec<Node>> {
         environment,
     };
 
+    let known = settings.known_nodes();
+    let all: Vec<u32> = known.iter().copied().collect();
+    let numbers = if numbers.is_empty() { &all } else { numbers };
     let mut nodes = Vec::new();
     let mut problems = Vec::new();
     for &number in numbers {
@@ -197,11 +200,7 @@ pub fn load(env_file: Option<&Path>, numbers: &[u32]) -> Result<Vec<Node>> {
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
     }
-    for number in settings
-        .known_nodes()
-        .into_iter()
-        .filter(|number| !numbers.contains(number))
-    {
+    for number in known.into_iter().filter(|number| !numbers.contains(number)) {
         // What is wrong with a node that nobody named does not matter here.
         if let Ok(address) = settings.address(number) {
             for node in nodes

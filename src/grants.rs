@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::sql::Account;
+
 /// Where a grant applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -124,10 +126,43 @@ impl Grant {
 
     /// Whether it is a global grant of this privilege, or of all.
     pub fn gives_everywhere(&self, privilege: &str) -> bool {
-        self.scope == Scope::Everywhere
-            && self
-                .list()
-                .any(|held| held == privilege || held == "ALL PRIVILEGES" || held == "ALL")
+        self.scope == Scope::Everywhere && self.gives_some(privilege)
+    }
+
+    /// Whether it gives this privilege on the database of this name.
+    pub fn gives(&self, privilege: &str, database: &str) -> bool {
+        let covers = match &self.scope {
+            Scope::Everywhere => true,
+            Scope::Database(pattern) => matches(pattern, database),
+            _ => false,
+        };
+        covers && self.gives_some(privilege)
+    }
+
+    fn gives_some(&self, privilege: &str) -> bool {
+        self.list()
+            .any(|held| held == privilege || held == "ALL PRIVILEGES" || held == "ALL")
+    }
+
+    /// Whether its line grants this to one account and says nothing else, so that it is safe to run whoever wrote it.
+    pub fn is_plain(&self) -> bool {
+        let option = if self.may_pass_on {
+            " WITH GRANT OPTION"
+        } else {
+            ""
+        };
+        let plain = format!(
+            "GRANT {} ON {} TO {}{option}",
+            self.privileges, self.object, self.account
+        );
+        let mut quoted = false;
+        let mut syntax = self.line.chars().filter(|&c| {
+            quoted ^= c == '`';
+            !quoted
+        });
+        plain == self.line
+            && self.account().is_some()
+            && syntax.all(|c| c.is_ascii_alphanumeric() || " _`,().*@".contains(c))
     }
 
     /// Whether its holder may pass it on.
@@ -141,6 +176,22 @@ impl Grant {
 
     fn opens_data(&self) -> bool {
         self.list().any(|held| ON_DATA.contains(&held))
+    }
+
+    /// The account row that holds it.
+    pub fn account(&self) -> Option<Account> {
+        Account::parse(&self.account)
+    }
+
+    /// Whether it gives all that the other one gives, to the same account row on the same object.
+    pub fn covers(&self, other: &Self) -> bool {
+        let everything = self.list().any(|held| held == "ALL PRIVILEGES");
+        self.object == other.object
+            && self.account == other.account
+            && self.may_pass_on >= other.may_pass_on
+            && other.list().all(|wanted| {
+                everything || wanted == "USAGE" || self.list().any(|held| held == wanted)
+            })
     }
 
     /// The statements that take exactly this grant away.
@@ -170,7 +221,7 @@ impl fmt::Display for Grant {
 }
 
 /// Where `needle` first stands outside quotes.
-fn find(text: &str, needle: &str) -> Option<usize> {
+pub fn find(text: &str, needle: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in text.char_indices() {
         match quote {

@@ -6,13 +6,19 @@ mod grants;
 mod hold;
 mod node;
 mod outage;
+mod plan;
+mod prepare;
+mod recover;
 mod report;
 mod run;
 mod sql;
+mod state;
+mod undo;
 
 use std::process::ExitCode;
 
-use crate::outage::Options;
+use crate::cli::Task;
+use crate::plan::Options;
 use crate::report::Report;
 use crate::run::Status;
 
@@ -26,12 +32,24 @@ fn main() -> ExitCode {
             return Status::Usage.into();
         }
     };
-    let options = Options {
-        method: args.method,
-        keep_sessions: args.keep_sessions,
-        timeout: args.timeout,
+    let result = match args.task {
+        Task::Fail {
+            method,
+            keep_sessions,
+            hold_for,
+        } => {
+            let options = Options {
+                method,
+                keep_sessions,
+                hold_for,
+                timeout: args.timeout,
+            };
+            run::fail(nodes, options, &mut report)
+        }
+        Task::Status => Ok(run::status(nodes, args.timeout, &mut report)),
+        Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut report),
     };
-    match run::run(nodes, options, &mut report) {
+    match result {
         Ok(status) => status.into(),
         Err(error) => {
             report.general_error(format!("{error:#}"));

@@ -32,21 +32,43 @@ pub enum Error {
     Connection(String),
     /// The connection could not be encrypted as asked.
     Tls(String),
+    /// The server would do it, but fail-start must not.
+    Refused(String),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server { code, message } => write!(f, "{message} (error {code})"),
-            Self::Connection(cause) | Self::Tls(cause) => f.write_str(cause),
+            Self::Connection(cause) | Self::Tls(cause) | Self::Refused(cause) => f.write_str(cause),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// Why a login to the node was refused, and what to look at.
+    pub fn at_login(&self, node: &Node) -> String {
+        let why = match self {
+            // Without what the server repeats of it.
+            Self::Server {
+                code: ACCESS_DENIED,
+                message,
+            } => {
+                let who = message.trim_start_matches("Access denied for ").trim();
+                format!("access denied ({who})")
+            }
+            error => error.to_string(),
+        };
+        format!("{why}: {}", advice(node, self))
+    }
+}
+
 /// `ER_ACCESS_DENIED_ERROR`: the user name or the password is wrong.
 pub const ACCESS_DENIED: u16 = 1045;
+/// `ER_EVENT_ALREADY_EXISTS`.
+pub const EVENT_EXISTS: u16 = 1537;
 /// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
 const NO_SUCH_THREAD: u16 = 1094;
 /// `ER_SECURE_TRANSPORT_REQUIRED`.
@@ -167,6 +189,7 @@ impl Connection {
 }
 
 /// The admin's connection: what its server is, and what only the admin may do.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Admin {
     connection: Connection,
     process_list: ProcessList,
@@ -186,6 +209,8 @@ pub struct Admin {
     pub replicated_by_galera: bool,
     /// Whether even the admin can change nothing.
     pub read_only: bool,
+    /// Whether the server runs events by itself.
+    pub runs_events: bool,
     /// What is the same only for two connections to one server, however they are addressed.
     pub identity: Vec<String>,
 }
@@ -254,6 +279,7 @@ impl Admin {
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
             read_only: on("super_read_only"),
+            runs_events: on("event_scheduler"),
             identity: [
                 "hostname",
                 "port",
@@ -362,19 +388,49 @@ impl Admin {
         Ok(ended)
     }
 
-    /// Ends an earlier session of the admin, if it still is one: a statement that was sent on it, and held up on the way,
-    /// must not arrive after those that are sent now.
+    /// Ends an earlier session of the admin, if it still is one, and waits until it is gone: a statement that was sent on
+    /// it, and held up on the way, must not take effect after those that are sent now.
     ///
     /// # Errors
-    /// As [`Connection::all`].
+    /// As [`Connection::all`]; and where it does not end within the timeout.
     pub fn end_earlier_self(&mut self, id: u64) -> Result<(), Error> {
-        let user = self.user.clone();
-        let (sessions, _) = self.sessions(&user, &[])?;
-        if sessions
+        let (user, began) = (self.user.clone(), Instant::now());
+        let mut told = false;
+        while self
+            .sessions(&user, &[])?
+            .0
             .iter()
-            .any(|session| session.id == id && session.user == user)
+            .any(|session| session.id == id && session.user == user && id != self.id)
         {
-            self.kill(&[id])?;
+            if !told {
+                self.kill(&[id])?;
+                told = true;
+            } else if began.elapsed() > self.connection.timeout {
+                return Err(Error::Connection(
+                    "an earlier session of fail-start does not end".to_owned(),
+                ));
+            } else {
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs all of the statements that can be run, going on after one that fails with a code in `except`.
+    ///
+    /// # Errors
+    /// The first other error; the statements after it were not run.
+    pub fn all_except(&mut self, statements: &[String], except: &[u16]) -> Result<(), Error> {
+        let mut rest = statements;
+        while !rest.is_empty() {
+            let (answers, last) = self.connection.try_all(rest);
+            match last {
+                Ok(()) => break,
+                Err(Error::Server { code, .. }) if except.contains(&code) => {
+                    rest = &rest[answers.len() + 1..];
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -593,7 +649,7 @@ fn without_number(description: &str) -> &str {
 }
 
 /// What to look at when an admin's login to this node fails this way.
-pub fn advice(node: &Node, error: &Error) -> String {
+fn advice(node: &Node, error: &Error) -> String {
     match error {
         Error::Server {
             code: ACCESS_DENIED,
@@ -611,7 +667,7 @@ pub fn advice(node: &Node, error: &Error) -> String {
         Error::Server {
             code: TLS_REQUIRED, ..
         } => format!("check {}", node.shared_variable("DB_SSL_MODE")),
-        Error::Server { .. } => "ask the server's administrator".to_owned(),
+        Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
         Error::Tls(_) => {
             format!(
                 "check {} and {}",

@@ -1,39 +1,16 @@
-//! One node's outage: prepare, take offline, bring back. Each step is a type, so that a step cannot be left out: a
-//! [`Ready`] node can only be taken offline, an [`Offline`] one only be brought back, and dropping it tries to.
+//! Steps 3 and 5 for one node: taking it offline and bringing it back. An [`Offline`] node can only be brought back, and
+//! dropping it tries to.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cli::Method;
-use crate::config::{Environment, Node};
-use crate::grants::{Grant, matches};
-use crate::node::{ACCESS_DENIED, Admin, Connection, Error, Rows, Session, advice, cell, in_words};
-use crate::sql::{self, Account, Server};
-
-/// How the nodes are to be failed.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// How a node is taken away; else by its environment.
-    pub method: Option<Method>,
-    /// Whether open sessions are left alone.
-    pub keep_sessions: bool,
-    /// The longest wait for a node to answer, and for its sessions to end.
-    pub timeout: Duration,
-}
-
-impl Options {
-    /// The method for this node.
-    pub fn method(&self, node: &Node) -> Method {
-        self.method.unwrap_or(match node.environment {
-            Environment::Local => Method::Lock,
-            // A managed service may not let accounts be locked.
-            Environment::Cloud => Method::Revoke,
-        })
-    }
-}
+use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Session, in_words};
+use crate::plan::Plan;
+use crate::sql;
+use crate::state::State;
+use crate::undo::GONE;
 
 /// How long a node that does not answer is tried again before it is given up.
 const PERSISTENCE: Duration = Duration::from_secs(30);
@@ -47,430 +24,12 @@ const LOGIN_IN_FLIGHT: Duration = Duration::from_millis(250);
 pub enum Progress {
     /// So many sessions have been told to end and are still there.
     SessionsLeft(usize),
+    /// So many open sessions are left alone.
+    SessionsKept(usize),
     /// The node could not be brought back yet, for this reason; it is tried again.
     Retrying(String),
-}
-
-/// What changes on a node and back, and how its state is read.
-#[derive(Clone, Debug)]
-struct Plan {
-    node: Arc<Node>,
-    method: Method,
-    server: Server,
-    /// The database, as the server spells it.
-    database: String,
-    /// The account rows whose state counts.
-    accounts: Vec<Account>,
-    out: Vec<String>,
-    back: Vec<String>,
-    /// Revoke: the lines of `SHOW GRANTS` that must be there again.
-    held: Vec<String>,
-    keep_sessions: bool,
-    timeout: Duration,
-    /// Whether a login as the account worked before the outage, so that it can prove both ends of it.
-    login_proves: bool,
-}
-
-impl Plan {
-    /// The statements whose answers [`Self::is_out`] and [`Self::is_back`] read.
-    fn state(&self) -> Vec<String> {
-        match self.method {
-            Method::Lock => vec![sql::accounts(self.server, &self.node.account.user)],
-            Method::Revoke => self.accounts.iter().map(sql::grants).collect(),
-        }
-    }
-
-    /// Lock: the account rows, and whether each is locked.
-    fn rows(&self, answers: &[Rows]) -> Option<Vec<(Account, bool)>> {
-        answers
-            .first()
-            .map(|rows| Admin::accounts(&self.node.account.user, rows))
-    }
-
-    /// Whether the server's own state keeps the account out.
-    fn is_out(&self, answers: &[Rows]) -> bool {
-        match self.method {
-            Method::Lock => self
-                .rows(answers)
-                .is_some_and(|rows| rows.iter().all(|(_, locked)| *locked)),
-            Method::Revoke => !self.holds_anything(answers),
-        }
-    }
-
-    /// Whether the server's own state is what it was before the outage.
-    fn is_back(&self, answers: &[Rows]) -> bool {
-        match self.method {
-            Method::Lock => {
-                let rows = self.rows(answers).unwrap_or_default();
-                self.accounts
-                    .iter()
-                    .all(|account| rows.contains(&(account.clone(), false)))
-            }
-            // Nothing was held: then there is the guide's grant.
-            Method::Revoke if self.held.is_empty() => self.holds_anything(answers),
-            Method::Revoke => self
-                .held
-                .iter()
-                .all(|held| lines(answers).any(|line| line == held)),
-        }
-    }
-
-    fn holds_anything(&self, answers: &[Rows]) -> bool {
-        lines(answers)
-            .filter_map(Grant::parse)
-            .any(|grant| grant.is_on(&self.database))
-    }
-
-    /// Whether this session, of the account, must end.
-    fn ends(&self, session: &Session) -> bool {
-        session.user == self.node.account.user
-            && (self.method == Method::Lock || session.database.as_ref() == Some(&self.database))
-    }
-
-    /// Whether a login as the account gets in, and why not.
-    fn login(&self) -> Result<(), Error> {
-        Connection::open(
-            &self.node,
-            &self.node.account,
-            Some(&self.database),
-            self.timeout,
-        )
-        .map(drop)
-    }
-
-    /// The same, tried again for as long as no server answers: that says nothing about the account.
-    fn login_until_answered(&self) -> Result<(), Error> {
-        let began = Instant::now();
-        loop {
-            match self.login() {
-                Err(Error::Connection(_) | Error::Tls(_)) if began.elapsed() < self.timeout => {
-                    thread::sleep(Duration::from_millis(50));
-                }
-                answer => return answer,
-            }
-        }
-    }
-}
-
-fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> {
-    answers
-        .iter()
-        .flatten()
-        .filter_map(|row| row.first()?.as_deref())
-}
-
-/// A node that passed every check. Nothing on it has been changed.
-pub struct Ready {
-    admin: Admin,
-    plan: Plan,
-    /// What the user should know before it goes offline.
-    pub warnings: Vec<String>,
-}
-
-impl Ready {
-    /// Connects to the node and makes every check, changing nothing.
-    ///
-    /// # Errors
-    /// All that stands in the way, in words that say what to do.
-    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, String> {
-        let timeout = options.timeout;
-        // Beside the admin's, so that a node far away does not take twice as long.
-        let login = {
-            let node = Arc::clone(node);
-            thread::spawn(move || {
-                node.account.password.as_ref().map(|_| {
-                    Connection::open(&node, &node.account, Some(&node.database), timeout).map(drop)
-                })
-            })
-        };
-        let mut admin = Admin::open(node, timeout)
-            .map_err(|error| format!("{}: {}", refused(&error), advice(node, &error)))?;
-        let mut answers = admin
-            .all(&[
-                sql::accounts(admin.server, &node.account.user),
-                sql::database(&node.database),
-            ])
-            .map_err(|error| format!("its accounts and databases cannot be read: {error}"))?
-            .into_iter();
-        let accounts = Admin::accounts(&node.account.user, &answers.next().unwrap_or_default());
-        let database = answers
-            .next()
-            .and_then(|rows| rows.first().map(|row| cell(row, 0)));
-
-        let method = options.method(node);
-        let mut problems = problems_of(node, &admin, method);
-        if accounts.is_empty() {
-            problems.push(format!(
-                "it has no account named '{}': check {}",
-                node.account.user,
-                node.shared_variable("DB_USER")
-            ));
-        }
-        if database.is_none() {
-            problems.push(format!(
-                "it has no database named '{}': check {}",
-                node.database,
-                node.variable("DB_NAME")
-            ));
-        }
-        let mut ready = Self {
-            plan: Plan {
-                node: Arc::clone(node),
-                method,
-                server: admin.server,
-                database: database.unwrap_or_default(),
-                accounts: accounts
-                    .iter()
-                    .map(|(account, _)| account.clone())
-                    .collect(),
-                out: Vec::new(),
-                back: Vec::new(),
-                held: Vec::new(),
-                keep_sessions: options.keep_sessions,
-                timeout,
-                login_proves: false,
-            },
-            admin,
-            warnings: Vec::new(),
-        };
-        if problems.is_empty() {
-            match method {
-                Method::Lock => ready.plan_lock(&accounts),
-                Method::Revoke => problems = ready.plan_revoke()?,
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems.join("; "));
-        }
-        if method == Method::Lock {
-            ready.warnings.extend(node.shared_with.iter().map(|number| {
-                format!("node {number} has the same address, and goes offline with it (--method revoke would not do that)")
-            }));
-        }
-        if ready.admin.binary_logged {
-            ready.warnings.push(format!(
-                "{} may not switch the binary log off (sql_log_bin), so replicas of this node go offline with it",
-                node.admin.user
-            ));
-        }
-        match login.join() {
-            Ok(Some(Ok(()))) => ready.plan.login_proves = true,
-            Ok(Some(Err(error))) => ready.warnings.push(format!(
-                "a login as '{}' does not work even now ({error}), so OFFLINE and ONLINE rest on what the server says: \
-                 check {}",
-                node.account.user,
-                node.shared_variable("DB_PASSWORD")
-            )),
-            Ok(None) | Err(_) => {}
-        }
-        Ok(ready)
-    }
-
-    fn plan_lock(&mut self, accounts: &[(Account, bool)]) {
-        let open: Vec<Account> = accounts
-            .iter()
-            .filter(|(_, locked)| !locked)
-            .map(|(account, _)| account.clone())
-            .collect();
-        if open.is_empty() {
-            self.warnings.push(format!(
-                "'{}' is locked already; it will be unlocked when the node is brought back",
-                self.plan.node.account.user
-            ));
-        } else {
-            self.plan.out = vec![sql::lock(&open)];
-            self.plan.accounts = open;
-        }
-        self.plan.back = self.plan.accounts.iter().map(sql::unlock).collect();
-    }
-
-    /// Plans the revoke, and returns what would keep it from taking the node offline.
-    fn plan_revoke(&mut self) -> Result<Vec<String>, String> {
-        let plan = &mut self.plan;
-        let mut statements = plan.state();
-        statements.push(sql::GRANTED_TO_ALL.to_owned());
-        if plan.server == Server::MariaDb {
-            // Before 10.11 it is an error, which then says that there is none.
-            statements.push(sql::PUBLIC_GRANTS.to_owned());
-        }
-        let (answers, result) = self.admin.try_all(&statements);
-        let rows = plan.accounts.len();
-        match result {
-            Err(Error::Server { .. }) if answers.len() > rows => {}
-            Err(error) => {
-                return Err(format!(
-                    "the grants of '{}' cannot be read: {error}",
-                    plan.node.account.user
-                ));
-            }
-            Ok(()) => {}
-        }
-        let mut ways_in = Vec::new();
-        for grant in lines(&answers[..rows]).filter_map(Grant::parse) {
-            if grant.is_on(&plan.database) {
-                plan.out.extend(grant.revoke());
-                plan.held.push(grant.line.clone());
-            } else if grant.is_another_way_into(&plan.database) {
-                ways_in.push(grant.to_string());
-            }
-        }
-        let to_all =
-            lines(&answers[rows..=rows]).filter(|pattern| matches(pattern, &plan.database));
-        ways_in.extend(
-            to_all.map(|pattern| format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")),
-        );
-        let public = lines(&answers[rows + 1..]).filter_map(Grant::parse);
-        let public = public.filter(|grant| grant.reaches(&plan.database));
-        ways_in.extend(public.map(|grant| format!("{grant} TO PUBLIC")));
-
-        if plan.held.is_empty() {
-            self.warnings.push(format!(
-                "'{}' holds nothing on `{}`; ALL PRIVILEGES will be granted when the node is brought back",
-                plan.node.account.user, plan.database
-            ));
-            plan.back = plan
-                .accounts
-                .iter()
-                .map(|account| sql::grant_all(&plan.database, account))
-                .collect();
-        } else {
-            plan.back.clone_from(&plan.held);
-        }
-        let problem = |way_in: &String| {
-            format!(
-                "to revoke the grants on `{}` would not take it offline, since there is also {way_in}: revoke that, or \
-                 use --method lock",
-                plan.database
-            )
-        };
-        Ok(ways_in.iter().map(problem).collect())
-    }
-
-    /// Why this node and that one cannot both be named, if they cannot.
-    pub fn conflict(&self, other: &Self) -> Option<String> {
-        if self.admin.identity != other.admin.identity {
-            return None;
-        }
-        match self.plan.method {
-            Method::Lock => Some(format!(
-                "it is the same server as {}, so to lock the account takes both offline: name one, or use \
-                 --method revoke",
-                other.node()
-            )),
-            Method::Revoke if self.plan.database == other.plan.database => Some(format!(
-                "it is the same database as {}: name one",
-                other.node()
-            )),
-            Method::Revoke => None,
-        }
-    }
-
-    /// The node.
-    pub fn node(&self) -> &Arc<Node> {
-        &self.plan.node
-    }
-
-    /// What to run by hand to bring the node back.
-    pub fn by_hand(&self) -> Vec<String> {
-        self.admin
-            .stays_here
-            .iter()
-            .chain(&self.plan.back)
-            .cloned()
-            .collect()
-    }
-
-    /// Takes the node offline: when this returns an `Offline`, no session of the account is left and none can get in.
-    ///
-    /// # Errors
-    /// What failed, with the node, which may be changed in part and must still be brought back.
-    pub fn take_offline(
-        self,
-        stop: &AtomicBool,
-        tell: &dyn Fn(Progress),
-    ) -> Result<Offline, Box<Failed>> {
-        let mut offline = Offline {
-            first_session: self.admin.id,
-            admin: Some(self.admin),
-            plan: self.plan,
-            since: None,
-            sessions_ended: 0,
-            turned_away: None,
-            turned_away_meanwhile: None,
-            changed: false,
-        };
-        match offline.take(stop, tell) {
-            Ok(()) => Ok(offline),
-            Err(error) => Err(Box::new(Failed { error, offline })),
-        }
-    }
-}
-
-/// What the admin lacks, and what the server forbids.
-fn problems_of(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
-    let mut problems = Vec::new();
-    if admin.user == node.account.user {
-        problems.push(format!(
-            "'{}' is the admin itself, which would lock itself out: check {} and {}",
-            admin.user,
-            node.shared_variable("DB_USER"),
-            node.admin_variable("USER")
-        ));
-    }
-    if admin.read_only {
-        problems.push("it is read-only even for its admin (super_read_only): SET GLOBAL super_read_only = OFF".to_owned());
-    }
-    if admin.replicated_by_galera {
-        problems.push(format!(
-            "{} may not switch Galera's replication off (wsrep_on), so the whole cluster would go offline: grant it SUPER",
-            node.admin.user
-        ));
-    }
-    let holds = |privilege: &str| {
-        admin
-            .grants
-            .iter()
-            .any(|grant| grant.gives_everywhere(privilege))
-    };
-    let mut needed = vec![
-        vec!["PROCESS"],
-        vec!["CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER"],
-    ];
-    if method == Method::Lock {
-        needed.push(vec!["CREATE USER"]);
-    }
-    for any_of in needed {
-        if !any_of.iter().any(|privilege| holds(privilege)) {
-            problems.push(format!(
-                "{} lacks the privilege {}: grant it ON *.*",
-                node.admin.user, any_of[0]
-            ));
-        }
-    }
-    let may_pass_on = |grant: &Grant| grant.may_be_passed_on() && grant.reaches(&node.database);
-    if method == Method::Revoke && !admin.grants.iter().any(may_pass_on) {
-        problems.push(format!(
-            "{} may not revoke and grant on `{}`: it needs its privileges WITH GRANT OPTION",
-            node.admin.user, node.database
-        ));
-    }
-    problems
-}
-
-/// The reason that a login was refused, without what the server repeats of it.
-fn refused(error: &Error) -> String {
-    match error {
-        Error::Server {
-            code: ACCESS_DENIED,
-            message,
-        } => {
-            format!(
-                "access denied ({})",
-                message.trim_start_matches("Access denied for ").trim()
-            )
-        }
-        error => error.to_string(),
-    }
+    /// Something that the user should know of the node.
+    Warning(String),
 }
 
 /// A node that could not be taken offline.
@@ -486,8 +45,10 @@ pub struct Offline {
     admin: Option<Admin>,
     plan: Plan,
     since: Option<Instant>,
-    /// The id of the session that took it offline.
-    first_session: u64,
+    /// How long it had been offline then, where another fail-start took it.
+    already: Duration,
+    /// The id of the session that took it offline, where that is known.
+    first_session: Option<u64>,
     sessions_ended: usize,
     /// How often the server had turned the account away when the outage began.
     turned_away: Option<u64>,
@@ -508,7 +69,47 @@ pub struct Back {
 }
 
 impl Offline {
-    fn take(&mut self, stop: &AtomicBool, tell: &dyn Fn(Progress)) -> Result<(), Option<String>> {
+    /// A node that is about to be taken offline: nothing has been changed yet.
+    pub fn new(admin: Admin, plan: Plan) -> Self {
+        Self {
+            first_session: Some(admin.id),
+            admin: Some(admin),
+            plan,
+            since: None,
+            already: Duration::ZERO,
+            sessions_ended: 0,
+            turned_away: None,
+            turned_away_meanwhile: None,
+            changed: false,
+        }
+    }
+
+    /// A node that somebody else left offline, for so long already: another fail-start by this session of the admin.
+    pub fn left_behind(admin: Admin, plan: Plan, already: Duration) -> Self {
+        let first_session = plan.undo.as_ref().map(|undo| undo.session);
+        let mut offline = Self::new(admin, plan);
+        offline.first_session = first_session;
+        offline.since = Some(Instant::now());
+        offline.already = already;
+        offline.changed = true;
+        offline
+    }
+
+    /// Whether anything on the node may differ from before.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Takes the node offline: when this succeeds, no session of the account is left and none can get in.
+    ///
+    /// # Errors
+    /// What failed; nothing where it was told to stop. Unless the node [is unchanged](Self::is_changed) it must be brought
+    /// back.
+    pub fn take(
+        &mut self,
+        stop: &AtomicBool,
+        tell: &dyn Fn(Progress),
+    ) -> Result<(), Option<String>> {
         let stopped = || stop.load(Ordering::SeqCst);
         let Some(admin) = self.admin.as_mut() else {
             return Err(Some("its connection is gone".to_owned()));
@@ -521,11 +122,22 @@ impl Offline {
         let plan = &self.plan;
         let failed = |error: Error| Some(error.to_string());
         // Lock first, then look: who got in before is listed, who comes now is refused.
-        let statements: Vec<String> = plan.out.iter().cloned().chain(plan.state()).collect();
-        let (mut sessions, answers) = admin
-            .sessions(&plan.node.account.user, &statements)
-            .map_err(failed)?;
-        let mut state = answers[plan.out.len()..].to_vec();
+        let changes = plan.changes();
+        let statements = [&changes[..], &plan.state()].concat();
+        let (mut sessions, answers) = match admin.sessions(&plan.node.account.user, &statements) {
+            // Its undo is there, and it alone may use that: the first statement changed nothing.
+            Err(Error::Server {
+                code: EVENT_EXISTS, ..
+            }) => {
+                self.changed = false;
+                return Err(Some(format!(
+                    "another fail-start took it at the same time: see `fail-start status {}`",
+                    plan.node.number
+                )));
+            }
+            result => result.map_err(failed)?,
+        };
+        let mut state = answers[changes.len()..].to_vec();
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = plan.login_proves.then(|| {
             let plan = plan.clone();
@@ -546,7 +158,7 @@ impl Offline {
                 .collect();
             if plan.keep_sessions {
                 if !left.is_empty() {
-                    tell(Progress::SessionsLeft(left.len()));
+                    tell(Progress::SessionsKept(left.len()));
                 }
                 break;
             }
@@ -595,7 +207,7 @@ impl Offline {
         self.changed = false;
         result?;
         Ok(Back {
-            offline_for: self.since.map(|since| since.elapsed()),
+            offline_for: self.since.map(|since| self.already + since.elapsed()),
             sessions_ended: self.sessions_ended,
             turned_away: self.turned_away_meanwhile,
         })
@@ -617,10 +229,11 @@ impl Offline {
                 Err(Error::Connection(_)) if kept => {}
                 // It will not get better by itself.
                 Err(
-                    error @ Error::Server {
+                    error @ (Error::Refused(_)
+                    | Error::Server {
                         code: ACCESS_DENIED,
                         ..
-                    },
+                    }),
                 ) => return Err(error),
                 Err(error) if began.elapsed() + pause > PERSISTENCE => return Err(error),
                 Err(error) => {
@@ -635,36 +248,47 @@ impl Offline {
 
     /// Every statement of it can be run again, so that it can be tried again whatever became of it.
     fn restore_once(&mut self) -> Result<(), Error> {
-        let mut admin = if let Some(kept) = self.admin.take() {
-            kept
-        } else {
-            let mut admin = Admin::open(&self.plan.node, self.plan.timeout)?;
-            admin.end_earlier_self(self.first_session)?;
-            admin
+        let plan = &self.plan;
+        let mut admin = match self.admin.take() {
+            Some(kept) => kept,
+            None => Admin::open(&plan.node, plan.timeout)?,
+        };
+        if let Some(first) = self.first_session.filter(|&first| first != admin.id) {
+            admin.end_earlier_self(first)?;
+        }
+        let undo_is_there = match &plan.undo {
+            None => false,
+            Some(mine) => match State::read(&mut admin, &plan.node)?.found() {
+                Some(found) if found.undo.as_ref() == Some(mine) => true,
+                Some(found) if found.undo.is_some() => {
+                    let why = "somebody brought it back and took it offline again";
+                    return Err(Error::Refused(format!("{why}, {found}")));
+                }
+                Some(found) => return Err(Error::Refused(found.distrust())),
+                // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
+                None => false,
+            },
         };
         if let Some(before) = self.turned_away.take() {
             // A server that was restarted meanwhile counts from 0.
             let now = admin.turned_away(&self.plan.node.account.user);
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
-        let state = self.plan.state();
-        let statements: Vec<String> = self.plan.back.iter().chain(&state).cloned().collect();
-        match admin.try_all(&statements) {
-            (answers, Ok(())) if self.plan.is_back(&answers[self.plan.back.len()..]) => {}
-            (_, Ok(())) => {
-                let why = "the server took the statements, but the account is not as before";
-                return Err(Error::Connection(why.to_owned()));
-            }
-            // What could not be changed back may never have been changed, as on a server that became read-only.
-            (_, Err(error @ Error::Server { .. })) => {
-                if !self.plan.is_back(&admin.all(&state)?) {
-                    return Err(error);
-                }
-            }
-            (_, Err(error)) => return Err(error),
+        let result = admin.all_except(&plan.back, &GONE);
+        let is_back = plan.is_back(&admin.all(&plan.state())?);
+        // What could not be changed back may never have been changed, as on a server that became read-only.
+        if !is_back {
+            return Err(result.err().unwrap_or_else(|| {
+                Error::Connection(
+                    "the server took the statements, but the account is not as before".to_owned(),
+                )
+            }));
         }
-        if self.plan.login_proves {
-            self.plan.login()?;
+        if plan.login_proves {
+            plan.login()?;
+        }
+        if undo_is_there {
+            admin.all(&[sql::drop_undo(&plan.database)])?;
         }
         Ok(())
     }

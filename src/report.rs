@@ -5,9 +5,12 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Node;
+use crate::outage::Back;
+use crate::recover::Standing;
 
 /// Where the lines go.
 pub struct Report {
@@ -15,6 +18,9 @@ pub struct Report {
     err: Box<dyn Write>,
     /// Whether the terminal shows what is typed, its line end too.
     echoes: bool,
+    /// Whether a line of standard output can be written over.
+    is_terminal: bool,
+    said_time_left: bool,
 }
 
 impl Report {
@@ -24,6 +30,8 @@ impl Report {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             echoes: io::stdin().is_terminal(),
+            is_terminal: io::stdout().is_terminal(),
+            said_time_left: false,
         }
     }
 
@@ -37,9 +45,9 @@ impl Report {
     }
 
     /// Before anything is done: which nodes, and where.
-    pub fn head(&mut self, nodes: &[Node]) {
+    pub fn head(&mut self, nodes: &[Arc<Node>]) {
         if let Some(first) = nodes.first() {
-            let named: Vec<String> = nodes.iter().map(Node::to_string).collect();
+            let named: Vec<String> = nodes.iter().map(ToString::to_string).collect();
             self.out(&format!(
                 "{} environment: {}",
                 first.environment,
@@ -93,19 +101,63 @@ impl Report {
         self.out("Please answer Y (bring the nodes back) or N (leave them offline).");
     }
 
-    /// What an outage did to a node; `turned_away` counts logins and statements of the account.
-    pub fn summary(
-        &mut self,
-        node: &Node,
-        offline_for: Duration,
-        sessions_ended: usize,
-        turned_away: Option<u64>,
-    ) {
-        let ended = match sessions_ended {
+    /// How long the nodes stay offline, on one line that changes; without a terminal it is said once.
+    pub fn time_left(&mut self, left: Duration) {
+        let text = format!("back in {} (Ctrl-C: now)", in_seconds(left));
+        if self.is_terminal {
+            // What stood there before may have been longer.
+            let _ = write!(self.out, "\r{text:<40}");
+            let _ = self.out.flush();
+        } else if !self.said_time_left {
+            self.out(&text);
+        }
+        self.said_time_left = true;
+    }
+
+    /// Leaves the line of the time left.
+    pub fn end_time_left(&mut self) {
+        if self.is_terminal && self.said_time_left {
+            let _ = write!(self.out, "\r{:40}\r", "");
+            let _ = self.out.flush();
+        }
+    }
+
+    /// How a node stands.
+    pub fn standing(&mut self, node: &Node, standing: &Result<Standing, String>) {
+        let number = node.number;
+        let text = match standing {
+            Ok(Standing::Online(None)) => "online".to_owned(),
+            Ok(Standing::Online(Some(found))) => format!(
+                "online, with an undo left there {found} (fail-start recover {number} drops it)"
+            ),
+            Ok(Standing::Offline(found)) => format!("offline {found}"),
+            Ok(Standing::Out {
+                locked,
+                without_grants,
+            }) => {
+                let how = match (locked, without_grants) {
+                    (true, true) => "locked and without grants",
+                    (true, false) => "locked",
+                    (false, _) => "without grants",
+                };
+                format!(
+                    "{how}, but not by fail-start (fail-start recover {number} would change that)"
+                )
+            }
+            Ok(Standing::LockedElsewhere(found)) => found.elsewhere(),
+            Ok(Standing::Distrusted(found)) => found.distrust(),
+            Err(why) => format!("unreachable: {why}"),
+        };
+        self.out(&format!("{node}: {text}"));
+    }
+
+    /// What an outage did to a node.
+    pub fn summary(&mut self, node: &Node, back: &Back) {
+        let ended = match back.sessions_ended {
             1 => "1 session ended".to_owned(),
             n => format!("{n} sessions ended"),
         };
-        let refused = match turned_away {
+        let refused = match back.turned_away {
             None => String::new(),
             Some(1) => ", 1 login or statement turned away".to_owned(),
             Some(n) => format!(", {n} logins or statements turned away"),
@@ -113,7 +165,7 @@ impl Report {
         self.out(&format!(
             "node {}: offline for {}, {ended}{refused}",
             node.number,
-            rounded(offline_for)
+            rounded(back.offline_for.unwrap_or_default())
         ));
     }
 
@@ -148,6 +200,10 @@ impl Report {
         for statement in statements {
             self.err(&format!("  {statement};"));
         }
+        self.err(&format!(
+            "or, as soon as it can be reached: fail-start recover {}",
+            node.number
+        ));
     }
 }
 
@@ -162,6 +218,16 @@ fn printable(text: &str) -> String {
         }
     }
     safe
+}
+
+/// In whole seconds, the one that has begun counted.
+fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_millis(
+        u64::try_from(duration.as_millis())
+            .unwrap_or(u64::MAX)
+            .div_ceil(1000)
+            .saturating_mul(1000),
+    ))
 }
 
 fn rounded(duration: Duration) -> String {

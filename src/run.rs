@@ -1,20 +1,24 @@
-//! The five steps, for all named nodes together: prepare, take offline, hold, bring back, and what each node's outcome
-//! makes of the whole.
+//! The steps, for all named nodes together: prepare, take offline, hold, bring back, and what each node's outcome makes of
+//! the whole; `status` and `recover` too.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::config::Node;
 use crate::hold::{Answers, Event, interrupts};
 use crate::node::Error;
-use crate::outage::{Back, Failed, Offline, Options, Progress, Ready};
+use crate::outage::{Back, Failed, Offline, Progress};
+use crate::plan::{GRACE, Options};
+use crate::prepare::Ready;
+use crate::recover::{self, Find, Standing};
 use crate::report::Report;
 
 /// The exit statuses; [`Status::Stuck`] outranks all others.
@@ -22,7 +26,8 @@ use crate::report::Report;
 pub enum Status {
     /// Done, and every node is back.
     Done,
-    /// The nodes could not be taken offline, or nobody could answer; whatever had been changed is put back.
+    /// The nodes could not be taken offline, or nobody could answer; whatever had been changed is put back. Or a node is
+    /// not online, when only that was asked.
     NotDone,
     /// Wrong arguments or configuration; nothing was touched.
     Usage,
@@ -49,39 +54,68 @@ enum Work {
     Prepared(usize, Result<Ready, String>),
     Taken(usize, Result<Offline, Box<Failed>>),
     Back(usize, Result<Back, Error>),
+    Found(usize, Result<Find, String>),
     Progress(usize, Progress),
     /// The worker itself broke down.
     Broke(usize),
 }
 
-/// Fails the nodes until Y is answered.
+/// Fails the nodes until Y is answered, or for a time.
 ///
 /// # Errors
 /// Where signals cannot be handled: nothing was touched.
-pub fn run(nodes: Vec<Node>, options: Options, report: &mut Report) -> Result<Status> {
-    let (sender, events) = channel();
-    interrupts(sender.clone())?;
-    report.head(&nodes);
-    let mut run = Run {
-        nodes: nodes.into_iter().map(Arc::new).collect(),
-        options,
-        report,
-        sender,
-        events,
-        interrupted: false,
-        stuck: false,
-        stop: Arc::new(AtomicBool::new(false)),
-        by_hand: BTreeMap::new(),
-    };
-    Ok(run.outage().unwrap_or_else(|Left(status)| status))
+pub fn fail(nodes: Vec<Node>, options: Options, report: &mut Report) -> Result<Status> {
+    let mut run = Run::start(nodes, report)?;
+    run.report.head(&run.nodes);
+    Ok(run.outage(options).unwrap_or_else(|Left(status)| status))
 }
+
+/// Brings back the nodes that were left offline; those that were `named` also where nothing on them says how they were.
+///
+/// # Errors
+/// As [`fail`].
+pub fn recover(
+    nodes: Vec<Node>,
+    named: bool,
+    timeout: Duration,
+    report: &mut Report,
+) -> Result<Status> {
+    let mut run = Run::start(nodes, report)?;
+    Ok(run
+        .recover(named, timeout)
+        .unwrap_or_else(|Left(status)| status))
+}
+
+/// Says how the nodes stand.
+pub fn status(nodes: Vec<Node>, timeout: Duration, report: &mut Report) -> Status {
+    let looks: Vec<_> = nodes
+        .into_iter()
+        .map(Arc::new)
+        .map(|node| {
+            let asked = Arc::clone(&node);
+            let look = thread::spawn(move || recover::status(&asked, timeout));
+            (node, look)
+        })
+        .collect();
+    let mut status = Status::Done;
+    for (node, look) in looks {
+        let standing = look.join().unwrap_or_else(|_| Err(BROKE.to_owned()));
+        report.standing(&node, &standing);
+        if !matches!(standing, Ok(Standing::Online(_))) {
+            status = Status::NotDone;
+        }
+    }
+    status
+}
+
+/// How one node is brought back.
+type BringBack<T> = fn(T, &dyn Fn(Progress)) -> Result<Back, Error>;
 
 /// A step was left at once, with this status.
 struct Left(Status);
 
 struct Run<'a> {
     nodes: Vec<Arc<Node>>,
-    options: Options,
     report: &'a mut Report,
     sender: Sender<Event<Work>>,
     events: Receiver<Event<Work>>,
@@ -94,25 +128,82 @@ struct Run<'a> {
     by_hand: BTreeMap<usize, Vec<String>>,
 }
 
-impl Run<'_> {
-    fn outage(&mut self) -> Result<Status, Left> {
-        let ready = self.prepare()?;
-        let (offline, all_taken) = self.take_offline(ready)?;
-        let outcome = match (all_taken, self.interrupted) {
-            (_, true) => Status::Interrupted,
-            (true, false) => self.hold(),
-            (false, false) => Status::NotDone,
-        };
-        self.bring_back(offline)?;
-        Ok(match outcome {
-            _ if self.stuck => Status::Stuck,
-            Status::Done if self.interrupted => Status::Interrupted,
-            outcome => outcome,
+impl<'a> Run<'a> {
+    fn start(nodes: Vec<Node>, report: &'a mut Report) -> Result<Self> {
+        let (sender, events) = channel();
+        interrupts(sender.clone())?;
+        Ok(Self {
+            nodes: nodes.into_iter().map(Arc::new).collect(),
+            report,
+            sender,
+            events,
+            interrupted: false,
+            stuck: false,
+            stop: Arc::new(AtomicBool::new(false)),
+            by_hand: BTreeMap::new(),
         })
     }
 
+    fn outage(&mut self, options: Options) -> Result<Status, Left> {
+        let ready = self.prepare(options)?;
+        let began = Instant::now();
+        let (offline, all_taken) = self.take_offline(ready)?;
+        let outcome = match (all_taken, self.interrupted, options.hold_for) {
+            (_, true, _) => Status::Interrupted,
+            (true, false, None) => self.hold(),
+            (true, false, Some(held)) => {
+                // From now on, unless it took so long to get here that the servers would be first.
+                self.hold_until((Instant::now() + held).min(began + held + GRACE / 2))
+            }
+            (false, false, _) => Status::NotDone,
+        };
+        let summaries = self.bring_back(offline, Offline::bring_back)?;
+        for (index, back) in summaries {
+            self.report.summary(&self.nodes[index], &back);
+        }
+        Ok(self.status_after(outcome))
+    }
+
+    fn recover(&mut self, named: bool, timeout: Duration) -> Result<Status, Left> {
+        self.work(
+            self.nodes.clone().into_iter().enumerate(),
+            move |index, node, tell| Work::Found(index, recover::find(&node, timeout, named, tell)),
+        );
+        let mut lost = Vec::new();
+        for _ in 0..self.nodes.len() {
+            // Nothing has been changed: there is nothing to wait for.
+            match self.next(|_| Err(Left(Status::Interrupted)))? {
+                Work::Found(index, Ok(Find::Lost(found))) => {
+                    self.by_hand.insert(index, found.by_hand());
+                    lost.push((index, *found));
+                }
+                Work::Found(index, Ok(Find::Online)) => {
+                    self.report
+                        .standing(&self.nodes[index], &Ok(Standing::Online(None)));
+                }
+                Work::Found(index, Ok(Find::NotOurs(standing))) => {
+                    self.report.standing(&self.nodes[index], &Ok(standing));
+                }
+                Work::Found(index, Err(why)) => self.stuck(index, &why),
+                Work::Broke(index) => self.stuck(index, BROKE),
+                _ => {}
+            }
+        }
+        self.bring_back(lost, recover::Lost::bring_back)?;
+        Ok(self.status_after(Status::Done))
+    }
+
+    /// What the outcome comes to, after what happened on the way back.
+    fn status_after(&self, outcome: Status) -> Status {
+        match outcome {
+            _ if self.stuck => Status::Stuck,
+            Status::Done if self.interrupted => Status::Interrupted,
+            outcome => outcome,
+        }
+    }
+
     /// Runs `work` for each item in a thread of its own; what it returns comes as an event.
-    fn start<T: Send + 'static>(
+    fn work<T: Send + 'static>(
         &self,
         items: impl IntoIterator<Item = (usize, T)>,
         work: impl Fn(usize, T, &dyn Fn(Progress)) -> Work + Clone + Send + 'static,
@@ -147,23 +238,21 @@ impl Run<'_> {
     fn progress(&mut self, index: usize, progress: &Progress) {
         let node = &self.nodes[index];
         match progress {
-            Progress::SessionsLeft(left) if self.options.keep_sessions => {
-                self.report.warning(
-                    node,
-                    format!("{left} open sessions still reach it (--keep-sessions)"),
-                );
-            }
+            Progress::SessionsKept(left) => self.report.warning(
+                node,
+                format!("{left} open sessions still reach it (--keep-sessions)"),
+            ),
             Progress::SessionsLeft(left) => self.report.note(format!(
                 "{node}: waiting for its sessions to end, {left} left"
             )),
             Progress::Retrying(why) => self.report.warning(node, format!("{why}; trying again")),
+            Progress::Warning(text) => self.report.warning(node, text),
         }
     }
 
     /// Step 2: every node is checked, nothing is changed.
-    fn prepare(&mut self) -> Result<Vec<Ready>, Left> {
-        let options = self.options;
-        self.start(
+    fn prepare(&mut self, options: Options) -> Result<Vec<Ready>, Left> {
+        self.work(
             self.nodes.clone().into_iter().enumerate(),
             move |index, node, _| Work::Prepared(index, Ready::prepare(&node, &options)),
         );
@@ -209,7 +298,7 @@ impl Run<'_> {
         let count = ready.len();
         self.by_hand = ready.iter().map(Ready::by_hand).enumerate().collect();
         let stop = Arc::clone(&self.stop);
-        self.start(ready.into_iter().enumerate(), move |index, node, tell| {
+        self.work(ready.into_iter().enumerate(), move |index, node, tell| {
             Work::Taken(index, node.take_offline(&stop, tell))
         });
         let mut changed: Vec<(usize, Offline)> = Vec::new();
@@ -232,7 +321,11 @@ impl Run<'_> {
                             format!("it could not be taken offline: {why}"),
                         );
                     }
-                    changed.push((index, failed.offline));
+                    if failed.offline.is_changed() {
+                        changed.push((index, failed.offline));
+                    } else {
+                        self.by_hand.remove(&index);
+                    }
                     all_taken = false;
                     self.stop.store(true, Ordering::SeqCst);
                 }
@@ -283,17 +376,13 @@ impl Run<'_> {
                     self.report.general_error(
                         "standard input has ended, so nobody can answer: bringing the nodes back",
                     );
-                    self.report.note(
-                        "hint: run it in a terminal, or keep its input open for as long as the outage is to last: \
-                         { sleep 30; echo Y; } | fail-start ...",
-                    );
+                    self.report
+                        .note("hint: run it in a terminal, or say how long the outage is to last: --for 30s");
                     return Status::NotDone;
                 }
                 Ok(Event::Interrupt) => {
                     self.report.end_prompt();
-                    // The first one: a second leaves only while something is under way.
-                    let _ = self.interrupt();
-                    return Status::Interrupted;
+                    return self.interrupted_while_held();
                 }
                 Ok(Event::Work(_)) => {}
                 Err(_) => return Status::NotDone,
@@ -301,24 +390,54 @@ impl Run<'_> {
         }
     }
 
+    fn interrupted_while_held(&mut self) -> Status {
+        // The first one: a second leaves only while something is under way.
+        let _ = self.interrupt();
+        Status::Interrupted
+    }
+
+    /// Step 4, where nobody is asked: until the deadline or an interrupt.
+    fn hold_until(&mut self, deadline: Instant) -> Status {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.report.end_time_left();
+                return Status::Done;
+            }
+            self.report.time_left(left);
+            let next_second = Duration::from_nanos(u64::from(left.subsec_nanos()).max(1));
+            match self.events.recv_timeout(next_second) {
+                Ok(Event::Interrupt) => {
+                    self.report.end_time_left();
+                    return self.interrupted_while_held();
+                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
+            }
+        }
+    }
+
     /// Step 5: all nodes at the same time; one that fails does not stop another.
-    fn bring_back(&mut self, changed: Vec<(usize, Offline)>) -> Result<(), Left> {
+    fn bring_back<T: Send + 'static>(
+        &mut self,
+        changed: Vec<(usize, T)>,
+        bring_back: BringBack<T>,
+    ) -> Result<BTreeMap<usize, Back>, Left> {
         let count = changed.len();
         let mut summaries = BTreeMap::new();
-        self.start(changed, |index, node, tell| {
-            Work::Back(index, node.bring_back(tell))
+        self.work(changed, move |index, node, tell| {
+            Work::Back(index, bring_back(node, tell))
         });
         for _ in 0..count {
             match self.next(Self::interrupt)? {
                 Work::Back(index, Ok(back)) => {
                     self.by_hand.remove(&index);
                     let node = &self.nodes[index];
-                    match back.offline_for {
-                        Some(offline_for) => {
-                            self.report.online(node);
-                            summaries.insert(index, (offline_for, back));
-                        }
-                        None => self.report.note(format!("{node}: as it was")),
+                    if back.offline_for.is_some() {
+                        self.report.online(node);
+                        summaries.insert(index, back);
+                    } else {
+                        self.report.note(format!("{node}: as it was"));
                     }
                 }
                 Work::Back(index, Err(why)) => self.stuck(index, &why.to_string()),
@@ -326,15 +445,7 @@ impl Run<'_> {
                 _ => {}
             }
         }
-        for (index, (offline_for, back)) in summaries {
-            self.report.summary(
-                &self.nodes[index],
-                offline_for,
-                back.sessions_ended,
-                back.turned_away,
-            );
-        }
-        Ok(())
+        Ok(summaries)
     }
 
     fn stuck(&mut self, index: usize, why: &str) {

@@ -29,6 +29,25 @@ impl fmt::Display for Account {
     }
 }
 
+impl Account {
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let part = |quoted: &str| {
+            let inner = quoted.strip_prefix('`')?.strip_suffix('`')?;
+            Some(inner.replace("``", "`"))
+        };
+        // The names may hold what stands between them: only one reading is written back as it was.
+        text.match_indices("`@`")
+            .filter_map(|(at, _)| {
+                Some(Self {
+                    user: part(&text[..=at])?,
+                    host: part(&text[at + 2..])?,
+                })
+            })
+            .find(|account| account.to_string() == text)
+    }
+}
+
 /// The name as a quoted identifier.
 pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -44,12 +63,12 @@ fn literal(text: &str) -> String {
 /// `NO_AUTO_CREATE_USER` keeps MariaDB from making an account out of a `GRANT` for one that is gone; MySQL has no such
 /// mode any more. A year is the longest `wait_timeout`: the session must outlive the outage. `lock_wait_timeout`, in
 /// seconds, ends a statement on the server by the time that its caller has given up on it, so that it does not take
-/// effect later.
+/// effect later. Times are UTC, so that no daylight saving moves a deadline.
 pub fn session(lock_wait_timeout: u64) -> String {
     format!(
         "SET SESSION sql_mode = IF(VERSION() LIKE '%MariaDB%', 'NO_AUTO_CREATE_USER', ''), \
          SESSION sql_quote_show_create = 1, SESSION wait_timeout = 31536000, \
-         SESSION lock_wait_timeout = {lock_wait_timeout}"
+         SESSION lock_wait_timeout = {lock_wait_timeout}, SESSION time_zone = '+00:00'"
     )
 }
 
@@ -57,7 +76,7 @@ pub fn session(lock_wait_timeout: u64) -> String {
 /// it does not have.
 pub const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', 'super_read_only', \
                              'wsrep_on', 'performance_schema', 'hostname', 'port', 'datadir', 'socket', 'pid_file', \
-                             'server_uuid')";
+                             'server_uuid', 'event_scheduler')";
 
 /// The account that the server took this session's login for.
 pub const WHO: &str = "SELECT CURRENT_USER()";
@@ -166,6 +185,14 @@ pub fn unlock(account: &Account) -> String {
     format!("ALTER USER {account} ACCOUNT UNLOCK")
 }
 
+/// The account row that this statement unlocks, if it is what [`unlock`] writes.
+pub fn unlocked(statement: &str) -> Option<Account> {
+    let account = statement
+        .strip_prefix("ALTER USER ")?
+        .strip_suffix(" ACCOUNT UNLOCK")?;
+    Account::parse(account)
+}
+
 /// The guide's grant, for an account that held nothing on the database before.
 pub fn grant_all(database: &str, account: &Account) -> String {
     // The name is a pattern in this place: an underscore would stand for any character.
@@ -177,4 +204,63 @@ pub fn grant_all(database: &str, account: &Account) -> String {
         "GRANT ALL PRIVILEGES ON {}.* TO {account}",
         identifier(&pattern)
     )
+}
+
+/// The name of the event that holds the undo, in the node's database.
+pub const UNDO: &str = "fail_start_undo";
+
+/// Leaves the undo on the node. It fails where there is one already, so that of two programs one gets the node.
+/// Without `due`, in seconds from now, the server never runs it by itself.
+/// <https://dev.mysql.com/doc/refman/9.7/en/create-event.html>
+pub fn leave_undo(database: &str, body: &str, due: Option<u64>) -> String {
+    let (seconds, status) = match due {
+        Some(seconds) => (seconds, "ENABLE"),
+        None => (0, "DISABLE"),
+    };
+    format!(
+        "CREATE EVENT {}.{UNDO} ON SCHEDULE EVERY 10 SECOND STARTS CURRENT_TIMESTAMP + INTERVAL {seconds} SECOND \
+         ON COMPLETION PRESERVE {status} COMMENT 'How fail-start brings this node back' DO {body}",
+        identifier(database)
+    )
+}
+
+/// Drops the undo, if it is still there.
+pub fn drop_undo(database: &str) -> String {
+    format!("DROP EVENT IF EXISTS {}.{UNDO}", identifier(database))
+}
+
+/// All undos on the server: database, definer, since when (UTC), for how many seconds already, until when (UTC; `NULL`
+/// where the server does not run it by itself), body.
+/// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-events-table.html>
+pub fn undos() -> String {
+    format!(
+        "SELECT EVENT_SCHEMA, DEFINER, CREATED, TIMESTAMPDIFF(SECOND, CREATED, UTC_TIMESTAMP()), \
+         IF(STATUS = 'ENABLED', STARTS, NULL), EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_NAME = '{UNDO}'"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unlocked_account_is_read_back_whatever_its_name() {
+        for (user, host) in [
+            ("user", "%"),
+            ("it's `q` @ \\", "10.%"),
+            ("`@`", "`@`"),
+            ("a`@`b", ""),
+        ] {
+            let account = Account {
+                user: user.to_owned(),
+                host: host.to_owned(),
+            };
+            assert_eq!(unlocked(&unlock(&account)), Some(account));
+        }
+        assert_eq!(unlocked("ALTER USER `u`@`%`, `v`@`%` ACCOUNT UNLOCK"), None);
+        assert_eq!(
+            unlocked("ALTER USER `u`@`%` IDENTIFIED BY 'x' ACCOUNT UNLOCK"),
+            None
+        );
+    }
 }

@@ -139,50 +139,64 @@ impl Server {
         Self::start_in(kind, folder, options)
     }
 
-    fn start_in(kind: Kind, folder: Folder, options: &[&str]) -> Self {
-        let path = std::env::var("PATH").unwrap();
+    /// Starts the server that was shut down again, on the port that it had.
+    pub fn start_again(kind: Kind, folder: Folder, port: u16, options: &[&str]) -> Self {
+        Self::try_start(kind, folder, port, options)
+            .unwrap_or_else(|_| panic!("{kind:?} does not start again"))
+    }
+
+    fn start_in(kind: Kind, mut folder: Folder, options: &[&str]) -> Self {
         // Another program may take the port before the server does.
         for _ in 0..5 {
-            let port = free_port();
-            let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/server"))
-                .arg(match kind {
-                    Kind::MySql => "mysql",
-                    Kind::MariaDb => "mariadb",
-                })
-                .arg(folder.path().join("server"))
-                .arg(port.to_string())
-                .args(["--max-connections=3000", "--character-set-server=utf8mb4"])
-                .args(options)
-                // A Galera server looks for its ways of state transfer there.
-                .env(
-                    "PATH",
-                    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/galera:").to_owned() + &path,
-                )
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                // Ctrl-C at the tests must not end it before it has ended its server.
-                .process_group(0)
-                .spawn()
-                .unwrap();
-            let serves = wait_until("the server serves", || match script.try_wait().unwrap() {
-                Some(_) => Some(false),
-                // Another server may have been faster on this port: then this one ends.
-                None => login(port, "tester", "testpass", None)
-                    .ok()
-                    .and_then(|mut admin| {
-                        let data: String = admin.query_first("SELECT @@datadir").ok()??;
-                        data.starts_with(folder.path().to_str()?).then_some(true)
-                    }),
-            });
-            if serves {
-                return Self {
-                    port,
-                    folder,
-                    script,
-                };
+            match Self::try_start(kind, folder, free_port(), options) {
+                Ok(server) => return server,
+                Err(again) => folder = again,
             }
         }
         panic!("{kind:?} does not start");
+    }
+
+    fn try_start(kind: Kind, folder: Folder, port: u16, options: &[&str]) -> Result<Self, Folder> {
+        let path = std::env::var("PATH").unwrap();
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/server"))
+            .arg(match kind {
+                Kind::MySql => "mysql",
+                Kind::MariaDb => "mariadb",
+            })
+            .arg(folder.path().join("server"))
+            .arg(port.to_string())
+            .args(["--max-connections=3000", "--character-set-server=utf8mb4"])
+            .args(options)
+            // A Galera server looks for its ways of state transfer there.
+            .env(
+                "PATH",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/tests/galera:").to_owned() + &path,
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            // Ctrl-C at the tests must not end it before it has ended its server.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let serves = wait_until("the server serves", || match script.try_wait().unwrap() {
+            Some(_) => Some(false),
+            // Another server may have been faster on this port: then this one ends.
+            None => login(port, "tester", "testpass", None)
+                .ok()
+                .and_then(|mut admin| {
+                    let data: String = admin.query_first("SELECT @@datadir").ok()??;
+                    data.starts_with(folder.path().to_str()?).then_some(true)
+                }),
+        });
+        if serves {
+            Ok(Self {
+                port,
+                folder,
+                script,
+            })
+        } else {
+            Err(folder)
+        }
     }
 
     /// Shuts it down; its data stays in the folder.
@@ -418,7 +432,7 @@ impl Nodes {
         })
     }
 
-    /// All that the account may do on the node: its lock and its grants, as the server shows them.
+    /// All that the account may do on the node: its lock and its grants, as the server shows them, and what was left there.
     pub fn state(&self, number: usize) -> String {
         let mut admin = self.admin(number);
         let hosts = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
@@ -440,7 +454,20 @@ impl Nodes {
             }
             state.extend(grants);
         }
+        state.extend(self.events(number));
         state.join("\n")
+    }
+
+    /// The events in the node's database, as the server shows them.
+    pub fn events(&self, number: usize) -> Vec<String> {
+        let database = &self.databases[number - 1];
+        self.admin(number)
+            .exec_map(
+                "SELECT EVENT_NAME, DEFINER, EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = ?",
+                (database,),
+                |(name, definer, body): (String, String, String)| format!("{name} {definer} {body}"),
+            )
+            .unwrap()
     }
 
     pub fn states(&self) -> [String; 3] {
@@ -477,13 +504,23 @@ impl Nodes {
         for (name, value) in &self.variables {
             writeln!(content, "{name}={}", in_dotenv(value)).unwrap();
         }
-        self.folder.write(".env", content);
+        // At once: another program may be reading it.
+        let new = self.folder.write("new.env", content);
+        std::fs::rename(new, self.folder.path().join(".env")).unwrap();
         command(self.folder.path(), args)
     }
 
     /// Starts the program.
     pub fn start(&self, args: &[&str]) -> Program {
         Program::start(&mut self.command(args))
+    }
+
+    /// Runs the program with the nodes' `.env` in another folder.
+    pub fn run_elsewhere(&self, args: &[&str]) -> Finished {
+        drop(self.command(args)); // writes .env
+        let folder = Folder::new();
+        std::fs::copy(self.folder.path().join(".env"), folder.path().join(".env")).unwrap();
+        Program::start(&mut command(folder.path(), args)).finish()
     }
 
     /// Starts the program and waits for its prompt.
@@ -676,6 +713,17 @@ impl Program {
     /// Sends it a signal, unless it has ended.
     pub fn signal_if_running(&mut self, name: &str) {
         assert!(self.try_signal(name) || !self.is_running());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.signal_if_running("KILL");
+        self.end();
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -1,6 +1,7 @@
 //! The program, run as a user runs it, on real servers that the tests start themselves.
 
 mod cases;
+mod comes_back;
 mod endings;
 mod exactness;
 mod harness;

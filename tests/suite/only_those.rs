@@ -266,6 +266,30 @@ fn an_admin_who_may_not_touch_the_account_takes_nothing_down() {
         .unwrap();
 }
 
+/// Brought back by another program, and by the server itself: on that node only, too.
+fn comes_back_alone(nodes: &Nodes) {
+    nodes
+        .admin(1)
+        .query_drop("SET GLOBAL event_scheduler = ON")
+        .unwrap();
+    for method in ["lock", "revoke"] {
+        let before = nodes.states();
+        nodes.fail(&["1", "--method", method]).kill();
+        nodes.assert_offline(1);
+        assert_eq!(nodes.states()[1..], before[1..]);
+        nodes.run(&["recover"], "").assert_status(0);
+        assert_eq!(nodes.states(), before);
+
+        let mut program = nodes.start(&["1", "--for", "100ms", "--method", method]);
+        program.wait_for(&offline(1));
+        program.kill();
+        wait_until("the server brings it back", || {
+            assert_eq!(nodes.states()[1..], before[1..]);
+            (nodes.state(1) == before[0]).then_some(())
+        });
+    }
+}
+
 #[test]
 fn on_a_galera_cluster_only_the_named_node_fails() {
     let provider = "/usr/lib/galera/libgalera_smm.so";
@@ -350,6 +374,8 @@ fn on_a_galera_cluster_only_the_named_node_fails() {
         program.end().assert_status(0);
         assert_eq!(nodes.states(), before);
     }
+
+    comes_back_alone(&nodes);
 
     // An admin who may not keep it on one node would take all of them down.
     nodes

@@ -316,6 +316,10 @@ on_both_servers! {
         nodes.set("TESTER_LOCAL_DB_USER", &name);
         nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
         let before = nodes.states();
+        let may_not = format!("{name} may not create events on");
+        nodes.run(&["1"], "Y\n").assert_status(0).assert_says(&may_not);
+        let database = &nodes.databases[0];
+        admin.query_drop(format!("GRANT EVENT ON `{database}`.* TO `{name}`")).unwrap();
         let mut session = nodes.log_in(1).unwrap();
         let mut program = nodes.fail(&["1"]);
         assert!(session.write().is_err());
@@ -325,7 +329,6 @@ on_both_servers! {
         assert_eq!(nodes.states(), before);
 
         nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(1).assert_says("WITH GRANT OPTION");
-        let database = &nodes.databases[0];
         admin.query_drop(format!("GRANT ALL ON `{database}`.* TO `{name}` WITH GRANT OPTION")).unwrap();
         // Only to lock does it need this one.
         admin.query_drop(format!("REVOKE CREATE USER ON *.* FROM `{name}`")).unwrap();

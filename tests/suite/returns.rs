@@ -9,7 +9,7 @@ use crate::harness::{Finished, Kind, Nodes, PROMPT, Program, offline, on_both_se
 use crate::proxy::Proxy;
 
 /// Runs what the program printed for this node, as a user would.
-fn run_by_hand(nodes: &Nodes, number: usize, finished: &Finished) {
+pub fn run_by_hand(nodes: &Nodes, number: usize, finished: &Finished) {
     let heading = format!("to bring node {number} (");
     let lines = finished
         .err

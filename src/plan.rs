@@ -1,0 +1,230 @@
+//! What an outage changes on a node and back, known before anything is changed, and how the node's state is read.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cli::Method;
+use crate::config::{Environment, Login, Node};
+use crate::grants::Grant;
+use crate::node::{Admin, Connection, Error, Rows, Session};
+use crate::sql::{self, Account, Server};
+use crate::state::{self, lines};
+use crate::undo::Undo;
+
+/// How the nodes are to be failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How a node is taken away; else by its environment.
+    pub method: Option<Method>,
+    /// Whether open sessions are left alone.
+    pub keep_sessions: bool,
+    /// How long the outage lasts, if nobody is asked.
+    pub hold_for: Option<Duration>,
+    /// The longest wait for a node to answer, and for its sessions to end.
+    pub timeout: Duration,
+}
+
+impl Options {
+    /// The method for this node.
+    pub fn method(&self, node: &Node) -> Method {
+        self.method.unwrap_or(match node.environment {
+            Environment::Local => Method::Lock,
+            // A managed service may not let accounts be locked.
+            Environment::Cloud => Method::Revoke,
+        })
+    }
+}
+
+/// How long after the deadline the server brings a node back by itself: fail-start comes first, while it lives.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// What changes on a node and back.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The node.
+    pub node: Arc<Node>,
+    /// How it is taken away.
+    pub method: Method,
+    /// Which server it runs.
+    pub server: Server,
+    /// The database, as the server spells it.
+    pub database: String,
+    /// The account rows whose state counts.
+    pub accounts: Vec<Account>,
+    /// The statements that take the node away.
+    pub out: Vec<String>,
+    /// The statements that bring it back; each can be run again. To revoke: the lines of `SHOW GRANTS` that must be there.
+    pub back: Vec<String>,
+    /// The statements by which a session's changes stay on the node.
+    pub stays_here: Vec<String>,
+    /// What is left on the node meanwhile, where the admin may do that.
+    pub undo: Option<Undo>,
+    /// How long the outage lasts, if nobody is asked.
+    pub hold_for: Option<Duration>,
+    /// Whether open sessions are left alone.
+    pub keep_sessions: bool,
+    /// The longest wait for the node to answer, and for its sessions to end.
+    pub timeout: Duration,
+    /// Whether a login as the account worked before the outage, so that it can prove both ends of it.
+    pub login_proves: bool,
+}
+
+impl Plan {
+    /// The plan to bring back a node on which this undo was found.
+    pub fn from_undo(
+        node: &Arc<Node>,
+        admin: &Admin,
+        database: &str,
+        undo: &Undo,
+        timeout: Duration,
+    ) -> Self {
+        let unlocked: Vec<Account> = undo.unlocked().collect();
+        let (method, accounts) = if unlocked.is_empty() {
+            let mut accounts = Vec::new();
+            for account in undo.granted().filter_map(|grant| grant.account()) {
+                if !accounts.contains(&account) {
+                    accounts.push(account);
+                }
+            }
+            (Method::Revoke, accounts)
+        } else {
+            (Method::Lock, unlocked)
+        };
+        let mut node = Node::clone(node);
+        if let Some(account) = accounts
+            .first()
+            .filter(|account| account.user != node.account.user)
+        {
+            // The settings name another account by now: its password is not this one's.
+            node.account = Login {
+                user: account.user.clone(),
+                password: None,
+            };
+        }
+        Self {
+            accounts,
+            back: undo.brings_back().cloned().collect(),
+            undo: Some(undo.clone()),
+            ..Self::new(&Arc::new(node), method, admin, database, timeout)
+        }
+    }
+
+    /// A plan that changes nothing yet.
+    pub fn new(
+        node: &Arc<Node>,
+        method: Method,
+        admin: &Admin,
+        database: &str,
+        timeout: Duration,
+    ) -> Self {
+        Self {
+            node: Arc::clone(node),
+            method,
+            server: admin.server,
+            database: database.to_owned(),
+            accounts: Vec::new(),
+            out: Vec::new(),
+            back: Vec::new(),
+            stays_here: admin.stays_here.clone(),
+            undo: None,
+            hold_for: None,
+            keep_sessions: false,
+            timeout,
+            login_proves: false,
+        }
+    }
+
+    /// Everything that changes the node, the undo first.
+    pub fn changes(&self) -> Vec<String> {
+        let due = self
+            .hold_for
+            .map(|held| (held + GRACE).as_millis().div_ceil(1000));
+        let undo = self.undo.iter().map(|undo| {
+            let due = due.map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
+            sql::leave_undo(&self.database, &undo.body(&self.database), due)
+        });
+        undo.chain(self.out.iter().cloned()).collect()
+    }
+
+    /// What to run by hand to bring the node back.
+    pub fn by_hand(&self) -> Vec<String> {
+        let mut statements = [&self.stays_here[..], &self.back].concat();
+        if self.undo.is_some() {
+            statements.push(sql::drop_undo(&self.database));
+        }
+        statements
+    }
+
+    /// The statements whose answers [`Self::is_out`] and [`Self::is_back`] read.
+    pub fn state(&self) -> Vec<String> {
+        match self.method {
+            Method::Lock => vec![sql::accounts(self.server, &self.node.account.user)],
+            Method::Revoke => self.accounts.iter().map(sql::grants).collect(),
+        }
+    }
+
+    /// Lock: the account rows, and whether each is locked.
+    fn rows(&self, answers: &[Rows]) -> Option<Vec<(Account, bool)>> {
+        answers
+            .first()
+            .map(|rows| Admin::accounts(&self.node.account.user, rows))
+    }
+
+    /// Whether the server's own state keeps the account out.
+    pub fn is_out(&self, answers: &[Rows]) -> bool {
+        match self.method {
+            Method::Lock => self
+                .rows(answers)
+                .is_some_and(|rows| rows.iter().all(|(_, locked)| *locked)),
+            Method::Revoke => !state::holds(answers, &self.database),
+        }
+    }
+
+    /// Whether the server's own state is what it was before the outage.
+    pub fn is_back(&self, answers: &[Rows]) -> bool {
+        match self.method {
+            Method::Lock => {
+                let rows = self.rows(answers).unwrap_or_default();
+                self.accounts
+                    .iter()
+                    .all(|account| rows.contains(&(account.clone(), false)))
+            }
+            Method::Revoke => {
+                let holds: Vec<Grant> = lines(answers).filter_map(Grant::parse).collect();
+                let mut held = self.back.iter().filter_map(|line| Grant::parse(line));
+                held.all(|held| holds.iter().any(|grant| grant.covers(&held)))
+            }
+        }
+    }
+
+    /// Whether this session, of the account, must end.
+    pub fn ends(&self, session: &Session) -> bool {
+        session.user == self.node.account.user
+            && (self.method == Method::Lock || session.database.as_ref() == Some(&self.database))
+    }
+
+    /// Whether a login as the account gets in, and why not.
+    pub fn login(&self) -> Result<(), Error> {
+        Connection::open(
+            &self.node,
+            &self.node.account,
+            Some(&self.database),
+            self.timeout,
+        )
+        .map(drop)
+    }
+
+    /// The same, tried again for as long as no server answers: that says nothing about the account.
+    pub fn login_until_answered(&self) -> Result<(), Error> {
+        let began = Instant::now();
+        loop {
+            match self.login() {
+                Err(Error::Connection(_) | Error::Tls(_)) if began.elapsed() < self.timeout => {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                answer => return answer,
+            }
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Step 2: a node is checked, nothing on it is changed. What passes every check is [`Ready`].
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use crate::cli::Method;
+use crate::config::Node;
+use crate::grants::{Grant, matches};
+use crate::node::{Admin, Connection, Error, in_words};
+use crate::outage::{Failed, Offline, Progress};
+use crate::plan::{Options, Plan};
+use crate::sql::{self, Account, Server};
+use crate::state::{Found, State, lines};
+use crate::undo::Undo;
+
+/// A node that passed every check. Nothing on it has been changed.
+pub struct Ready {
+    admin: Admin,
+    plan: Plan,
+    /// What the user should know before it goes offline.
+    pub warnings: Vec<String>,
+}
+
+impl Ready {
+    /// Connects to the node and makes every check, changing nothing.
+    ///
+    /// # Errors
+    /// All that stands in the way, in words that say what to do.
+    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, String> {
+        let timeout = options.timeout;
+        // Beside the admin's, so that a node far away does not take twice as long.
+        let login = {
+            let node = Arc::clone(node);
+            thread::spawn(move || {
+                node.account.password.as_ref().map(|_| {
+                    Connection::open(&node, &node.account, Some(&node.database), timeout).map(drop)
+                })
+            })
+        };
+        let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+        let state = State::read(&mut admin, node)
+            .map_err(|error| format!("its accounts and databases cannot be read: {error}"))?;
+        let method = options.method(node);
+        let mut problems = problems_of(node, &admin, method);
+        problems.extend(state.problems(node));
+        problems.extend(held(node, &state, method));
+        let database = state.database.as_deref().unwrap_or_default();
+        let mut ready = Self {
+            plan: Plan {
+                accounts: state.rows(),
+                hold_for: options.hold_for,
+                keep_sessions: options.keep_sessions,
+                ..Plan::new(node, method, &admin, database, timeout)
+            },
+            admin,
+            warnings: Vec::new(),
+        };
+        if problems.is_empty() {
+            match method {
+                Method::Lock => ready.plan_lock(&state.accounts),
+                Method::Revoke => problems = ready.plan_revoke()?,
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems.join("; "));
+        }
+        ready.plan_undo();
+        if method == Method::Lock {
+            ready.warnings.extend(node.shared_with.iter().map(|number| {
+                format!("node {number} has the same address, and goes offline with it (--method revoke would not do that)")
+            }));
+        }
+        if ready.admin.binary_logged {
+            ready.warnings.push(format!(
+                "{} may not switch the binary log off (sql_log_bin), so replicas of this node go offline with it",
+                node.admin.user
+            ));
+        }
+        match login.join() {
+            Ok(Some(Ok(()))) => ready.plan.login_proves = true,
+            Ok(Some(Err(error))) => ready.warnings.push(format!(
+                "a login as '{}' does not work even now ({error}), so OFFLINE and ONLINE rest on what the server says: \
+                 check {}",
+                node.account.user,
+                node.shared_variable("DB_PASSWORD")
+            )),
+            Ok(None) | Err(_) => {}
+        }
+        Ok(ready)
+    }
+
+    fn plan_lock(&mut self, accounts: &[(Account, bool)]) {
+        let open: Vec<Account> = accounts
+            .iter()
+            .filter(|(_, locked)| !locked)
+            .map(|(account, _)| account.clone())
+            .collect();
+        if open.is_empty() {
+            self.warnings.push(format!(
+                "'{}' is locked already; it will be unlocked when the node is brought back",
+                self.plan.node.account.user
+            ));
+        } else {
+            self.plan.out = vec![sql::lock(&open)];
+            self.plan.accounts = open;
+        }
+        self.plan.back = self.plan.accounts.iter().map(sql::unlock).collect();
+    }
+
+    /// Plans what is left on the node meanwhile.
+    fn plan_undo(&mut self) {
+        let (plan, admin) = (&mut self.plan, &self.admin);
+        let undo = Undo::mine(admin.id, [&plan.stays_here[..], &plan.back].concat());
+        let why_not = if !admin
+            .grants
+            .iter()
+            .any(|grant| grant.gives("EVENT", &plan.database))
+        {
+            Some(format!(
+                "{} may not create events on `{}` (GRANT EVENT)",
+                plan.node.admin.user, plan.database
+            ))
+        } else if !undo.survives(&plan.database, plan.server) {
+            Some("names like these do not survive in an event".to_owned())
+        } else {
+            None
+        };
+        match &why_not {
+            Some(why) => self.warnings.push(format!(
+                "{why}, so nothing on the node says how to bring it back: if fail-start is killed, `fail-start recover {}` \
+                 can only unlock the account or grant it ALL PRIVILEGES",
+                plan.node.number
+            )),
+            None => plan.undo = Some(undo),
+        }
+        if let Some(held) = plan.hold_for {
+            let warning = if why_not.is_some() {
+                "only fail-start itself keeps the deadline there".to_owned()
+            } else if admin.runs_events {
+                return;
+            } else {
+                format!(
+                    "its event scheduler is off, so only fail-start itself brings it back after {}, not the server: \
+                     SET GLOBAL event_scheduler = ON",
+                    in_words(held)
+                )
+            };
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Plans the revoke, and returns what would keep it from taking the node offline.
+    fn plan_revoke(&mut self) -> Result<Vec<String>, String> {
+        let plan = &mut self.plan;
+        let mut statements = plan.state();
+        statements.push(sql::GRANTED_TO_ALL.to_owned());
+        if plan.server == Server::MariaDb {
+            // Before 10.11 it is an error, which then says that there is none.
+            statements.push(sql::PUBLIC_GRANTS.to_owned());
+        }
+        let (answers, result) = self.admin.try_all(&statements);
+        let rows = plan.accounts.len();
+        match result {
+            Err(Error::Server { .. }) if answers.len() > rows => {}
+            Err(error) => {
+                return Err(format!(
+                    "the grants of '{}' cannot be read: {error}",
+                    plan.node.account.user
+                ));
+            }
+            Ok(()) => {}
+        }
+        let mut ways_in = Vec::new();
+        for grant in lines(&answers[..rows]).filter_map(Grant::parse) {
+            if grant.is_on(&plan.database) {
+                plan.out.extend(grant.revoke());
+                plan.back.push(grant.line.clone());
+            } else if grant.is_another_way_into(&plan.database) {
+                ways_in.push(grant.to_string());
+            }
+        }
+        let to_all =
+            lines(&answers[rows..=rows]).filter(|pattern| matches(pattern, &plan.database));
+        ways_in.extend(
+            to_all.map(|pattern| format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")),
+        );
+        let public = lines(&answers[rows + 1..]).filter_map(Grant::parse);
+        let public = public.filter(|grant| grant.reaches(&plan.database));
+        ways_in.extend(public.map(|grant| format!("{grant} TO PUBLIC")));
+
+        if plan.back.is_empty() {
+            self.warnings.push(format!(
+                "'{}' holds nothing on `{}`; ALL PRIVILEGES will be granted when the node is brought back",
+                plan.node.account.user, plan.database
+            ));
+            let grant_all = |account| sql::grant_all(&plan.database, account);
+            plan.back = plan.accounts.iter().map(grant_all).collect();
+        }
+        let problem = |way_in: &String| {
+            format!(
+                "to revoke the grants on `{}` would not take it offline, since there is also {way_in}: revoke that, or \
+                 use --method lock",
+                plan.database
+            )
+        };
+        Ok(ways_in.iter().map(problem).collect())
+    }
+
+    /// Why this node and that one cannot both be named, if they cannot.
+    pub fn conflict(&self, other: &Self) -> Option<String> {
+        if self.admin.identity != other.admin.identity {
+            return None;
+        }
+        match self.plan.method {
+            Method::Lock => Some(format!(
+                "it is the same server as {}, so to lock the account takes both offline: name one, or use \
+                 --method revoke",
+                other.node()
+            )),
+            Method::Revoke if self.plan.database == other.plan.database => Some(format!(
+                "it is the same database as {}: name one",
+                other.node()
+            )),
+            Method::Revoke => None,
+        }
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.plan.node
+    }
+
+    /// What to run by hand to bring the node back.
+    pub fn by_hand(&self) -> Vec<String> {
+        self.plan.by_hand()
+    }
+
+    /// Takes the node offline: when this returns an `Offline`, no session of the account is left and none can get in.
+    ///
+    /// # Errors
+    /// What failed, with the node, which may be changed in part and must still be brought back.
+    pub fn take_offline(
+        self,
+        stop: &AtomicBool,
+        tell: &dyn Fn(Progress),
+    ) -> Result<Offline, Box<Failed>> {
+        let mut offline = Offline::new(self.admin, self.plan);
+        match offline.take(stop, tell) {
+            Ok(()) => Ok(offline),
+            Err(error) => Err(Box::new(Failed { error, offline })),
+        }
+    }
+}
+
+/// What the admin lacks, and what the server forbids.
+fn problems_of(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
+    let mut problems = Vec::new();
+    if admin.user == node.account.user {
+        problems.push(format!(
+            "'{}' is the admin itself, which would lock itself out: check {} and {}",
+            admin.user,
+            node.shared_variable("DB_USER"),
+            node.admin_variable("USER")
+        ));
+    }
+    if admin.read_only {
+        problems.push("it is read-only even for its admin (super_read_only): SET GLOBAL super_read_only = OFF".to_owned());
+    }
+    if admin.replicated_by_galera {
+        problems.push(format!(
+            "{} may not switch Galera's replication off (wsrep_on), so the whole cluster would go offline: grant it SUPER",
+            node.admin.user
+        ));
+    }
+    let holds = |privilege: &str| {
+        admin
+            .grants
+            .iter()
+            .any(|grant| grant.gives_everywhere(privilege))
+    };
+    let mut needed = vec![
+        vec!["PROCESS"],
+        vec!["CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER"],
+    ];
+    if method == Method::Lock {
+        needed.push(vec!["CREATE USER"]);
+    }
+    for any_of in needed {
+        if !any_of.iter().any(|privilege| holds(privilege)) {
+            problems.push(format!(
+                "{} lacks the privilege {}: grant it ON *.*",
+                node.admin.user, any_of[0]
+            ));
+        }
+    }
+    let may_pass_on = |grant: &Grant| grant.may_be_passed_on() && grant.reaches(&node.database);
+    if method == Method::Revoke && !admin.grants.iter().any(may_pass_on) {
+        problems.push(format!(
+            "{} may not revoke and grant on `{}`: it needs its privileges WITH GRANT OPTION",
+            node.admin.user, node.database
+        ));
+    }
+    problems
+}
+
+/// Who holds the node already, and what must not be touched.
+fn held(node: &Node, state: &State, method: Method) -> Option<String> {
+    match state.found() {
+        Some(found) if found.undo.is_some() => Some(format!(
+            "it is offline already, {found}: `fail-start recover {}` brings it back",
+            node.number
+        )),
+        Some(found) => Some(found.distrust()),
+        None if method == Method::Lock => state
+            .locked_elsewhere(&node.account.user)
+            .map(Found::elsewhere),
+        None => None,
+    }
+}

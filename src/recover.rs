@@ -1,0 +1,209 @@
+//! `status` and `recover`: how a node stands, and the way back for one that was left offline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::Method;
+use crate::config::Node;
+use crate::node::{Admin, Error};
+use crate::outage::{Back, Offline, Progress};
+use crate::plan::Plan;
+use crate::sql;
+use crate::state::{self, Found, State};
+
+/// How a node stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// The account gets in; an undo may still be left there.
+    Online(Option<Found>),
+    /// fail-start took it offline.
+    Offline(Found),
+    /// The account does not get in, and no undo says why.
+    Out {
+        /// Every row of the account is locked.
+        locked: bool,
+        /// It holds nothing on the database.
+        without_grants: bool,
+    },
+    /// The account is locked for another node on the same server.
+    LockedElsewhere(Found),
+    /// Somebody else made an event of the undo's name.
+    Distrusted(Found),
+}
+
+struct Look {
+    admin: Admin,
+    state: State,
+    standing: Standing,
+}
+
+/// Looks at a node, changing nothing.
+///
+/// # Errors
+/// Why it cannot be looked at.
+pub fn status(node: &Arc<Node>, timeout: Duration) -> Result<Standing, String> {
+    look(node, timeout).map(|look| look.standing)
+}
+
+fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, String> {
+    let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+    let unreadable = |error: Error| format!("its state cannot be read: {error}");
+    let state = State::read(&mut admin, node).map_err(unreadable)?;
+    let problems = state.problems(node);
+    if !problems.is_empty() {
+        return Err(problems.join("; "));
+    }
+    let standing = match state.found().cloned() {
+        Some(found) => stands_with(found, node, &mut admin, timeout),
+        None => stands_alone(&state, node, &mut admin),
+    }
+    .map_err(unreadable)?;
+    Ok(Look {
+        admin,
+        state,
+        standing,
+    })
+}
+
+/// With an event of the undo's name.
+fn stands_with(
+    found: Found,
+    node: &Arc<Node>,
+    admin: &mut Admin,
+    timeout: Duration,
+) -> Result<Standing, Error> {
+    let Some(undo) = &found.undo else {
+        return Ok(Standing::Distrusted(found));
+    };
+    let plan = Plan::from_undo(node, admin, &found.database, undo, timeout);
+    Ok(match admin.all(&plan.state()) {
+        Ok(answers) if plan.is_back(&answers) => Standing::Online(Some(found)),
+        // An account row that is gone has no grants to show.
+        Ok(_) | Err(Error::Server { .. }) => Standing::Offline(found),
+        Err(error) => return Err(error),
+    })
+}
+
+/// Without one: nothing says that fail-start has touched it.
+fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<Standing, Error> {
+    let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
+    let database = state.database.as_deref().unwrap_or_default();
+    let without_grants = !state::reaches(&admin.all(&grants)?, database);
+    let locked = state.is_locked();
+    Ok(match state.locked_elsewhere(&node.account.user) {
+        Some(found) if locked => Standing::LockedElsewhere(found.clone()),
+        _ if locked || without_grants => Standing::Out {
+            locked,
+            without_grants,
+        },
+        _ => Standing::Online(None),
+    })
+}
+
+/// What there is to bring back on a node.
+pub enum Find {
+    /// Nothing: it is online.
+    Online,
+    /// Nothing that fail-start left; how it stands.
+    NotOurs(Standing),
+    /// The node.
+    Lost(Box<Lost>),
+}
+
+/// Finds what there is to bring back on a node, changing nothing. Where no undo says how it was, it can be brought back by
+/// the guide's statements, if it was `named`.
+///
+/// # Errors
+/// Why it cannot be looked at, or must not be touched.
+pub fn find(
+    node: &Arc<Node>,
+    timeout: Duration,
+    named: bool,
+    tell: &dyn Fn(Progress),
+) -> Result<Find, String> {
+    let Look {
+        admin,
+        state,
+        standing,
+    } = look(node, timeout)?;
+    let database = state.database.as_deref().unwrap_or_default();
+    let (plan, already) = match standing {
+        Standing::Online(None) => return Ok(Find::Online),
+        Standing::Online(Some(found)) | Standing::Offline(found) => match &found.undo {
+            Some(undo) => {
+                let plan = Plan::from_undo(node, &admin, database, undo, timeout);
+                (plan, found.age)
+            }
+            None => return Err(found.distrust()),
+        },
+        Standing::Distrusted(found) => return Err(found.distrust()),
+        Standing::LockedElsewhere(found) if named => return Err(found.elsewhere()),
+        Standing::Out {
+            locked,
+            without_grants,
+        } if named => {
+            let mut back = Vec::new();
+            let mut what = Vec::new();
+            if locked {
+                back.extend(state.rows().iter().map(sql::unlock));
+                what.push("unlocking the account");
+            }
+            if without_grants {
+                let grant = |account| sql::grant_all(database, account);
+                back.extend(state.rows().iter().map(grant));
+                what.push("granting it ALL PRIVILEGES on the database");
+            }
+            tell(Progress::Warning(format!(
+                "no undo of fail-start says how it was: {}",
+                what.join(" and ")
+            )));
+            let method = if locked { Method::Lock } else { Method::Revoke };
+            let plan = Plan {
+                accounts: state.rows(),
+                back,
+                ..Plan::new(node, method, &admin, database, timeout)
+            };
+            (plan, Duration::ZERO)
+        }
+        standing => return Ok(Find::NotOurs(standing)),
+    };
+    Ok(Find::Lost(Box::new(Lost {
+        admin,
+        plan,
+        already,
+    })))
+}
+
+/// A node that was left offline.
+pub struct Lost {
+    admin: Admin,
+    plan: Plan,
+    /// How long it had been offline when it was found.
+    already: Duration,
+}
+
+impl Lost {
+    /// What to run by hand to bring the node back.
+    pub fn by_hand(&self) -> Vec<String> {
+        self.plan.by_hand()
+    }
+
+    /// Brings it back, as [`Offline::bring_back`], and tries a login where the account's password is known.
+    ///
+    /// # Errors
+    /// As [`Offline::bring_back`].
+    pub fn bring_back(self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
+        let plan = self.plan.clone();
+        let back = Offline::left_behind(self.admin, self.plan, self.already).bring_back(tell)?;
+        if plan.node.account.password.is_some() {
+            // Nobody knows whether it worked before: it proves nothing against the server's own state.
+            if let Err(error) = plan.login() {
+                tell(Progress::Warning(format!(
+                    "it is as it was, but a login as '{}' does not work: {error}",
+                    plan.node.account.user
+                )));
+            }
+        }
+        Ok(back)
+    }
+}

@@ -1,0 +1,188 @@
+//! How a node stands, by its server's own word: the account's rows, the database, and the undos that were left there.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::Node;
+use crate::grants::Grant;
+use crate::node::{Admin, Error, Rows, cell, in_words};
+use crate::sql::{self, Account};
+use crate::undo::Undo;
+
+/// What a server says of a node.
+pub struct State {
+    /// The account's rows, and whether each is locked.
+    pub accounts: Vec<(Account, bool)>,
+    /// The node's database, as the server spells it.
+    pub database: Option<String>,
+    undos: Vec<Found>,
+}
+
+/// An event that has the undo's name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The database that it is in.
+    pub database: String,
+    /// The account that made it, or altered it last.
+    definer: String,
+    /// Since when it has been there, UTC, by the server's clock.
+    since: String,
+    /// How long that is.
+    pub age: Duration,
+    /// When the server runs it by itself, UTC.
+    until: Option<String>,
+    /// What it says, if fail-start wrote it as this admin.
+    pub undo: Option<Undo>,
+}
+
+impl Found {
+    fn read(row: &[Option<String>], admin: &str) -> Self {
+        let (database, definer) = (cell(row, 0), cell(row, 1));
+        // The account may make events in its own database; only the admin's are trusted, from whichever host it came.
+        let trusted = definer
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user == admin);
+        Self {
+            undo: Undo::parse(&cell(row, 5), &database).filter(|_| trusted),
+            since: cell(row, 2),
+            age: Duration::from_secs(cell(row, 3).parse().unwrap_or(0)),
+            until: row.get(4).cloned().flatten(),
+            database,
+            definer,
+        }
+    }
+
+    /// Why it is not run, if it is not to be trusted.
+    pub fn distrust(&self) -> String {
+        format!(
+            "the event {} in `{}`, by '{}', is not an undo that fail-start left there as its admin, so it is never run: \
+             look at it (SHOW CREATE EVENT) and drop it",
+            sql::UNDO,
+            self.database,
+            self.definer
+        )
+    }
+}
+
+impl fmt::Display for Found {
+    /// Since when, by whom and until when, for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "since {} UTC ({})", self.since, in_words(self.age))?;
+        if let Some(undo) = &self.undo {
+            write!(f, ", by {undo}")?;
+        }
+        if let Some(until) = &self.until {
+            write!(f, ", until {until} UTC at the latest")?;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Asks the node's server.
+    ///
+    /// # Errors
+    /// Why it could not be asked.
+    pub fn read(admin: &mut Admin, node: &Node) -> Result<Self, Error> {
+        let mut answers = admin
+            .all(&[
+                sql::accounts(admin.server, &node.account.user),
+                sql::database(&node.database),
+                sql::undos(),
+            ])?
+            .into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        Ok(Self {
+            accounts: Admin::accounts(&node.account.user, &next()),
+            database: next().first().map(|row| cell(row, 0)),
+            undos: next()
+                .iter()
+                .map(|row| Found::read(row, &admin.user))
+                .collect(),
+        })
+    }
+
+    /// What is missing: no node can do without it.
+    pub fn problems(&self, node: &Node) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.accounts.is_empty() {
+            problems.push(format!(
+                "it has no account named '{}': check {}",
+                node.account.user,
+                node.shared_variable("DB_USER")
+            ));
+        }
+        if self.database.is_none() {
+            problems.push(format!(
+                "it has no database named '{}': check {}",
+                node.database,
+                node.variable("DB_NAME")
+            ));
+        }
+        problems
+    }
+
+    /// The event of the undo's name in the node's database.
+    pub fn found(&self) -> Option<&Found> {
+        self.undos
+            .iter()
+            .find(|found| Some(&found.database) == self.database.as_ref())
+    }
+
+    /// The undo of another node on the same server, where the account of this name was locked for that one.
+    pub fn locked_elsewhere(&self, user: &str) -> Option<&Found> {
+        self.undos.iter().find(|found| {
+            Some(&found.database) != self.database.as_ref()
+                && found
+                    .undo
+                    .as_ref()
+                    .is_some_and(|undo| undo.unlocked().any(|account| account.user == user))
+        })
+    }
+
+    /// Whether every row of the account is locked.
+    pub fn is_locked(&self) -> bool {
+        self.accounts.iter().all(|(_, locked)| *locked)
+    }
+
+    /// The account's rows.
+    pub fn rows(&self) -> Vec<Account> {
+        self.accounts
+            .iter()
+            .map(|(account, _)| account.clone())
+            .collect()
+    }
+}
+
+impl Found {
+    /// What another node on the same server was locked for.
+    pub fn elsewhere(&self) -> String {
+        format!(
+            "the account is locked on this server for the node with the database `{}`, {self}: bring that one back first \
+             (fail-start recover)",
+            self.database
+        )
+    }
+}
+
+/// The lines of `SHOW GRANTS`, of one account row or several.
+pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> {
+    answers
+        .iter()
+        .flatten()
+        .filter_map(|row| row.first()?.as_deref())
+}
+
+/// Whether any of these grants is on the database.
+pub fn holds(answers: &[Rows], database: &str) -> bool {
+    lines(answers)
+        .filter_map(Grant::parse)
+        .any(|grant| grant.is_on(database))
+}
+
+/// Whether any of these grants opens the database, in whatever way.
+pub fn reaches(answers: &[Rows], database: &str) -> bool {
+    lines(answers)
+        .filter_map(Grant::parse)
+        .any(|grant| grant.reaches(database))
+}

@@ -1,0 +1,221 @@
+//! The undo: how a node is brought back, left on the node itself before anything on it changes, so that it can be
+//! brought back from anywhere, and by the server itself when its time has come. Pure text.
+//!
+//! It is an event in the node's database: <https://dev.mysql.com/doc/refman/9.7/en/create-event.html>. It repeats until
+//! it has brought the node back and dropped itself, so that neither a server that is down at the deadline nor one that
+//! is read-only just then loses it.
+
+use std::fmt;
+
+use crate::grants::{Grant, find};
+use crate::sql::{self, Account, Server};
+
+/// What brings a node back, and who left it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undo {
+    /// The version of fail-start.
+    pub version: String,
+    /// The machine that it runs on.
+    pub host: String,
+    /// Its process id there.
+    pub process: u32,
+    /// The id of the admin's session that changes the node.
+    pub session: u64,
+    /// The statements that bring the node back, in order; each can be run again.
+    pub statements: Vec<String>,
+}
+
+impl fmt::Display for Undo {
+    /// Who, for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "fail-start {} on {} (process {})",
+            self.version, self.host, self.process
+        )
+    }
+}
+
+/// What is gone cannot be brought back, and must not keep the rest: no such account (1396, 1133 and 1410), table (1146)
+/// or routine (1305).
+pub const GONE: [u16; 5] = [1133, 1146, 1305, 1396, 1410];
+
+const BEGIN: &str = "BEGIN\nDECLARE CONTINUE HANDLER FOR 1133, 1146, 1305, 1396, 1410 BEGIN END;\n";
+const BY: &str = "DO 'fail-start ";
+const END: &str = "END";
+
+impl Undo {
+    /// The undo of this process.
+    pub fn mine(session: u64, statements: Vec<String>) -> Self {
+        let host = gethostname::gethostname();
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: plain(&host.to_string_lossy()),
+            process: std::process::id(),
+            session,
+            statements,
+        }
+    }
+
+    /// The event's body, for a node with this database.
+    pub fn body(&self, database: &str) -> String {
+        let mut body = format!(
+            "{BEGIN}{BY}{}', '{}', {}, {};\n",
+            self.version, self.host, self.process, self.session
+        );
+        for statement in &self.statements {
+            body += statement;
+            body += ";\n";
+        }
+        body + &sql::drop_undo(database) + ";\n" + END
+    }
+
+    /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does not write.
+    pub fn parse(body: &str, database: &str) -> Option<Self> {
+        let rest = body.strip_prefix(BEGIN)?.strip_prefix(BY)?;
+        let (by, rest) = rest.split_once(";\n")?;
+        let mut by = by.splitn(4, ", ");
+        let version = by.next()?.strip_suffix('\'')?;
+        let host = by.next()?.strip_prefix('\'')?.strip_suffix('\'')?;
+        let (process, session) = (by.next()?.parse().ok()?, by.next()?.parse().ok()?);
+        let last = sql::drop_undo(database) + ";\n" + END;
+        let mut rest = rest.strip_suffix(&last)?;
+        let mut statements = Vec::new();
+        while !rest.is_empty() {
+            let end = find(rest, ";\n")?;
+            statements.push(rest[..end].to_owned());
+            rest = &rest[end + 2..];
+        }
+        let undo = Self {
+            version: plain(version),
+            host: plain(host),
+            process,
+            session,
+            statements,
+        };
+        let brings_back = undo.unlocked().next().is_some() || undo.granted().next().is_some();
+        let only_that = undo
+            .statements
+            .iter()
+            .all(|statement| brings_back_only(statement, database));
+        // What differs in any other way, such as a number with a sign, was not written here.
+        (brings_back && only_that && undo.body(database) == body).then_some(undo)
+    }
+
+    /// Whether the server gives this undo back as it was written, for a node with this database.
+    pub fn survives(&self, database: &str, server: Server) -> bool {
+        let body = self.body(database);
+        // MySQL doubles what stands before a doubled backtick when it shows an event, or cannot store it (error 3507).
+        let garbled = server == Server::MySql && body.contains("``");
+        !garbled && Self::parse(&body, database).as_ref() == Some(self)
+    }
+
+    /// The statements that change the node, without those that keep the change there.
+    pub fn brings_back(&self) -> impl Iterator<Item = &String> {
+        self.statements
+            .iter()
+            .filter(|statement| !stays_here(statement))
+    }
+
+    /// The account rows that it unlocks.
+    pub fn unlocked(&self) -> impl Iterator<Item = Account> {
+        self.statements
+            .iter()
+            .filter_map(|statement| sql::unlocked(statement))
+    }
+
+    /// The grants that it gives back.
+    pub fn granted(&self) -> impl Iterator<Item = Grant> {
+        self.statements
+            .iter()
+            .filter_map(|statement| Grant::parse(statement))
+    }
+}
+
+fn brings_back_only(statement: &str, database: &str) -> bool {
+    stays_here(statement)
+        || sql::unlocked(statement).is_some()
+        || Grant::parse(statement).is_some_and(|grant| grant.is_on(database) && grant.is_plain())
+}
+
+fn stays_here(statement: &str) -> bool {
+    [sql::NO_BINARY_LOG, sql::NO_GALERA].contains(&statement)
+}
+
+/// The text with everything replaced that could be more than a name inside a string literal.
+fn plain(text: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+    text.chars()
+        .take(64)
+        .map(|c| if harmless(c) { c } else { '_' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn undo(statements: &[&str]) -> Undo {
+        Undo::mine(12, statements.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_was_written_reads_back_the_same() {
+        let database = "node;\n1'\"\\_ü";
+        for statements in [
+            &[
+                "SET SESSION sql_log_bin = 0",
+                "ALTER USER `u`@`%` ACCOUNT UNLOCK",
+            ][..],
+            &[
+                "ALTER USER `a;\nb '\"\\ END`@`10.%` ACCOUNT UNLOCK",
+                "ALTER USER `u`@`%` ACCOUNT UNLOCK",
+            ],
+            &[
+                "SET SESSION sql_log_bin = 0",
+                "SET SESSION wsrep_on = OFF",
+                "GRANT SELECT (`a`), INSERT ON `node;\n1'\"\\_ü`.`t;\n` TO `u`@`%` WITH GRANT OPTION",
+            ],
+        ] {
+            let undo = undo(statements);
+            assert_eq!(Undo::parse(&undo.body(database), database), Some(undo));
+        }
+    }
+
+    #[test]
+    fn what_was_not_written_here_is_refused() {
+        let unlock = "ALTER USER `u`@`%` ACCOUNT UNLOCK";
+        let good = undo(&[unlock]).body("d");
+        assert!(Undo::parse(&good, "d").is_some());
+        for bad in [
+            String::new(),
+            "BEGIN END".to_owned(),
+            good.replace("END;\n", ""),
+            good.replace("'fail-start", "'another"),
+            good.replace(", 12;", ", +12;"),
+            good.replace("UNLOCK", "UNLOCK REQUIRE NONE"),
+            good.replace("UNLOCK", "UNLOCK;\nDROP DATABASE d"),
+            good.replace("`u`@`%`", "`u`@`%`, `v`@`%`"),
+            good.replace("`u`@`%`", "`u`@`%` IDENTIFIED BY 'x'"),
+            good.replace(unlock, "GRANT ALL PRIVILEGES ON *.* TO `u`@`%`"),
+            good.replace(unlock, "GRANT SELECT ON `other`.* TO `u`@`%`"),
+            good.replace(unlock, "GRANT `admin`@`%` TO `u`@`%`"),
+            good.replace(unlock, "GRANT SELECT ON `d`.* TO `u`@`%`, `v`@`%`"),
+            good.replace(unlock, "GRANT SELECT ON `d`.* TO `u`@`%` IDENTIFIED BY 'x'"),
+            good.replace(
+                unlock,
+                "GRANT SELECT; DROP TABLE t; GRANT SELECT ON `d`.* TO `u`@`%`",
+            ),
+            good.replace(
+                unlock,
+                "GRANT SELECT ON `d`.* TO `u`@`%` # WITH GRANT OPTION",
+            ),
+            undo(&[]).body("d"),
+            undo(&["SET SESSION sql_log_bin = 0"]).body("d"),
+            good.clone() + " ",
+        ] {
+            assert_eq!(Undo::parse(&bad, "d"), None, "{bad}");
+        }
+        assert_eq!(Undo::parse(&good, "e"), None, "another database's");
+    }
+}
