@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io::{self, Read};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -72,24 +71,6 @@ pub enum Address {
     Socket(String),
 }
 
-impl Address {
-    /// Whether both name the same place, as far as that shows without asking a name server.
-    fn is_same_as(&self, other: &Self) -> bool {
-        fn loopback(host: &str) -> bool {
-            host == "localhost"
-                || host
-                    .parse::<IpAddr>()
-                    .is_ok_and(|address| address.is_loopback())
-        }
-        match (self, other) {
-            (Self::Tcp(one, port), Self::Tcp(two, other_port)) => {
-                port == other_port && (one == two || loopback(one) && loopback(two))
-            }
-            (one, two) => one == two,
-        }
-    }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -135,8 +116,8 @@ pub struct Node {
     pub ssl_mode: SslMode,
     /// The authorities that the verify modes trust, a PEM file; without it, those of the web.
     pub ssl_ca: Option<PathBuf>,
-    /// The numbers of other nodes, not named, at the same address.
-    pub shared_with: Vec<u32>,
+    /// The other nodes, not named, and where they are.
+    pub unnamed: Vec<(u32, Address)>,
 }
 
 impl Node {
@@ -203,11 +184,8 @@ pub fn load(env_file: Option<&Path>, numbers: &[u32]) -> Result<Vec<Node>> {
     for number in known.into_iter().filter(|number| !numbers.contains(number)) {
         // What is wrong with a node that nobody named does not matter here.
         if let Ok(address) = settings.address(number) {
-            for node in nodes
-                .iter_mut()
-                .filter(|node| node.address.is_same_as(&address))
-            {
-                node.shared_with.push(number);
+            for node in &mut nodes {
+                node.unnamed.push((number, address.clone()));
             }
         }
     }
@@ -509,7 +487,7 @@ impl Settings {
                 admin: admin?,
                 ssl_mode: ssl_mode?,
                 ssl_ca,
-                shared_with: Vec::new(),
+                unnamed: Vec::new(),
             })
         })();
         node.ok_or(problems)

@@ -83,6 +83,8 @@ pub struct Session {
     pub user: String,
     /// The default database, if one is selected.
     pub database: Option<String>,
+    /// Whether it has a table of the database that was asked for in its transaction, where the server shows that.
+    pub uses_it: bool,
 }
 
 /// One connection, of the admin or of the account.
@@ -193,6 +195,8 @@ impl Connection {
 pub struct Admin {
     connection: Connection,
     process_list: ProcessList,
+    /// Whether the server shows what a session's transaction uses.
+    pub shows_transactions: bool,
     /// Which server it is.
     pub server: Server,
     /// What the admin holds, its active roles included.
@@ -213,6 +217,8 @@ pub struct Admin {
     pub runs_events: bool,
     /// What is the same only for two connections to one server, however they are addressed.
     pub identity: Vec<String>,
+    /// Where it listens, by its own word: the machine's name and the port, and the socket on that machine.
+    pub listens: [Address; 2],
 }
 
 impl Admin {
@@ -240,11 +246,8 @@ impl Admin {
             .iter()
             .map(|row| (cell(row, 0), cell(row, 1)))
             .collect();
-        let on = |name: &str| {
-            variables
-                .get(name)
-                .is_some_and(|value| value == "ON" || value == "1")
-        };
+        let variable = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        let on = |name: &str| ["ON", "1"].contains(&variable(name).as_str());
         let server = match variables.get("version") {
             Some(version) if version.contains("MariaDB") => Server::MariaDb,
             _ => Server::MySql,
@@ -253,20 +256,26 @@ impl Admin {
             .first()
             .map(|row| cell(row, 0))
             .unwrap_or_default();
+        let grants: Vec<Grant> = answers[3]
+            .iter()
+            .filter_map(|row| Grant::parse(&cell(row, 0)))
+            .collect();
+        // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
+        let performance_schema = server == Server::MySql && on("performance_schema");
         let mut admin = Self {
+            shows_transactions: performance_schema
+                && grants
+                    .iter()
+                    .any(|grant| grant.gives("SELECT", "performance_schema")),
             id: u64::from(connection.conn.connection_id()),
             connection,
             server,
-            // MariaDB's performance schema has no process list.
-            process_list: if server == Server::MySql && on("performance_schema") {
+            process_list: if performance_schema {
                 ProcessList::PerformanceSchema
             } else {
                 ProcessList::InformationSchema
             },
-            grants: answers[3]
-                .iter()
-                .filter_map(|row| Grant::parse(&cell(row, 0)))
-                .collect(),
+            grants,
             user: user
                 .rsplit_once('@')
                 .map_or(user.as_str(), |(user, _)| user)
@@ -288,8 +297,12 @@ impl Admin {
                 "pid_file",
                 "server_uuid",
             ]
-            .map(|name| variables.get(name).cloned().unwrap_or_default())
+            .map(variable)
             .to_vec(),
+            listens: [
+                Address::Tcp(variable("hostname"), variable("port").parse().unwrap_or(0)),
+                Address::Socket(variable("socket")),
+            ],
         };
         if on("wsrep_on") {
             match admin.connection.all(&[sql::NO_GALERA.to_owned()]) {
@@ -324,18 +337,23 @@ impl Admin {
         Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
     }
 
-    /// The sessions of this user name and those whose login is not through, and the answers of the statements, which
-    /// run first, in the same round trip.
+    /// The sessions of this user name and those whose login is not through, and whether their transactions use
+    /// that database; and the answers of the statements, which run first, in the same round trip.
     ///
     /// # Errors
     /// As [`Connection::all`].
     pub fn sessions(
         &mut self,
         user: &str,
+        database: Option<&str>,
         statements: &[String],
     ) -> Result<(Vec<Session>, Vec<Rows>), Error> {
         let mut asked = statements.to_vec();
-        asked.push(sql::sessions(self.process_list, user));
+        asked.push(sql::sessions(
+            self.process_list,
+            user,
+            database.filter(|_| self.shows_transactions),
+        ));
         if self.process_list == ProcessList::PerformanceSchema {
             asked.push(sql::LOST_THREADS.to_owned());
         }
@@ -347,7 +365,7 @@ impl Admin {
         if lost.is_some_and(|lost| lost != "0") {
             self.process_list = ProcessList::InformationSchema;
             answers.truncate(statements.len());
-            return Ok((self.sessions(user, &[])?.0, answers));
+            return Ok((self.sessions(user, database, &[])?.0, answers));
         }
         let listed = answers.drain(statements.len()..).next().unwrap_or_default();
         let sessions = listed
@@ -357,6 +375,7 @@ impl Admin {
                     id: cell(&row, 0).parse().ok()?,
                     user: cell(&row, 1),
                     database: row.get(2).cloned().flatten(),
+                    uses_it: cell(&row, 3) == "1",
                 })
             })
             // The server's comparison may be looser than ours.
@@ -397,7 +416,7 @@ impl Admin {
         let (user, began) = (self.user.clone(), Instant::now());
         let mut told = false;
         while self
-            .sessions(&user, &[])?
+            .sessions(&user, None, &[])?
             .0
             .iter()
             .any(|session| session.id == id && session.user == user && id != self.id)
@@ -477,30 +496,7 @@ fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<Op
         Address::Tcp(host, port) => (host.clone(), *port),
     };
     let base = base.tcp_port(port);
-    // The resolver knows no time limit: let it go on alone past ours.
-    let (sender, receiver) = mpsc::channel();
-    let name = host.clone();
-    thread::spawn(move || {
-        sender.send(
-            (name.as_str(), port)
-                .to_socket_addrs()
-                .map(|all| all.map(|one| one.ip()).collect()),
-        )
-    });
-    let resolved: Vec<IpAddr> = match receiver.recv_timeout(timeout) {
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => {
-            return Err(Error::Connection(format!(
-                "its host name cannot be resolved ({error})"
-            )));
-        }
-        Err(_) => {
-            return Err(Error::Connection(format!(
-                "its host name was not resolved within {}",
-                in_words(timeout)
-            )));
-        }
-    };
+    let resolved = resolve(&host, port, timeout)?;
     Ok(resolved
         .into_iter()
         .map(|address| {
@@ -523,6 +519,58 @@ fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<Op
             }
         })
         .collect())
+}
+
+/// The addresses of a host name, in the resolver's order.
+fn resolve(host: &str, port: u16, timeout: Duration) -> Result<Vec<IpAddr>, Error> {
+    // The resolver knows no time limit: let it go on alone past ours.
+    let (sender, receiver) = mpsc::channel();
+    let name = host.to_owned();
+    thread::spawn(move || {
+        sender.send(
+            (name.as_str(), port)
+                .to_socket_addrs()
+                .map(|all| all.map(|one| one.ip()).collect()),
+        )
+    });
+    match receiver.recv_timeout(timeout) {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => Err(Error::Connection(format!(
+            "its host name cannot be resolved ({error})"
+        ))),
+        Err(_) => Err(Error::Connection(format!(
+            "its host name was not resolved within {}",
+            in_words(timeout)
+        ))),
+    }
+}
+
+/// The numbers of those nodes that are at this address too, under whatever name: those whose host name cannot be resolved
+/// within the timeout are not.
+pub fn at_same_address(
+    address: &Address,
+    others: &[(u32, Address)],
+    timeout: Duration,
+) -> Vec<u32> {
+    let resolved = |address: &Address| match address {
+        Address::Tcp(host, port) => resolve(host, *port, timeout).unwrap_or_default(),
+        Address::Socket(_) => Vec::new(),
+    };
+    let port = |address: &Address| match address {
+        Address::Tcp(_, port) => Some(*port),
+        Address::Socket(_) => None,
+    };
+    let ours = resolved(address);
+    let is_loopback = |addresses: &[IpAddr]| addresses.iter().any(IpAddr::is_loopback);
+    let is_same = |other: &Address| {
+        if other == address || port(other) != port(address) {
+            return other == address;
+        }
+        let theirs = resolved(other);
+        is_loopback(&ours) && is_loopback(&theirs) || theirs.iter().any(|one| ours.contains(one))
+    };
+    let same = others.iter().filter(|(_, other)| is_same(other));
+    same.map(|(number, _)| *number).collect()
 }
 
 fn is_not_for_this_machine(error: &DriverError) -> bool {

@@ -124,19 +124,20 @@ impl Offline {
         // Lock first, then look: who got in before is listed, who comes now is refused.
         let changes = plan.changes();
         let statements = [&changes[..], &plan.state()].concat();
-        let (mut sessions, answers) = match admin.sessions(&plan.node.account.user, &statements) {
-            // Its undo is there, and it alone may use that: the first statement changed nothing.
-            Err(Error::Server {
-                code: EVENT_EXISTS, ..
-            }) => {
-                self.changed = false;
-                return Err(Some(format!(
-                    "another fail-start took it at the same time: see `fail-start status {}`",
-                    plan.node.number
-                )));
-            }
-            result => result.map_err(failed)?,
-        };
+        let (mut sessions, answers) =
+            match admin.sessions(&plan.node.account.user, plan.used(), &statements) {
+                // Its undo is there, and it alone may use that: the first statement changed nothing.
+                Err(Error::Server {
+                    code: EVENT_EXISTS, ..
+                }) => {
+                    self.changed = false;
+                    return Err(Some(format!(
+                        "another fail-start took it at the same time: see `fail-start status {}`",
+                        plan.node.number
+                    )));
+                }
+                result => result.map_err(failed)?,
+            };
         let mut state = answers[changes.len()..].to_vec();
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = plan.login_proves.then(|| {
@@ -177,7 +178,7 @@ impl Offline {
                     .map_err(|error| Some(format!("a session cannot be ended: {error}")))?;
             }
             (sessions, state) = admin
-                .sessions(&plan.node.account.user, &plan.state())
+                .sessions(&plan.node.account.user, plan.used(), &plan.state())
                 .map_err(failed)?;
         }
         match login.map(thread::JoinHandle::join) {

@@ -201,7 +201,14 @@ impl Plan {
     /// Whether this session, of the account, must end.
     pub fn ends(&self, session: &Session) -> bool {
         session.user == self.node.account.user
-            && (self.method == Method::Lock || session.database.as_ref() == Some(&self.database))
+            && (self.method == Method::Lock
+                || session.database.as_ref() == Some(&self.database)
+                || session.uses_it)
+    }
+
+    /// The database whose use in a transaction makes a session end.
+    pub fn used(&self) -> Option<&str> {
+        (self.method == Method::Revoke).then_some(&self.database)
     }
 
     /// Whether a login as the account gets in, and why not.

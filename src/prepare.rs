@@ -1,13 +1,14 @@
 //! Step 2: a node is checked, nothing on it is changed. What passes every check is [`Ready`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crate::cli::Method;
-use crate::config::Node;
+use crate::config::{Address, Node};
 use crate::grants::{Grant, matches};
-use crate::node::{Admin, Connection, Error, in_words};
+use crate::node::{Admin, Connection, Error, at_same_address, in_words};
 use crate::outage::{Failed, Offline, Progress};
 use crate::plan::{Options, Plan};
 use crate::sql::{self, Account, Server};
@@ -38,10 +39,14 @@ impl Ready {
                 })
             })
         };
+        let method = options.method(node);
+        let neighbours = (method == Method::Lock).then(|| {
+            let node = Arc::clone(node);
+            thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
+        });
         let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
         let state = State::read(&mut admin, node)
             .map_err(|error| format!("its accounts and databases cannot be read: {error}"))?;
-        let method = options.method(node);
         let mut problems = problems_of(node, &admin, method);
         problems.extend(state.problems(node));
         problems.extend(held(node, &state, method));
@@ -66,10 +71,25 @@ impl Ready {
             return Err(problems.join("; "));
         }
         ready.plan_undo();
-        if method == Method::Lock {
-            ready.warnings.extend(node.shared_with.iter().map(|number| {
-                format!("node {number} has the same address, and goes offline with it (--method revoke would not do that)")
+        if let Some(neighbours) = neighbours {
+            // By where it is, and by where its server says that it listens.
+            let named_so = |address: &Address| ready.admin.listens.contains(address);
+            let also = node.unnamed.iter().filter(|(_, address)| named_so(address));
+            let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
+            same.extend(neighbours.join().unwrap_or_default());
+            ready.warnings.extend(same.iter().map(|number| {
+                format!("node {number} is on the same server, and goes offline with it (--method revoke would not do that)")
             }));
+        }
+        if method == Method::Revoke
+            && ready.admin.server == Server::MySql
+            && !ready.admin.shows_transactions
+        {
+            ready.warnings.push(format!(
+                "{} may not read performance_schema.metadata_locks, so what a session with another default database has \
+                 open on `{}` may still be committed: grant it SELECT ON performance_schema.*",
+                node.admin.user, ready.plan.database
+            ));
         }
         if ready.admin.binary_logged {
             ready.warnings.push(format!(

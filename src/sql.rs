@@ -152,14 +152,23 @@ pub enum ProcessList {
 /// The user name that both servers show for a connection whose login is not through.
 pub const NOT_LOGGED_IN: &str = "unauthenticated user";
 
-/// The sessions of a user name, and those whose login is not through: id, user, default database.
-pub fn sessions(list: ProcessList, user: &str) -> String {
+/// The sessions of a user name, and those whose login is not through: id, user, default database, and, if asked, whether a
+/// table of this database is part of its transaction, which may be committed whatever is revoked meanwhile. Only MySQL's
+/// metadata locks tell that: <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>.
+pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     let schema = match list {
         ProcessList::PerformanceSchema => "performance_schema",
         ProcessList::InformationSchema => "information_schema",
     };
+    let uses_it = database.map_or("0".to_owned(), |database| {
+        format!(
+            "ID IN (SELECT PROCESSLIST_ID FROM performance_schema.metadata_locks JOIN performance_schema.threads \
+             ON THREAD_ID = OWNER_THREAD_ID WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = {})",
+            literal(database)
+        )
+    });
     format!(
-        "SELECT ID, USER, DB FROM {schema}.processlist WHERE USER IN ({}, '{NOT_LOGGED_IN}')",
+        "SELECT ID, USER, DB, {uses_it} FROM {schema}.processlist WHERE USER IN ({}, '{NOT_LOGGED_IN}')",
         literal(user)
     )
 }

@@ -126,10 +126,16 @@ on_both_servers! {
     fn an_unnamed_node_on_the_same_server_is_warned_about(kind) {
         let mut nodes = Nodes::local(kind);
         nodes.move_to(2, &servers(kind)[0]);
-        nodes.set("LOCAL_DB_HOST_NODE2", "localhost");
-        let finished = nodes.run(&["1"], "Y\n");
-        finished.assert_status(0).assert_says("node 2 has the same address");
-        assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
+        let server = &servers(kind)[0];
+        let socket = server.socket().display().to_string();
+        let machine: String = nodes.admin(1).query_first("SELECT @@hostname").unwrap().unwrap();
+        for (one, two) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.2"), ("127.0.0.1", &machine), ("127.0.0.1", &socket)] {
+            nodes.set("LOCAL_DB_HOST", one);
+            nodes.set("LOCAL_DB_HOST_NODE2", two);
+            let finished = nodes.run(&["1"], "Y\n");
+            finished.assert_status(0).assert_says("node 2 is on the same server");
+            assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
+        }
         assert_eq!(nodes.run(&["3"], "Y\n").assert_status(0).err, "");
     }
 

@@ -330,6 +330,10 @@ on_both_servers! {
 
         nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(1).assert_says("WITH GRANT OPTION");
         admin.query_drop(format!("GRANT ALL ON `{database}`.* TO `{name}` WITH GRANT OPTION")).unwrap();
+        if kind == Kind::MySql {
+            nodes.run(&["1", "--method", "revoke"], "Y\n").assert_says("may not read performance_schema.metadata_locks");
+            admin.query_drop(format!("GRANT SELECT ON performance_schema.* TO `{name}`")).unwrap();
+        }
         // Only to lock does it need this one.
         admin.query_drop(format!("REVOKE CREATE USER ON *.* FROM `{name}`")).unwrap();
         assert_eq!(nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(0).err, "");
