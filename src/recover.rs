@@ -46,7 +46,8 @@ pub fn status(node: &Arc<Node>, timeout: Duration) -> Result<Standing, String> {
 }
 
 fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, String> {
-    let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+    let mut admin = Admin::open(node, timeout)
+        .map_err(|error| format!("unreachable: {}", error.at_login(node)))?;
     let unreadable = |error: Error| format!("its state cannot be read: {error}");
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     let problems = state.problems(node);

@@ -146,7 +146,7 @@ impl Report {
             }
             Ok(Standing::LockedElsewhere(found)) => found.elsewhere(),
             Ok(Standing::Distrusted(found)) => found.distrust(),
-            Err(why) => format!("unreachable: {why}"),
+            Err(why) => why.clone(),
         };
         self.out(&format!("{node}: {text}"));
     }

@@ -472,3 +472,27 @@ on_both_servers! {
         assert_eq!(nodes.states(), before);
     }
 }
+
+#[test]
+fn a_server_that_is_read_only_at_the_deadline_keeps_it_later() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let before = nodes.states();
+    let mut program = nodes.start(&["1", "--for", "100ms"]);
+    program.wait_for(&offline(1));
+    program.kill();
+    let mut admin = nodes.admin(1);
+    admin.query_drop("SET GLOBAL super_read_only = ON").unwrap();
+    let killed = Instant::now();
+    wait_until("the deadline passes", || {
+        (killed.elapsed() > Duration::from_secs(8)).then_some(())
+    });
+    nodes.assert_offline(1);
+    admin
+        .query_drop("SET GLOBAL super_read_only = OFF")
+        .unwrap();
+    wait_until("the server brings it back", || {
+        (nodes.state(1) == before[0]).then_some(())
+    });
+}
