@@ -1,5 +1,7 @@
 //! What can be typed. The only file that knows clap.
 
+use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,8 +17,18 @@ pub enum Method {
     Revoke,
 }
 
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lock => "lock",
+            Self::Revoke => "revoke",
+        })
+    }
+}
+
 const USAGE: &str = "\
 fail-start [OPTIONS] <NODE>...
+       fail-start [OPTIONS] <NODE>... -- <COMMAND>...
        fail-start status [NODE]...
        fail-start recover [NODE]...";
 
@@ -25,6 +37,7 @@ Examples:
   fail-start 1              node 1 is offline until you answer Y
   fail-start 2 3            nodes 2 and 3 are
   fail-start 2 3 --for 30s  they are for 30 seconds, and nobody is asked
+  fail-start 2 -- make test node 2 is while make runs
   fail-start status         which nodes are offline, since when, by whom
   fail-start recover        brings back whatever a fail-start left offline";
 
@@ -42,6 +55,8 @@ Exit status:
   2    wrong arguments or configuration; nothing was touched
   3    a node could not be brought back; the statements to run by hand are printed
   130  interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back
+  With -- COMMAND its own status (128 + signal where one ended it); 125 where 1
+  would stand, 126 if it cannot be executed, 127 if it is not found.
 
 Nodes, accounts and passwords come from .env, in this folder or a parent, and
 from the environment, which wins. Without any, nodes 1 to 3 are localhost:3306
@@ -54,6 +69,8 @@ pub struct Args {
     pub task: Task,
     /// The named nodes, each once.
     pub nodes: Vec<u32>,
+    /// Whether standard output is for programs.
+    pub json: bool,
     /// The file to read instead of `.env`.
     pub env_file: Option<PathBuf>,
     /// The longest wait for a node to answer.
@@ -71,6 +88,10 @@ pub enum Task {
         keep_sessions: bool,
         /// How long, if nobody is to be asked.
         hold_for: Option<Duration>,
+        /// The command that it lasts for, and its arguments; may be empty.
+        command: Vec<OsString>,
+        /// Whether only to say what would be done.
+        dry_run: bool,
     },
     /// Say how they stand.
     Status,
@@ -95,6 +116,14 @@ struct Cli {
     #[arg(required = true, value_name = "NODE", value_parser = node)]
     nodes: Vec<u32>,
 
+    /// Connect and check everything, print the statements, change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Hold the outage while this command runs, and exit as it does
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "json")]
+    argv: Vec<OsString>,
+
     /// Bring the nodes back after this time (30s, 5m), even if fail-start is gone by then; nobody is asked
     #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
     hold_for: Option<Duration>,
@@ -106,6 +135,10 @@ struct Cli {
     /// Leave the account's open sessions alone: they may go on writing
     #[arg(long)]
     keep_sessions: bool,
+
+    /// One JSON object a line on standard output, for programs
+    #[arg(long, global = true)]
+    json: bool,
 
     /// Read this file instead of .env
     #[arg(long, value_name = "PATH", global = true)]
@@ -156,13 +189,23 @@ impl Args {
             (cli.hold_for.is_some(), "--for"),
             (cli.method.is_some(), "--method"),
             (cli.keep_sessions, "--keep-sessions"),
+            (cli.dry_run, "--dry-run"),
+            (!cli.argv.is_empty(), "a command after it"),
         ];
         let (task, mut nodes) = match cli.command {
+            None if cli.argv.is_empty() && std::env::args_os().any(|arg| arg == "--") => {
+                let message = "-- needs a COMMAND after it";
+                Cli::command()
+                    .error(ErrorKind::TooFewValues, message)
+                    .exit()
+            }
             None => {
                 let task = Task::Fail {
                     method: cli.method,
                     keep_sessions: cli.keep_sessions,
                     hold_for: cli.hold_for,
+                    command: cli.argv,
+                    dry_run: cli.dry_run,
                 };
                 (task, cli.nodes)
             }
@@ -184,6 +227,7 @@ impl Args {
         Self {
             task,
             nodes,
+            json: cli.json,
             env_file: cli.env_file,
             timeout: cli.timeout,
         }

@@ -1,17 +1,34 @@
-//! What ends an outage: answers, the end of input, interrupts. All of it arrives on one channel, since a thread that
-//! reads standard input cannot be interrupted. The only file that knows ctrlc.
+//! What ends an outage: answers, the end of input, the end of a command, interrupts. All of it arrives on one channel,
+//! since a thread that reads standard input cannot be interrupted. The only file that knows ctrlc.
 
 use std::io::{self, BufRead, Read};
+use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// A signal that ends the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// SIGINT, from Ctrl-C: the terminal sends it to a command too.
+    Int,
+    /// SIGTERM.
+    Term,
+    /// SIGHUP: the terminal was closed.
+    Hup,
+}
 
 /// Something that happened; `W` is what the workers of a node tell.
 pub enum Event<W> {
-    /// Ctrl-C, SIGTERM or SIGHUP.
-    Interrupt,
+    /// A signal came.
+    Interrupt(Interrupt),
+    /// The command that the outage lasts for has ended.
+    CommandEnded(ExitStatus),
     /// A line of standard input, without its end.
     Answer(String),
     /// Standard input has ended: nobody can answer any more.
@@ -29,15 +46,30 @@ const ONE_INTERRUPT: Duration = Duration::from_secs(1);
 /// # Errors
 /// Where the system does not let signals be handled.
 pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
-    let mut last: Option<Instant> = None;
-    ctrlc::set_handler(move || {
+    let last = Mutex::new(None::<Instant>);
+    let send = Arc::new(move |signal| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= ONE_INTERRUPT) {
-            last = Some(Instant::now());
+            *last = Some(Instant::now());
             // Nobody listens any more only when the program is about to end.
-            let _ = events.send(Event::Interrupt);
+            let _ = events.send(Event::Interrupt(signal));
         }
-    })
-    .context("signals cannot be handled, so Ctrl-C would leave the nodes offline")
+    });
+    let cannot = "signals cannot be handled, so Ctrl-C would leave the nodes offline";
+    let on_ctrl_c = Arc::clone(&send);
+    ctrlc::set_handler(move || on_ctrl_c(Interrupt::Int)).context(cannot)?;
+    // ctrlc does not tell which signal came, and a command must get the one that was meant for it.
+    let mut others = Signals::new([SIGTERM, SIGHUP]).context(cannot)?;
+    thread::spawn(move || {
+        for signal in others.forever() {
+            send(if signal == SIGTERM {
+                Interrupt::Term
+            } else {
+                Interrupt::Hup
+            });
+        }
+    });
+    Ok(())
 }
 
 /// Standard input, read only when asked, so that nothing is taken from it that is not needed.

@@ -1,6 +1,7 @@
 //! The doorway: parse, run, print the error with its causes, exit.
 
 mod cli;
+mod command;
 mod config;
 mod grants;
 mod hold;
@@ -19,12 +20,21 @@ use std::process::ExitCode;
 
 use crate::cli::Task;
 use crate::plan::Options;
-use crate::report::Report;
+use crate::report::{Reader, Report};
 use crate::run::Status;
 
 fn main() -> ExitCode {
     let args = cli::Args::read();
-    let mut report = Report::standard();
+    let reader = match &args.task {
+        _ if args.json => Reader::Program,
+        Task::Fail {
+            command,
+            dry_run: false,
+            ..
+        } if !command.is_empty() => Reader::Command,
+        _ => Reader::Person,
+    };
+    let mut report = Report::standard(reader);
     let nodes = match config::load(args.env_file.as_deref(), &args.nodes) {
         Ok(nodes) => nodes,
         Err(error) => {
@@ -37,16 +47,23 @@ fn main() -> ExitCode {
             method,
             keep_sessions,
             hold_for,
+            command,
+            dry_run,
         } => {
             let options = Options {
                 method,
                 keep_sessions,
                 hold_for,
+                dry_run,
                 timeout: args.timeout,
             };
-            run::fail(nodes, options, &mut report)
+            if dry_run {
+                run::dry_run(nodes, options, &mut report)
+            } else {
+                run::fail(nodes, options, &command, &mut report)
+            }
         }
-        Task::Status => Ok(run::status(nodes, args.timeout, &mut report)),
+        Task::Status => run::status(nodes, args.timeout, &mut report),
         Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut report),
     };
     match result {

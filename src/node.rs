@@ -47,9 +47,53 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What is wrong with a node, for a person, and the server's error number if it came from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The server's error number.
+    pub code: Option<u16>,
+    text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Problem {
+    /// This problem, told in these words.
+    pub fn told_as(&self, text: impl fmt::Display) -> Self {
+        let text = text.to_string();
+        Self { text, ..*self }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { code: None, text }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        error.within(&error)
+    }
+}
+
 impl Error {
+    /// This error, told in these words.
+    pub fn within(&self, text: impl fmt::Display) -> Problem {
+        let code = match self {
+            Self::Server { code, .. } => Some(*code),
+            _ => None,
+        };
+        let text = text.to_string();
+        Problem { code, text }
+    }
+
     /// Why a login to the node was refused, and what to look at.
-    pub fn at_login(&self, node: &Node) -> String {
+    pub fn at_login(&self, node: &Node) -> Problem {
         let why = match self {
             // Without what the server repeats of it.
             Self::Server {
@@ -61,7 +105,7 @@ impl Error {
             }
             error => error.to_string(),
         };
-        format!("{why}: {}", advice(node, self))
+        self.within(format_args!("{why}: {}", advice(node, self)))
     }
 }
 
@@ -199,6 +243,8 @@ pub struct Admin {
     pub shows_transactions: bool,
     /// Which server it is.
     pub server: Server,
+    /// Its version, by its own word.
+    pub version: String,
     /// What the admin holds, its active roles included.
     pub grants: Vec<Grant>,
     /// The user name that the server took the login for.
@@ -270,6 +316,7 @@ impl Admin {
             id: u64::from(connection.conn.connection_id()),
             connection,
             server,
+            version: variable("version"),
             process_list: if performance_schema {
                 ProcessList::PerformanceSchema
             } else {

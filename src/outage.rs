@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Session, in_words};
+use crate::cli::Method;
+use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Session, in_words};
 use crate::plan::Plan;
 use crate::sql;
 use crate::state::State;
@@ -35,7 +36,7 @@ pub enum Progress {
 /// A node that could not be taken offline.
 pub struct Failed {
     /// Why; nothing where it was told to stop.
-    pub error: Option<String>,
+    pub error: Option<Problem>,
     /// The node, which may be changed in part.
     pub offline: Offline,
 }
@@ -49,7 +50,7 @@ pub struct Offline {
     already: Duration,
     /// The id of the session that took it offline, where that is known.
     first_session: Option<u64>,
-    sessions_ended: usize,
+    taken: Taken,
     /// How often the server had turned the account away when the outage began.
     turned_away: Option<u64>,
     turned_away_meanwhile: Option<u64>,
@@ -57,9 +58,24 @@ pub struct Offline {
     changed: bool,
 }
 
+/// How a node was taken offline.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// How it was taken away.
+    pub method: Method,
+    /// How many sessions of the account were ended.
+    pub sessions_ended: usize,
+    /// How long it took, from the first statement to the proof.
+    pub elapsed: Duration,
+}
+
 /// A node that is back, and what the outage did.
 #[derive(Debug)]
 pub struct Back {
+    /// How it had been taken away.
+    pub method: Method,
+    /// How long it took to bring it back.
+    pub elapsed: Duration,
     /// From OFFLINE to ONLINE; `None` if the node had not been proven offline.
     pub offline_for: Option<Duration>,
     /// How many sessions of the account were ended.
@@ -68,19 +84,27 @@ pub struct Back {
     pub turned_away: Option<u64>,
 }
 
+fn because<T>(why: impl Into<String>) -> Result<T, Option<Problem>> {
+    Err(Some(Problem::from(why.into())))
+}
+
 impl Offline {
     /// A node that is about to be taken offline: nothing has been changed yet.
     pub fn new(admin: Admin, plan: Plan) -> Self {
         Self {
             first_session: Some(admin.id),
             admin: Some(admin),
-            plan,
             since: None,
             already: Duration::ZERO,
-            sessions_ended: 0,
+            taken: Taken {
+                method: plan.method,
+                sessions_ended: 0,
+                elapsed: Duration::ZERO,
+            },
             turned_away: None,
             turned_away_meanwhile: None,
             changed: false,
+            plan,
         }
     }
 
@@ -109,10 +133,10 @@ impl Offline {
         &mut self,
         stop: &AtomicBool,
         tell: &dyn Fn(Progress),
-    ) -> Result<(), Option<String>> {
+    ) -> Result<(), Option<Problem>> {
         let stopped = || stop.load(Ordering::SeqCst);
         let Some(admin) = self.admin.as_mut() else {
-            return Err(Some("its connection is gone".to_owned()));
+            return because("its connection is gone");
         };
         if stopped() {
             return Err(None);
@@ -120,7 +144,8 @@ impl Offline {
         // From here on the node may be changed, also when no answer tells so.
         self.changed = true;
         let plan = &self.plan;
-        let failed = |error: Error| Some(error.to_string());
+        let began = Instant::now();
+        let failed = |error: Error| Some(Problem::from(error));
         // Lock first, then look: who got in before is listed, who comes now is refused.
         let changes = plan.changes();
         let statements = [&changes[..], &plan.state()].concat();
@@ -131,10 +156,10 @@ impl Offline {
                     code: EVENT_EXISTS, ..
                 }) => {
                     self.changed = false;
-                    return Err(Some(format!(
+                    return because(format!(
                         "another fail-start took it at the same time: see `fail-start status {}`",
                         plan.node.number
-                    )));
+                    ));
                 }
                 result => result.map_err(failed)?,
             };
@@ -148,9 +173,7 @@ impl Offline {
         let mut ending = Ending::new(plan.timeout);
         loop {
             if !plan.is_out(&state) {
-                return Err(Some(
-                    "somebody gave the account its access back meanwhile".to_owned(),
-                ));
+                return because("somebody gave the account its access back meanwhile");
             }
             let left: Vec<u64> = sessions
                 .iter()
@@ -171,11 +194,11 @@ impl Offline {
             }
             let fresh = ending.not_told_yet(&left);
             if fresh.is_empty() {
-                ending.wait(left.len(), tell).map_err(Some)?;
+                ending.wait(left.len(), tell).or_else(because)?;
             } else {
-                self.sessions_ended += admin
-                    .kill(&fresh)
-                    .map_err(|error| Some(format!("a session cannot be ended: {error}")))?;
+                self.taken.sessions_ended += admin.kill(&fresh).map_err(|error| {
+                    Some(error.within(format_args!("a session cannot be ended: {error}")))
+                })?;
             }
             (sessions, state) = admin
                 .sessions(&plan.node.account.user, plan.used(), &plan.state())
@@ -183,19 +206,23 @@ impl Offline {
         }
         match login.map(thread::JoinHandle::join) {
             None | Some(Ok(Err(Error::Server { .. }))) => {}
-            Some(Ok(Ok(()))) => return Err(Some("a login as the account still works".to_owned())),
+            Some(Ok(Ok(()))) => return because("a login as the account still works"),
             Some(Ok(Err(error))) => {
-                return Err(Some(format!(
+                return because(format!(
                     "a login as the account could not be tried: {error}"
-                )));
+                ));
             }
-            Some(Err(_)) => {
-                return Err(Some("a login as the account could not be tried".to_owned()));
-            }
+            Some(Err(_)) => return because("a login as the account could not be tried"),
         }
         self.turned_away = admin.turned_away(&plan.node.account.user);
+        self.taken.elapsed = began.elapsed();
         self.since = Some(Instant::now());
         Ok(())
+    }
+
+    /// How it was taken offline.
+    pub fn taken(&self) -> Taken {
+        self.taken
     }
 
     /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work at once.
@@ -203,14 +230,17 @@ impl Offline {
     /// # Errors
     /// Why it could not be brought back.
     pub fn bring_back(mut self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
+        let began = Instant::now();
         let result = self.restore(tell);
         // Tried for long enough: not again when it is dropped.
         self.changed = false;
         result?;
         Ok(Back {
             offline_for: self.since.map(|since| self.already + since.elapsed()),
-            sessions_ended: self.sessions_ended,
+            method: self.plan.method,
+            sessions_ended: self.taken.sessions_ended,
             turned_away: self.turned_away_meanwhile,
+            elapsed: began.elapsed(),
         })
     }
 

@@ -21,6 +21,8 @@ pub struct Options {
     pub keep_sessions: bool,
     /// How long the outage lasts, if nobody is asked.
     pub hold_for: Option<Duration>,
+    /// Whether only to say what would be done.
+    pub dry_run: bool,
     /// The longest wait for a node to answer, and for its sessions to end.
     pub timeout: Duration,
 }

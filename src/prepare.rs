@@ -8,7 +8,7 @@ use std::thread;
 use crate::cli::Method;
 use crate::config::{Address, Node};
 use crate::grants::{Grant, matches};
-use crate::node::{Admin, Connection, Error, at_same_address, in_words};
+use crate::node::{Admin, Connection, Error, Problem, at_same_address, in_words};
 use crate::outage::{Failed, Offline, Progress};
 use crate::plan::{Options, Plan};
 use crate::sql::{self, Account, Server};
@@ -21,6 +21,22 @@ pub struct Ready {
     plan: Plan,
     /// What the user should know before it goes offline.
     pub warnings: Vec<String>,
+    /// How many sessions would end, if that was asked.
+    sessions: usize,
+}
+
+/// What would be done to a node.
+pub struct Preview {
+    /// The server's kind and version.
+    pub version: String,
+    /// How the node would be taken away.
+    pub method: Method,
+    /// How many sessions would end.
+    pub sessions: usize,
+    /// The statements that would take it away.
+    pub out: Vec<String>,
+    /// The statements that would bring it back.
+    pub back: Vec<String>,
 }
 
 impl Ready {
@@ -28,7 +44,7 @@ impl Ready {
     ///
     /// # Errors
     /// All that stands in the way, in words that say what to do.
-    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, String> {
+    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Problem> {
         let timeout = options.timeout;
         // Beside the admin's, so that a node far away does not take twice as long.
         let login = {
@@ -45,8 +61,11 @@ impl Ready {
             thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
         });
         let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
-        let state = State::read(&mut admin, node)
-            .map_err(|error| format!("its accounts and databases cannot be read: {error}"))?;
+        let state = State::read(&mut admin, node).map_err(|error| {
+            error.within(format_args!(
+                "its accounts and databases cannot be read: {error}"
+            ))
+        })?;
         let mut problems = problems_of(node, &admin, method);
         problems.extend(state.problems(node));
         problems.extend(held(node, &state, method));
@@ -60,6 +79,7 @@ impl Ready {
             },
             admin,
             warnings: Vec::new(),
+            sessions: 0,
         };
         if problems.is_empty() {
             match method {
@@ -68,7 +88,7 @@ impl Ready {
             }
         }
         if !problems.is_empty() {
-            return Err(problems.join("; "));
+            return Err(problems.join("; ").into());
         }
         ready.plan_undo();
         if let Some(neighbours) = neighbours {
@@ -107,7 +127,35 @@ impl Ready {
             )),
             Ok(None) | Err(_) => {}
         }
+        if options.dry_run && !options.keep_sessions {
+            ready.count_sessions()?;
+        }
         Ok(ready)
+    }
+
+    fn count_sessions(&mut self) -> Result<(), Error> {
+        let plan = &self.plan;
+        let (sessions, _) = self
+            .admin
+            .sessions(&plan.node.account.user, plan.used(), &[])?;
+        self.sessions = sessions.iter().filter(|one| plan.ends(one)).count();
+        Ok(())
+    }
+
+    /// What would be done to the node.
+    pub fn preview(&self) -> Preview {
+        let kind = match self.admin.server {
+            Server::MySql => "MySQL",
+            Server::MariaDb => "MariaDB",
+        };
+        let (plan, version) = (&self.plan, &self.admin.version);
+        Preview {
+            version: format!("{kind} {version}"),
+            method: plan.method,
+            sessions: self.sessions,
+            out: [&plan.stays_here[..], &plan.changes()].concat(),
+            back: plan.by_hand(),
+        }
     }
 
     fn plan_lock(&mut self, accounts: &[(Account, bool)]) {
@@ -171,7 +219,7 @@ impl Ready {
     }
 
     /// Plans the revoke, and returns what would keep it from taking the node offline.
-    fn plan_revoke(&mut self) -> Result<Vec<String>, String> {
+    fn plan_revoke(&mut self) -> Result<Vec<String>, Problem> {
         let plan = &mut self.plan;
         let mut statements = plan.state();
         statements.push(sql::GRANTED_TO_ALL.to_owned());
@@ -184,10 +232,10 @@ impl Ready {
         match result {
             Err(Error::Server { .. }) if answers.len() > rows => {}
             Err(error) => {
-                return Err(format!(
+                return Err(error.within(format_args!(
                     "the grants of '{}' cannot be read: {error}",
                     plan.node.account.user
-                ));
+                )));
             }
             Ok(()) => {}
         }

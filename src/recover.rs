@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::Method;
 use crate::config::Node;
-use crate::node::{Admin, Error};
+use crate::node::{Admin, Error, Problem};
 use crate::outage::{Back, Offline, Progress};
 use crate::plan::Plan;
 use crate::sql;
@@ -41,18 +41,18 @@ struct Look {
 ///
 /// # Errors
 /// Why it cannot be looked at.
-pub fn status(node: &Arc<Node>, timeout: Duration) -> Result<Standing, String> {
+pub fn status(node: &Arc<Node>, timeout: Duration) -> Result<Standing, Problem> {
     look(node, timeout).map(|look| look.standing)
 }
 
-fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, String> {
+fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
     let mut admin = Admin::open(node, timeout)
-        .map_err(|error| format!("unreachable: {}", error.at_login(node)))?;
-    let unreadable = |error: Error| format!("its state cannot be read: {error}");
+        .map_err(|error| error.within(format_args!("unreachable: {}", error.at_login(node))))?;
+    let unreadable = |error: Error| error.within(format_args!("its state cannot be read: {error}"));
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     let problems = state.problems(node);
     if !problems.is_empty() {
-        return Err(problems.join("; "));
+        return Err(problems.join("; ").into());
     }
     let standing = match state.found().cloned() {
         Some(found) => stands_with(found, node, &mut admin, timeout),
@@ -121,7 +121,7 @@ pub fn find(
     timeout: Duration,
     named: bool,
     tell: &dyn Fn(Progress),
-) -> Result<Find, String> {
+) -> Result<Find, Problem> {
     let Look {
         admin,
         state,
@@ -135,10 +135,10 @@ pub fn find(
                 let plan = Plan::from_undo(node, &admin, database, undo, timeout);
                 (plan, found.age)
             }
-            None => return Err(found.distrust()),
+            None => return Err(found.distrust().into()),
         },
-        Standing::Distrusted(found) => return Err(found.distrust()),
-        Standing::LockedElsewhere(found) if named => return Err(found.elsewhere()),
+        Standing::Distrusted(found) => return Err(found.distrust().into()),
+        Standing::LockedElsewhere(found) if named => return Err(found.elsewhere().into()),
         Standing::Out {
             locked,
             without_grants,

@@ -1,4 +1,6 @@
-//! Every line that a person reads. Results go to standard output; errors, warnings and hints to standard error.
+//! Every line that a person or a program reads. Results go to standard output; errors, warnings and hints to standard
+//! error. With `--json`, standard output carries one JSON object a line and nothing else; around a command it is the
+//! command's alone. Then everything for people goes to standard error.
 //!
 //! A line that cannot be written (a closed terminal, a pipe that nobody reads) is dropped: bringing the nodes back
 //! matters more than saying so.
@@ -6,42 +8,114 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use serde_json::{Value, json};
 
 use crate::config::Node;
-use crate::outage::Back;
+use crate::node::Problem;
+use crate::outage::{Back, Taken};
+use crate::prepare::Preview;
 use crate::recover::Standing;
+use crate::state::Found;
+
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// A person, or a script that looks for the lines.
+    Person,
+    /// A program that reads JSON.
+    Program,
+    /// The reader of a command's output.
+    Command,
+}
 
 /// Where the lines go.
 pub struct Report {
+    /// Results, for people.
     out: Box<dyn Write>,
-    err: Box<dyn Write>,
+    err: AutoStream<io::Stderr>,
+    /// Results, for programs.
+    json: Option<io::Stdout>,
     /// Whether the terminal shows what is typed, its line end too.
     echoes: bool,
-    /// Whether a line of standard output can be written over.
+    /// Whether a line of standard error can be written over.
     is_terminal: bool,
+    /// How much of the terminal's line is to be written over before anything else.
+    passing: usize,
     said_time_left: bool,
 }
 
 impl Report {
-    /// Standard output and standard error.
-    pub fn standard() -> Self {
+    /// To standard output and standard error.
+    pub fn standard(reader: Reader) -> Self {
         Self {
-            out: Box::new(io::stdout()),
-            err: Box::new(io::stderr()),
+            out: match reader {
+                Reader::Person => Box::new(io::stdout()),
+                Reader::Program | Reader::Command => Box::new(io::stderr()),
+            },
+            err: AutoStream::auto(io::stderr()),
+            json: (reader == Reader::Program).then(io::stdout),
             echoes: io::stdin().is_terminal(),
-            is_terminal: io::stdout().is_terminal(),
+            is_terminal: io::stderr().is_terminal(),
+            passing: 0,
             said_time_left: false,
         }
     }
 
     fn out(&mut self, line: &str) {
+        self.clear();
         let _ = writeln!(self.out, "{}", printable(line));
         let _ = self.out.flush();
     }
 
     fn err(&mut self, line: &str) {
-        let _ = writeln!(self.err, "{}", printable(line));
+        self.labelled("", Style::new(), line);
+    }
+
+    fn labelled(&mut self, label: &str, style: Style, line: &str) {
+        self.clear();
+        let _ = writeln!(self.err, "{style}{label}{style:#}{}", printable(line));
+    }
+
+    /// A line that the next one writes over; only for a terminal.
+    fn pass(&mut self, text: &str) {
+        if self.is_terminal {
+            self.clear();
+            let text = printable(text);
+            let _ = write!(self.err, "{text}\r");
+            let _ = self.err.flush();
+            self.passing = text.chars().count();
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.passing > 0 {
+            let _ = write!(self.err, "{:width$}\r", "", width = self.passing);
+            self.passing = 0;
+        }
+    }
+
+    /// An event for programs, with the fields in their order.
+    fn event(&mut self, event: &str, node: Option<&Node>, more: Value) {
+        if let Some(json) = &mut self.json {
+            let mut object = serde_json::Map::new();
+            object.insert("event".to_owned(), event.into());
+            object.insert("node".to_owned(), node.map(|node| node.number).into());
+            if let Some(node) = node {
+                let environment = node.environment.to_string();
+                object.insert("environment".to_owned(), environment.into());
+            }
+            if let Value::Object(more) = more {
+                object.extend(more);
+            }
+            let now = humantime::format_rfc3339_seconds(SystemTime::now());
+            object.insert("time".to_owned(), now.to_string().into());
+            let _ = writeln!(json, "{}", Value::Object(object));
+            let _ = json.flush();
+        }
     }
 
     /// Before anything is done: which nodes, and where.
@@ -57,23 +131,38 @@ impl Report {
     }
 
     /// A node that is proven to be offline.
-    pub fn offline(&mut self, node: &Node) {
+    pub fn offline(&mut self, node: &Node, taken: &Taken) {
         self.out(&format!(
             "❌ NODE {} IS NOW OFFLINE (simulated)",
             node.number
         ));
+        let more = json!({
+            "method": taken.method.to_string(),
+            "sessions_ended": taken.sessions_ended,
+            "elapsed_ms": milliseconds(taken.elapsed),
+        });
+        self.event("offline", Some(node), more);
     }
 
     /// A node that is proven to be back.
-    pub fn online(&mut self, node: &Node) {
+    pub fn online(&mut self, node: &Node, back: &Back) {
         self.out(&format!(
             "✅ NODE {} IS NOW ONLINE (recovered)",
             node.number
         ));
+        let more = json!({
+            "method": back.method.to_string(),
+            "offline_ms": back.offline_for.map(milliseconds),
+            "sessions_ended": back.sessions_ended,
+            "turned_away": back.turned_away,
+            "elapsed_ms": milliseconds(back.elapsed),
+        });
+        self.event("online", Some(node), more);
     }
 
     /// The question, with the cursor left behind it.
     pub fn prompt(&mut self) {
+        self.clear();
         let _ = write!(self.out, "Start Server Again (Grant Privileges) (Y/N): ");
         let _ = self.out.flush();
     }
@@ -104,51 +193,89 @@ impl Report {
     /// How long the nodes stay offline, on one line that changes; without a terminal it is said once.
     pub fn time_left(&mut self, left: Duration) {
         let text = format!("back in {} (Ctrl-C: now)", in_seconds(left));
-        if self.is_terminal {
-            // What stood there before may have been longer.
-            let _ = write!(self.out, "\r{text:<40}");
-            let _ = self.out.flush();
-        } else if !self.said_time_left {
-            self.out(&text);
+        if !self.is_terminal && !self.said_time_left {
+            self.note(&text);
         }
         self.said_time_left = true;
+        self.pass(&text);
     }
 
-    /// Leaves the line of the time left.
-    pub fn end_time_left(&mut self) {
-        if self.is_terminal && self.said_time_left {
-            let _ = write!(self.out, "\r{:40}\r", "");
-            let _ = self.out.flush();
-        }
+    /// What is waited for, and how long already; only for a terminal.
+    pub fn waiting(&mut self, nodes: &[&Node], already: Duration) {
+        let named: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        self.pass(&format!(
+            "waiting for {}: {}",
+            named.join(", "),
+            in_seconds(already)
+        ));
     }
 
     /// How a node stands.
-    pub fn standing(&mut self, node: &Node, standing: &Result<Standing, String>) {
+    pub fn standing(&mut self, node: &Node, standing: &Result<Standing, Problem>) {
         let number = node.number;
-        let text = match standing {
-            Ok(Standing::Online(None)) => "online".to_owned(),
-            Ok(Standing::Online(Some(found))) => format!(
-                "online, with an undo left there {found} (fail-start recover {number} drops it)"
+        let (state, text, found) = match standing {
+            Ok(Standing::Online(None)) => ("online", "online".to_owned(), None),
+            Ok(Standing::Online(Some(found))) => (
+                "online",
+                format!(
+                    "online, with an undo left there {found} (fail-start recover {number} drops it)"
+                ),
+                Some(found),
             ),
-            Ok(Standing::Offline(found)) => format!("offline {found}"),
+            Ok(Standing::Offline(found)) => ("offline", format!("offline {found}"), Some(found)),
             Ok(Standing::Out {
                 locked,
                 without_grants,
             }) => {
-                let how = match (locked, without_grants) {
-                    (true, true) => "locked and without grants",
-                    (true, false) => "locked",
-                    (false, _) => "without grants",
+                let (state, how) = match (locked, without_grants) {
+                    (true, true) => ("locked", "locked and without grants"),
+                    (true, false) => ("locked", "locked"),
+                    (false, _) => ("without_grants", "without grants"),
                 };
-                format!(
-                    "{how}, but not by fail-start (fail-start recover {number} would change that)"
+                let hint = format!("fail-start recover {number} would change that");
+                (
+                    state,
+                    format!("{how}, but not by fail-start ({hint})"),
+                    None,
                 )
             }
-            Ok(Standing::LockedElsewhere(found)) => found.elsewhere(),
-            Ok(Standing::Distrusted(found)) => found.distrust(),
-            Err(why) => why.clone(),
+            Ok(Standing::LockedElsewhere(found)) => ("locked", found.elsewhere(), Some(found)),
+            Ok(Standing::Distrusted(found)) => ("distrusted", found.distrust(), None),
+            Err(why) => ("unreachable", why.to_string(), None),
         };
         self.out(&format!("{node}: {text}"));
+        let undo = found.and_then(|found| found.undo.as_ref());
+        let more = json!({
+            "state": state,
+            "since": found.map(Found::since),
+            "until": found.and_then(Found::until),
+            "by": undo.map(|undo| json!({"version": undo.version, "host": undo.host, "process": undo.process})),
+            "code": standing.as_ref().err().and_then(|why| why.code),
+            "message": text,
+        });
+        self.event("status", Some(node), more);
+    }
+
+    /// What would be done to a node.
+    pub fn preview(&mut self, node: &Node, preview: &Preview) {
+        self.out(&format!(
+            "{node}: {}, {}, {} sessions would end",
+            preview.version, preview.method, preview.sessions
+        ));
+        for (heading, statements) in [("out:", &preview.out), ("back:", &preview.back)] {
+            self.out(&format!("  {heading}"));
+            for line in statements.iter().flat_map(|statement| statement.lines()) {
+                self.out(&format!("    {line}"));
+            }
+        }
+        let more = json!({
+            "method": preview.method.to_string(),
+            "server": preview.version,
+            "sessions": preview.sessions,
+            "out": preview.out,
+            "back": preview.back,
+        });
+        self.event("plan", Some(node), more);
     }
 
     /// What an outage did to a node.
@@ -171,19 +298,29 @@ impl Report {
 
     /// Something about a node that the user should know; it goes on.
     pub fn warning(&mut self, node: &Node, text: impl Display) {
-        self.err(&format!("warning: {node}: {text}"));
+        let style = AnsiColor::Yellow.on_default().bold();
+        self.labelled("warning:", style, &format!(" {node}: {text}"));
+        self.event("warning", Some(node), json!({"message": text.to_string()}));
     }
 
     /// What failed at a node.
-    pub fn error(&mut self, node: &Node, text: impl Display) {
-        self.err(&format!("error: {node}: {text}"));
+    pub fn error(&mut self, node: &Node, problem: &Problem) {
+        self.error_line(&format!(" {node}: {problem}"));
+        let more = json!({"code": problem.code, "message": problem.to_string()});
+        self.event("error", Some(node), more);
     }
 
     /// What failed, at no node in particular.
     pub fn general_error(&mut self, text: impl Display) {
         for line in text.to_string().lines() {
-            self.err(&format!("error: {line}"));
+            self.error_line(&format!(" {line}"));
+            self.event("error", None, json!({"code": null, "message": line}));
         }
+    }
+
+    fn error_line(&mut self, line: &str) {
+        let style = AnsiColor::Red.on_default().bold();
+        self.labelled("error:", style, line);
     }
 
     /// What is going on, or what to do next.
@@ -204,6 +341,7 @@ impl Report {
             "or, as soon as it can be reached: fail-start recover {}",
             node.number
         ));
+        self.event("by_hand", Some(node), json!({"statements": statements}));
     }
 }
 
@@ -220,14 +358,15 @@ fn printable(text: &str) -> String {
     safe
 }
 
+/// To a tenth of a millisecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
 /// In whole seconds, the one that has begun counted.
 fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
-    humantime::format_duration(Duration::from_millis(
-        u64::try_from(duration.as_millis())
-            .unwrap_or(u64::MAX)
-            .div_ceil(1000)
-            .saturating_mul(1000),
-    ))
+    let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    humantime::format_duration(Duration::from_secs(whole))
 }
 
 fn rounded(duration: Duration) -> String {

@@ -2,8 +2,9 @@
 //! the whole; `status` and `recover` too.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::command::{self, Running};
 use crate::config::Node;
-use crate::hold::{Answers, Event, interrupts};
-use crate::node::Error;
+use crate::hold::{Answers, Event, Interrupt, interrupts};
+use crate::node::{Error, Problem, in_words};
 use crate::outage::{Back, Failed, Offline, Progress};
 use crate::plan::{GRACE, Options};
 use crate::prepare::Ready;
@@ -35,6 +37,8 @@ pub enum Status {
     Stuck,
     /// Interrupted, and every node is back.
     Interrupted,
+    /// The status of the command that the outage lasted for, or one that stands for it.
+    Command(u8),
 }
 
 impl From<Status> for ExitCode {
@@ -45,30 +49,62 @@ impl From<Status> for ExitCode {
             Status::Usage => 2,
             Status::Stuck => 3,
             Status::Interrupted => 130,
+            Status::Command(status) => status,
         })
     }
 }
 
 /// What the worker of a node tells, by the node's place among the named ones.
 enum Work {
-    Prepared(usize, Result<Ready, String>),
+    Prepared(usize, Result<Ready, Problem>),
     Taken(usize, Result<Offline, Box<Failed>>),
     Back(usize, Result<Back, Error>),
-    Found(usize, Result<Find, String>),
+    Found(usize, Result<Find, Problem>),
+    Stands(usize, Result<Standing, Problem>),
     Progress(usize, Progress),
     /// The worker itself broke down.
     Broke(usize),
 }
 
-/// Fails the nodes until Y is answered, or for a time.
+impl Work {
+    fn index(&self) -> usize {
+        match self {
+            Self::Prepared(index, _)
+            | Self::Taken(index, _)
+            | Self::Back(index, _)
+            | Self::Found(index, _)
+            | Self::Stands(index, _)
+            | Self::Progress(index, _)
+            | Self::Broke(index) => *index,
+        }
+    }
+}
+
+/// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one.
 ///
 /// # Errors
 /// Where signals cannot be handled: nothing was touched.
-pub fn fail(nodes: Vec<Node>, options: Options, report: &mut Report) -> Result<Status> {
+pub fn fail(
+    nodes: Vec<Node>,
+    options: Options,
+    command: &[OsString],
+    report: &mut Report,
+) -> Result<Status> {
     let mut run = Run::start(nodes, report)?;
     run.report.head(&run.nodes);
-    Ok(run.outage(options).unwrap_or_else(|Left(status)| status))
+    let status = run.outage(options, command);
+    Ok(match status.unwrap_or_else(|Left(status)| status) {
+        // 1 may be the command's own.
+        Status::NotDone if !command.is_empty() => Status::Command(NOT_TAKEN),
+        status => status,
+    })
 }
+
+/// The status where a command was to run and the nodes could not be taken offline, as `timeout` has it for its own errors.
+const NOT_TAKEN: u8 = 125;
+
+/// How long a command may take to end after a signal before it is ended by force.
+const TIME_TO_END: Duration = Duration::from_secs(10);
 
 /// Brings back the nodes that were left offline; those that were `named` also where nothing on them says how they were.
 ///
@@ -86,26 +122,31 @@ pub fn recover(
         .unwrap_or_else(|Left(status)| status))
 }
 
-/// Says how the nodes stand.
-pub fn status(nodes: Vec<Node>, timeout: Duration, report: &mut Report) -> Status {
-    let looks: Vec<_> = nodes
-        .into_iter()
-        .map(Arc::new)
-        .map(|node| {
-            let asked = Arc::clone(&node);
-            let look = thread::spawn(move || recover::status(&asked, timeout));
-            (node, look)
-        })
-        .collect();
-    let mut status = Status::Done;
-    for (node, look) in looks {
-        let standing = look.join().unwrap_or_else(|_| Err(BROKE.to_owned()));
-        report.standing(&node, &standing);
-        if !matches!(standing, Ok(Standing::Online(_))) {
-            status = Status::NotDone;
+/// Checks everything and says what would be done, changing nothing.
+///
+/// # Errors
+/// As [`fail`].
+pub fn dry_run(nodes: Vec<Node>, options: Options, report: &mut Report) -> Result<Status> {
+    let mut run = Run::start(nodes, report)?;
+    run.report.head(&run.nodes);
+    Ok(match run.prepare(options) {
+        Ok(ready) => {
+            for node in ready {
+                run.report.preview(node.node(), &node.preview());
+            }
+            Status::Done
         }
-    }
-    status
+        Err(Left(status)) => status,
+    })
+}
+
+/// Says how the nodes stand.
+///
+/// # Errors
+/// As [`fail`].
+pub fn status(nodes: Vec<Node>, timeout: Duration, report: &mut Report) -> Result<Status> {
+    let mut run = Run::start(nodes, report)?;
+    Ok(run.status(timeout).unwrap_or_else(|Left(status)| status))
 }
 
 /// How one node is brought back.
@@ -120,12 +161,19 @@ struct Run<'a> {
     sender: Sender<Event<Work>>,
     events: Receiver<Event<Work>>,
     interrupted: bool,
+    /// The command that the outage lasts for, until its end was dealt with.
+    running: Option<Running>,
+    command_ended: Option<ExitStatus>,
+    /// When a command that was sent a signal is ended by force.
+    force_at: Option<Instant>,
     /// Whether a node could not be brought back.
     stuck: bool,
     /// Tells the workers to change nothing more.
     stop: Arc<AtomicBool>,
     /// What brings back each node that may be changed.
     by_hand: BTreeMap<usize, Vec<String>>,
+    /// The nodes whose worker has not ended, and since when it has been at work.
+    pending: BTreeMap<usize, Instant>,
 }
 
 impl<'a> Run<'a> {
@@ -138,30 +186,66 @@ impl<'a> Run<'a> {
             sender,
             events,
             interrupted: false,
+            running: None,
+            command_ended: None,
+            force_at: None,
             stuck: false,
             stop: Arc::new(AtomicBool::new(false)),
             by_hand: BTreeMap::new(),
+            pending: BTreeMap::new(),
         })
     }
 
-    fn outage(&mut self, options: Options) -> Result<Status, Left> {
+    fn outage(&mut self, options: Options, command: &[OsString]) -> Result<Status, Left> {
         let ready = self.prepare(options)?;
         let began = Instant::now();
         let (offline, all_taken) = self.take_offline(ready)?;
-        let outcome = match (all_taken, self.interrupted, options.hold_for) {
-            (_, true, _) => Status::Interrupted,
-            (true, false, None) => self.hold(),
-            (true, false, Some(held)) => {
-                // From now on, unless it took so long to get here that the servers would be first.
-                self.hold_until((Instant::now() + held).min(began + held + GRACE / 2))
-            }
-            (false, false, _) => Status::NotDone,
+        // From now on, unless it took so long to get here that the servers would be first.
+        let deadline = options
+            .hold_for
+            .map(|held| (Instant::now() + held).min(began + held + GRACE / 2));
+        let outcome = match (all_taken, self.interrupted) {
+            (_, true) => Status::Interrupted,
+            (false, false) => Status::NotDone,
+            (true, false) => match (command.is_empty(), deadline) {
+                (false, _) => self.hold_command(command, deadline),
+                (true, None) => self.hold(),
+                (true, Some(deadline)) => self.hold_until(deadline),
+            },
         };
         let summaries = self.bring_back(offline, Offline::bring_back)?;
         for (index, back) in summaries {
             self.report.summary(&self.nodes[index], &back);
         }
+        let outcome = match self.running {
+            // The deadline came first.
+            Some(_) => self.attend(None),
+            None => outcome,
+        };
         Ok(self.status_after(outcome))
+    }
+
+    fn status(&mut self, timeout: Duration) -> Result<Status, Left> {
+        self.work(
+            self.nodes.clone().into_iter().enumerate(),
+            move |index, node, _| Work::Stands(index, recover::status(&node, timeout)),
+        );
+        let mut stands = BTreeMap::new();
+        while stands.len() < self.nodes.len() {
+            match self.next(|_| Err(Left(Status::Interrupted)))? {
+                Work::Stands(index, standing) => drop(stands.insert(index, standing)),
+                Work::Broke(index) => drop(stands.insert(index, Err(broke()))),
+                _ => {}
+            }
+        }
+        let mut status = Status::Done;
+        for (index, standing) in stands {
+            self.report.standing(&self.nodes[index], &standing);
+            if !matches!(standing, Ok(Standing::Online(_))) {
+                status = Status::NotDone;
+            }
+        }
+        Ok(status)
     }
 
     fn recover(&mut self, named: bool, timeout: Duration) -> Result<Status, Left> {
@@ -185,7 +269,7 @@ impl<'a> Run<'a> {
                     self.report.standing(&self.nodes[index], &Ok(standing));
                 }
                 Work::Found(index, Err(why)) => self.stuck(index, &why),
-                Work::Broke(index) => self.stuck(index, BROKE),
+                Work::Broke(index) => self.stuck(index, &broke()),
                 _ => {}
             }
         }
@@ -204,11 +288,12 @@ impl<'a> Run<'a> {
 
     /// Runs `work` for each item in a thread of its own; what it returns comes as an event.
     fn work<T: Send + 'static>(
-        &self,
+        &mut self,
         items: impl IntoIterator<Item = (usize, T)>,
         work: impl Fn(usize, T, &dyn Fn(Progress)) -> Work + Clone + Send + 'static,
     ) {
         for (index, item) in items {
+            self.pending.insert(index, Instant::now());
             let (sender, work) = (self.sender.clone(), work.clone());
             thread::spawn(move || {
                 let tell =
@@ -223,14 +308,29 @@ impl<'a> Run<'a> {
     /// The next result of a worker; progress and interrupts are dealt with on the way.
     fn next(&mut self, on_interrupt: fn(&mut Self) -> Result<(), Left>) -> Result<Work, Left> {
         loop {
-            match self.events.recv() {
+            match self.events.recv_timeout(Duration::from_secs(1)) {
                 Ok(Event::Work(Work::Progress(index, progress))) => self.progress(index, &progress),
-                Ok(Event::Work(work)) => return Ok(work),
-                Ok(Event::Interrupt) => on_interrupt(self)?,
+                Ok(Event::Work(work)) => {
+                    self.pending.remove(&work.index());
+                    return Ok(work);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let late = self.pending.keys().map(|&index| &*self.nodes[index]);
+                    let since = self.pending.values().min();
+                    if let Some(since) = since {
+                        self.report
+                            .waiting(&late.collect::<Vec<_>>(), since.elapsed());
+                    }
+                }
+                Ok(Event::Interrupt(interrupt)) => {
+                    self.pass_on(interrupt);
+                    on_interrupt(self)?;
+                }
+                Ok(Event::CommandEnded(status)) => self.command_ended = Some(status),
                 // Typed ahead: there is no question that it could answer.
                 Ok(Event::Answer(_) | Event::EndOfInput) => {}
                 // The run holds a sender itself, so this cannot come.
-                Err(_) => return Err(Left(Status::Stuck)),
+                Err(RecvTimeoutError::Disconnected) => return Err(Left(Status::Stuck)),
             }
         }
     }
@@ -263,7 +363,7 @@ impl<'a> Run<'a> {
             match self.next(|_| Err(Left(Status::Interrupted)))? {
                 Work::Prepared(index, Ok(node)) => drop(ready.insert(index, node)),
                 Work::Prepared(index, Err(why)) => drop(failed.insert(index, why)),
-                Work::Broke(index) => drop(failed.insert(index, BROKE.to_owned())),
+                Work::Broke(index) => drop(failed.insert(index, broke())),
                 _ => {}
             }
         }
@@ -274,7 +374,7 @@ impl<'a> Run<'a> {
                     .iter()
                     .find_map(|earlier| node.conflict(earlier))
                 {
-                    failed.insert(index, why);
+                    failed.insert(index, why.into());
                 }
             }
         }
@@ -311,15 +411,13 @@ impl<'a> Run<'a> {
             })?;
             match work {
                 Work::Taken(index, Ok(node)) => {
-                    self.report.offline(&self.nodes[index]);
+                    self.report.offline(&self.nodes[index], &node.taken());
                     changed.push((index, node));
                 }
                 Work::Taken(index, Err(failed)) => {
                     if let Some(why) = failed.error {
-                        self.report.error(
-                            &self.nodes[index],
-                            format!("it could not be taken offline: {why}"),
-                        );
+                        let why = why.told_as(format_args!("it could not be taken offline: {why}"));
+                        self.report.error(&self.nodes[index], &why);
                     }
                     if failed.offline.is_changed() {
                         changed.push((index, failed.offline));
@@ -331,7 +429,7 @@ impl<'a> Run<'a> {
                 }
                 // Dropping its node has tried to bring it back, but nothing tells whether that worked.
                 Work::Broke(index) => {
-                    self.stuck(index, BROKE);
+                    self.stuck(index, &broke());
                     all_taken = false;
                 }
                 _ => {}
@@ -377,14 +475,14 @@ impl<'a> Run<'a> {
                         "standard input has ended, so nobody can answer: bringing the nodes back",
                     );
                     self.report
-                        .note("hint: run it in a terminal, or say how long the outage is to last: --for 30s");
+                        .note("hint: run it in a terminal, or say how long the outage is to last: --for 30s, or -- COMMAND");
                     return Status::NotDone;
                 }
-                Ok(Event::Interrupt) => {
+                Ok(Event::Interrupt(_)) => {
                     self.report.end_prompt();
                     return self.interrupted_while_held();
                 }
-                Ok(Event::Work(_)) => {}
+                Ok(Event::Work(_) | Event::CommandEnded(_)) => {}
                 Err(_) => return Status::NotDone,
             }
         }
@@ -401,19 +499,86 @@ impl<'a> Run<'a> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                self.report.end_time_left();
                 return Status::Done;
             }
             self.report.time_left(left);
             let next_second = Duration::from_nanos(u64::from(left.subsec_nanos()).max(1));
             match self.events.recv_timeout(next_second) {
-                Ok(Event::Interrupt) => {
-                    self.report.end_time_left();
-                    return self.interrupted_while_held();
-                }
+                Ok(Event::Interrupt(_)) => return self.interrupted_while_held(),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
             }
+        }
+    }
+
+    /// Step 4, for a command: until its end or the deadline.
+    fn hold_command(&mut self, command: &[OsString], deadline: Option<Instant>) -> Status {
+        let numbers: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| node.number.to_string())
+            .collect();
+        match Running::start(command, &numbers.join(","), self.sender.clone()) {
+            Ok(running) => {
+                self.running = Some(running);
+                self.attend(deadline)
+            }
+            Err(error) => {
+                let program = command.first().map(|program| program.to_string_lossy());
+                self.report.general_error(format!(
+                    "{} cannot be started: {}",
+                    program.unwrap_or_default(),
+                    error.kind()
+                ));
+                Status::Command(command::not_started(&error))
+            }
+        }
+    }
+
+    /// Waits for the command's end, and no longer than until the deadline.
+    fn attend(&mut self, deadline: Option<Instant>) -> Status {
+        loop {
+            if let Some(status) = self.command_ended.take() {
+                self.running = None;
+                return Status::Command(command::passed_on(status));
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Status::Done;
+            }
+            if self.force_at.is_some_and(|force_at| force_at <= now) {
+                self.force_at = None;
+                self.report.note(format!(
+                    "the command has not ended within {}: ending it by force",
+                    in_words(TIME_TO_END)
+                ));
+                if let Some(running) = &self.running {
+                    running.kill();
+                }
+            }
+            let next = [deadline, self.force_at].into_iter().flatten().min();
+            let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
+            match self.events.recv_timeout(wait) {
+                Ok(Event::Interrupt(interrupt)) => {
+                    self.pass_on(interrupt);
+                    if !self.interrupted {
+                        self.interrupted = true;
+                        self.report
+                            .note("interrupted: waiting for the command to end");
+                    }
+                }
+                Ok(Event::CommandEnded(status)) => self.command_ended = Some(status),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
+            }
+        }
+    }
+
+    /// Passes a signal on to the command, if one is running.
+    fn pass_on(&mut self, interrupt: Interrupt) {
+        if let Some(running) = &self.running {
+            running.pass_on(interrupt);
+            self.force_at.get_or_insert(Instant::now() + TIME_TO_END);
         }
     }
 
@@ -434,29 +599,31 @@ impl<'a> Run<'a> {
                     self.by_hand.remove(&index);
                     let node = &self.nodes[index];
                     if back.offline_for.is_some() {
-                        self.report.online(node);
+                        self.report.online(node, &back);
                         summaries.insert(index, back);
                     } else {
                         self.report.note(format!("{node}: as it was"));
                     }
                 }
-                Work::Back(index, Err(why)) => self.stuck(index, &why.to_string()),
-                Work::Broke(index) => self.stuck(index, BROKE),
+                Work::Back(index, Err(why)) => self.stuck(index, &why.into()),
+                Work::Broke(index) => self.stuck(index, &broke()),
                 _ => {}
             }
         }
         Ok(summaries)
     }
 
-    fn stuck(&mut self, index: usize, why: &str) {
+    fn stuck(&mut self, index: usize, why: &Problem) {
         self.stuck = true;
         let node = &self.nodes[index];
-        self.report
-            .error(node, format!("it could not be brought back: {why}"));
+        let why = why.told_as(format_args!("it could not be brought back: {why}"));
+        self.report.error(node, &why);
         if let Some(statements) = self.by_hand.get(&index) {
             self.report.by_hand(node, statements);
         }
     }
 }
 
-const BROKE: &str = "fail-start itself broke down here (please report it)";
+fn broke() -> Problem {
+    Problem::from("fail-start itself broke down here (please report it)".to_owned())
+}

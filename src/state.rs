@@ -52,6 +52,16 @@ impl Found {
         }
     }
 
+    /// Since when, as RFC 3339 has it.
+    pub fn since(&self) -> String {
+        rfc3339(&self.since)
+    }
+
+    /// Until when at the latest, as RFC 3339 has it.
+    pub fn until(&self) -> Option<String> {
+        self.until.as_deref().map(rfc3339)
+    }
+
     /// Why it is not run, if it is not to be trusted.
     pub fn distrust(&self) -> String {
         format!(
@@ -62,6 +72,10 @@ impl Found {
             self.definer
         )
     }
+}
+
+fn rfc3339(utc: &str) -> String {
+    utc.replacen(' ', "T", 1) + "Z"
 }
 
 impl fmt::Display for Found {

@@ -47,10 +47,9 @@ const END: &str = "END";
 impl Undo {
     /// The undo of this process.
     pub fn mine(session: u64, statements: Vec<String>) -> Self {
-        let host = gethostname::gethostname();
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: plain(&host.to_string_lossy()),
+            host: plain(&rustix::system::uname().nodename().to_string_lossy()),
             process: std::process::id(),
             session,
             statements,

@@ -2,6 +2,7 @@
 
 mod cases;
 mod comes_back;
+mod commands;
 mod endings;
 mod exactness;
 mod harness;
