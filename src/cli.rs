@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
+use clap_complete::Shell;
 
 /// How a node is taken away from the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,21 +29,21 @@ impl fmt::Display for Method {
 }
 
 const USAGE: &str = "\
-fail-start [OPTIONS] <NODE>...
-       fail-start [OPTIONS] <NODE>... -- <COMMAND>...
-       fail-start status [NODE]...
-       fail-start recover [NODE]...";
+fail-start [OPTIONS] <NODE>...                 until you answer Y
+       fail-start [OPTIONS] <NODE>... -- <COMMAND>... while a command runs
+       fail-start status [NODE]...                    which are offline, by whom
+       fail-start recover [NODE]...                   bring back what was left
+       fail-start completions <SHELL> | man           for a shell; manual page";
 
-const EXAMPLES: &str = "\
-Examples:
-  fail-start 1              node 1 is offline until you answer Y
-  fail-start 2 3            nodes 2 and 3 are
-  fail-start 2 3 --for 30s  they are for 30 seconds, and nobody is asked
-  fail-start 2 -- make test node 2 is while make runs
-  fail-start status         which nodes are offline, since when, by whom
-  fail-start recover        brings back whatever a fail-start left offline";
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\nOptions:\n{options}{after-help}";
 
 const DETAILS: &str = "\
+Examples:
+  fail-start 1                  node 1 is offline until you answer Y
+  fail-start 2 3                nodes 2 and 3 are
+  fail-start 2 3 --for 30s      they are for 30 seconds, and nobody is asked
+  fail-start 2 -- make test     node 2 is while make runs
+
 The four cases:
   1  fail-start 1       node 1 goes offline: writes to it from nodes 2 and 3 fail
   2  answer Y           node 1 comes back: pending writes can be replayed
@@ -99,7 +101,7 @@ pub enum Task {
     Recover,
 }
 
-/// Simulate the failure of MySQL nodes: take them away from the application's account until you answer Y
+/// Simulate the failure of MySQL nodes: take them from the application's account
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -107,16 +109,16 @@ pub enum Task {
     subcommand_negates_reqs = true,
     disable_help_subcommand = true
 )]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}"))]
+#[command(after_long_help = DETAILS, help_template = TEMPLATE)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Subcommand>,
 
-    /// Numbers of the nodes to take offline, such as 1 or 2 3
+    /// Numbers of the nodes to take offline
     #[arg(required = true, value_name = "NODE", value_parser = node)]
     nodes: Vec<u32>,
 
-    /// Connect and check everything, print the statements, change nothing
+    /// Check everything, print the statements, change nothing
     #[arg(long)]
     dry_run: bool,
 
@@ -124,19 +126,24 @@ struct Cli {
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "json")]
     argv: Vec<OsString>,
 
-    /// Bring the nodes back after this time (30s, 5m), even if fail-start is gone by then; nobody is asked
+    /// Bring the nodes back after this time, such as 30s
+    ///
+    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later, unless its
+    /// event scheduler is off.
     #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
     hold_for: Option<Duration>,
 
-    /// Lock the account or revoke its grants [default: lock in local, revoke in cloud]
-    #[arg(long)]
+    /// lock or revoke [default: lock in local, revoke in cloud]
+    ///
+    /// Lock the account, or revoke what it holds on the node's database.
+    #[arg(long, hide_possible_values = true)]
     method: Option<Method>,
 
-    /// Leave the account's open sessions alone: they may go on writing
+    /// Leave open sessions alone: they may go on writing
     #[arg(long)]
     keep_sessions: bool,
 
-    /// One JSON object a line on standard output, for programs
+    /// One JSON object a line on standard output
     #[arg(long, global = true)]
     json: bool,
 
@@ -169,6 +176,13 @@ enum Subcommand {
         #[arg(value_name = "NODE", value_parser = node)]
         nodes: Vec<u32>,
     },
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 impl Subcommand {
@@ -176,6 +190,8 @@ impl Subcommand {
         match self {
             Self::Status { .. } => "status",
             Self::Recover { .. } => "recover",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
         }
     }
 }
@@ -219,6 +235,13 @@ impl Args {
                 match command {
                     Subcommand::Status { nodes } => (Task::Status, nodes),
                     Subcommand::Recover { nodes } => (Task::Recover, nodes),
+                    Subcommand::Completions { shell } => print_and_exit(|out| {
+                        clap_complete::generate(shell, &mut Cli::command(), "fail-start", out);
+                        Ok(())
+                    }),
+                    Subcommand::Man => {
+                        print_and_exit(|out| clap_mangen::Man::new(Cli::command()).render(out))
+                    }
                 }
             }
         };
@@ -234,10 +257,25 @@ impl Args {
     }
 }
 
+/// Prints what was asked for and ends the program.
+fn print_and_exit(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ! {
+    // All of it is made before any of it is written: then nobody minds a reader that leaves early.
+    let mut made = Vec::new();
+    let printed = print(&mut made).and_then(|()| io::stdout().write_all(&made));
+    std::process::exit(i32::from(printed.is_err()))
+}
+
 fn node(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err("expected the number of a node, 1 or more, or status or recover".to_owned()),
+        _ => {
+            let near = |name: &&str| strsim::damerau_levenshtein(name, text) <= 2;
+            let words = ["status", "recover", "completions", "man"];
+            Err(match words.into_iter().find(near) {
+                Some(word) if text.len() > 2 => format!("did you mean '{word}'?"),
+                _ => "expected the number of a node, 1 or more".to_owned(),
+            })
+        }
     }
 }
 

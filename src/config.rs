@@ -373,9 +373,12 @@ impl Settings {
         let port = self.port(number)?;
         let prefix = self.environment.prefix();
         if number > 3 && host.is_none() && port.is_none() {
+            let known = self.known_nodes();
+            let known: Vec<String> = known.iter().map(u32::to_string).collect();
             bail!(
-                "node {number} does not exist: nodes 1 to 3 do, and others that {prefix}_DB_HOST_NODE{number} or \
+                "node {number} does not exist: nodes {} do, and others that {prefix}_DB_HOST_NODE{number} or \
                  {prefix}_DB_PORT_NODE{number} names{}",
+                known.join(", "),
                 self.place()
             );
         }

@@ -379,15 +379,7 @@ on_both_servers! {
             for mut nodes in Nodes::in_both_environments(kind) {
                 nodes.move_to(1, &server);
                 let before = nodes.states();
-                let position = match kind {
-                    Kind::MySql => "SHOW BINARY LOG STATUS",
-                    Kind::MariaDb => "SHOW MASTER STATUS",
-                };
-                let position = || {
-                    let row: mysql::Row = nodes.admin(1).query_first(position).unwrap().unwrap();
-                    row.get::<u64, _>(1).unwrap()
-                };
-                let log_was = position();
+                let log_was = server.log_position();
                 let began = Instant::now();
                 let mut program = nodes.start(&["1", "--for", "3s"]);
                 program.wait_for(&offline(1));
@@ -399,7 +391,7 @@ on_both_servers! {
                 let took = began.elapsed();
                 assert!((3..20).contains(&took.as_secs()), "{took:?}");
                 nodes.assert_status_says(1, "online\n");
-                assert_eq!(position(), log_was, "the binary log");
+                assert_eq!(server.log_position(), log_was);
                 nodes.assert_online(1);
             }
         }

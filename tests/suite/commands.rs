@@ -1,11 +1,14 @@
 //! An outage that lasts as long as a command.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Instant;
 
 use mysql::prelude::Queryable;
 
-use crate::harness::{Kind, Nodes, free_port, offline, on_both_servers, online};
+use crate::harness::{
+    Kind, Nodes, Program, Server, free_port, login, offline, on_both_servers, online,
+};
 
 on_both_servers! {
     fn the_nodes_are_offline_while_the_command_runs(kind) {
@@ -117,5 +120,63 @@ on_both_servers! {
         crate::returns::run_by_hand(&nodes, 1, &finished);
         nodes.assert_online(1);
         admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+    }
+}
+
+/// The README's code block that begins so.
+fn from_the_readme(language: &str, first: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let fence = format!("```{language}\n{first}");
+    let at = readme.find(&fence).unwrap_or_else(|| panic!("no {fence}"));
+    let block = &readme[at + language.len() + 4..];
+    block[..=block.find("\n```").unwrap()].to_owned()
+}
+
+on_both_servers! {
+    fn the_readmes_tests_run_as_they_stand_there(kind) {
+        let servers = [Server::start(kind, &[]), Server::start(kind, &[])];
+        let databases = ["node1_db", "node2_db", "node3_db"].map(|name| format!("readme_{name}"));
+        let mut nodes = Nodes::named(kind, "readme_user", databases);
+        // The README's names, on servers of their own.
+        for (number, server) in (1..).zip(&servers) {
+            let mut admin = login(server.port, "tester", "testpass", None).unwrap();
+            admin
+                .query_drop(format!(
+                    "CREATE DATABASE node{number}_db; CREATE USER user IDENTIFIED BY 'rootpass'; \
+                     GRANT ALL PRIVILEGES ON node{number}_db.* TO user"
+                ))
+                .unwrap();
+            nodes.reach_by(number, server.port);
+        }
+        for name in ["LOCAL_DB_USER", "LOCAL_DB_NAME", "LOCAL_DB_NAME_NODE2"] {
+            nodes.variables.remove(name);
+        }
+        // As a user has it: in the search path, and the settings in .env and the environment.
+        let program = nodes.command(&[]).get_program().to_owned();
+        let bin = std::path::Path::new(&program).parent().unwrap().display().to_string();
+        let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
+        nodes.folder.write("failover.sh", from_the_readme("bash", "#!/usr/bin/env bash\n# failover.sh"));
+        nodes.folder.write("test_failover.py", from_the_readme("python", "# test_failover.py"));
+        for test in [&["bash", "failover.sh"][..], &["/usr/bin/python3", "-m", "pytest", "-q", "test_failover.py"]] {
+            let mut command = Command::new(test[0]);
+            command.args(&test[1..]).current_dir(nodes.folder.path()).env("PATH", &path);
+            for name in ["LOCAL_DB_PORT", "LOCAL_DB_PORT_NODE2"] {
+                command.env(name, &nodes.variables[name]);
+            }
+            let finished = Program::start(&mut command).finish();
+            finished.assert_status(0);
+            assert!(!finished.out.contains("skipped"), "{}", finished.out);
+        }
+        // Nor is it true whatever happens: without the outage both fail.
+        nodes.folder.write("fail-start", "#!/bin/sh\nshift 2\nexec \"$@\"\n");
+        let fake = nodes.folder.path().join("fail-start");
+        std::fs::set_permissions(&fake, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new("bash");
+        command.arg("failover.sh").current_dir(nodes.folder.path());
+        command.env("PATH", format!("{}:{path}", nodes.folder.path().display()));
+        for name in ["LOCAL_DB_PORT", "LOCAL_DB_PORT_NODE2"] {
+            command.env(name, &nodes.variables[name]);
+        }
+        assert_ne!(Program::start(&mut command).finish().status, 0);
     }
 }

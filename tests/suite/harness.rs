@@ -209,6 +209,19 @@ impl Server {
         self.folder
     }
 
+    /// How far its binary log has been written.
+    pub fn log_position(&self) -> u64 {
+        let mut admin = login(self.port, "tester", "testpass", None).unwrap();
+        let server: String = admin.query_first("SELECT VERSION()").unwrap().unwrap();
+        let position = if server.contains("MariaDB") {
+            "SHOW MASTER STATUS"
+        } else {
+            "SHOW BINARY LOG STATUS"
+        };
+        let row: mysql::Row = admin.query_first(position).unwrap().unwrap();
+        row.get(1).unwrap()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("server/socket")
     }

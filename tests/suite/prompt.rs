@@ -4,14 +4,17 @@ use std::process::Command;
 
 use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
 
-/// Starts `fail-start 1` in a pseudo-terminal.
-fn in_a_terminal(nodes: &Nodes) -> Program {
+/// Starts the program with these arguments in a pseudo-terminal, after these words of a shell.
+pub fn in_a_terminal(nodes: &Nodes, before: &str, args: &str) -> Program {
     // This writes the nodes' `.env`; the program itself is started by `script`, which makes the terminal.
     let inner = nodes.command(&[]);
     let mut command = Command::new("script");
     command
         .args(["--quiet", "--flush", "--return", "--command"])
-        .arg(format!("'{}' 1", inner.get_program().to_str().unwrap()))
+        .arg(format!(
+            "{before} '{}' {args}",
+            inner.get_program().to_str().unwrap()
+        ))
         .arg("/dev/null")
         .current_dir(nodes.folder.path());
     Program::start(&mut command)
@@ -67,7 +70,7 @@ on_both_servers! {
 
     fn the_prompt_works_in_a_real_terminal(kind) {
         let nodes = Nodes::local(kind);
-        let mut program = in_a_terminal(&nodes);
+        let mut program = in_a_terminal(&nodes, "", "1");
         program.wait_for(PROMPT);
         nodes.assert_offline(1);
         program.answer("n\n");
@@ -82,10 +85,33 @@ on_both_servers! {
 
     fn ctrl_c_in_a_real_terminal_brings_the_node_back(kind) {
         let nodes = Nodes::local(kind);
-        let mut program = in_a_terminal(&nodes);
+        let mut program = in_a_terminal(&nodes, "", "1");
         program.wait_for(PROMPT);
         program.answer("\u{3}");
         program.end().assert_status(130).assert_line(&online(1));
         nodes.assert_online(1);
+    }
+
+    fn ctrl_c_reaches_a_command_once(kind) {
+        let nodes = Nodes::local(kind);
+        let script = "trap 'echo it ends; exit 4' INT; echo started; while :; do sleep 0.05; done";
+        let mut program = in_a_terminal(&nodes, "", &format!("1 -- sh -c \"{script}\""));
+        program.wait_for("started");
+        nodes.assert_offline(1);
+        program.answer("\u{3}");
+        let finished = program.end();
+        finished.assert_status(4).assert_line(&online(1));
+        assert_eq!(finished.out.matches("it ends").count(), 1, "{}", finished.out);
+        nodes.assert_online(1);
+    }
+
+    fn a_terminal_shows_the_time_that_is_left(kind) {
+        let nodes = Nodes::local(kind);
+        let mut program = in_a_terminal(&nodes, "", "1 --for 2s");
+        program.wait_for("back in 2s");
+        program.wait_for("back in 1s");
+        let finished = program.end();
+        finished.assert_status(0);
+        assert!(finished.out.contains(&online(1)), "{}", finished.out);
     }
 }
