@@ -37,6 +37,8 @@ fail-start [OPTIONS] <NODE>...                 until you answer Y
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\nOptions:\n{options}{after-help}";
 
+const CASES: &str = "Cases 1, 2: fail-start 1, then answer Y. Cases 3, 4: fail-start 2 3, then Y.";
+
 const DETAILS: &str = "\
 Examples:
   fail-start 1                  node 1 is offline until you answer Y
@@ -109,7 +111,7 @@ pub enum Task {
     subcommand_negates_reqs = true,
     disable_help_subcommand = true
 )]
-#[command(after_long_help = DETAILS, help_template = TEMPLATE)]
+#[command(after_help = CASES, after_long_help = DETAILS, help_template = TEMPLATE)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Subcommand>,
