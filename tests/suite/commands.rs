@@ -10,6 +10,8 @@ use crate::harness::{
     Kind, Nodes, Program, Server, free_port, login, offline, on_both_servers, online,
 };
 
+use crate::returns::{drop_admin, held_connection, own_admin, run_by_hand};
+
 on_both_servers! {
     fn the_nodes_are_offline_while_the_command_runs(kind) {
         for nodes in Nodes::in_both_environments(kind) {
@@ -104,22 +106,17 @@ on_both_servers! {
 
     fn a_node_that_cannot_be_brought_back_outranks_the_commands_status(kind) {
         let mut nodes = Nodes::local(kind);
-        let name = format!("gone{}", nodes.user);
-        let mut admin = nodes.admin(1);
-        admin.query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT ALL ON *.* TO `{name}` WITH GRANT OPTION")).unwrap();
-        nodes.set("TESTER_LOCAL_DB_USER", &name);
-        nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+        let name = own_admin(&mut nodes);
         let mut program = nodes.start(&["1", "--", "sh", "-c", "echo started; read line; exit 5"]);
         program.wait_for("started");
-        let kill = "SELECT ID FROM information_schema.processlist WHERE USER = ?";
-        let id: u64 = admin.exec_first(kill, (&name,)).unwrap().unwrap();
-        admin.query_drop(format!("ALTER USER `{name}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
+        let id = held_connection(&nodes, 1, &name);
+        nodes.admin(1).query_drop(format!("ALTER USER `{name}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
         program.answer("\n");
         let finished = program.end();
         finished.assert_status(3).assert_says("could not be brought back");
-        crate::returns::run_by_hand(&nodes, 1, &finished);
+        run_by_hand(&nodes, 1, &finished);
         nodes.assert_online(1);
-        admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+        drop_admin(&nodes, &name);
     }
 }
 

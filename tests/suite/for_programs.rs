@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::harness::{Finished, Kind, Nodes, Program, Server, command, free_port, on_both_servers};
 use crate::prompt::in_a_terminal;
+use crate::returns::{drop_admin, held_connection, own_admin};
 
 impl Finished {
     /// What standard output has: one JSON object a line, and nothing else.
@@ -115,14 +116,9 @@ on_both_servers! {
 
     fn a_node_that_cannot_be_brought_back_gives_its_statements_as_json(kind) {
         let mut nodes = Nodes::local(kind);
-        let name = format!("gone{}", nodes.user);
-        let mut admin = nodes.admin(1);
-        admin.query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT ALL ON *.* TO `{name}` WITH GRANT OPTION")).unwrap();
-        nodes.set("TESTER_LOCAL_DB_USER", &name);
-        nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+        let name = own_admin(&mut nodes);
         let mut program = nodes.fail(&["1", "--json"]);
-        let id = "SELECT ID FROM information_schema.processlist WHERE USER = ?";
-        let id: u64 = admin.exec_first(id, (&name,)).unwrap().unwrap();
+        let (mut admin, id) = (nodes.admin(1), held_connection(&nodes, 1, &name));
         admin.query_drop(format!("ALTER USER `{name}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
         program.answer("Y\n");
         let finished = program.end();
@@ -135,7 +131,7 @@ on_both_servers! {
         }
         nodes.assert_online(1);
         assert_eq!(nodes.events(1), Vec::<String>::new());
-        admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+        drop_admin(&nodes, &name);
     }
 }
 

@@ -115,3 +115,21 @@ on_both_servers! {
         assert!(finished.out.contains(&online(1)), "{}", finished.out);
     }
 }
+
+#[test]
+fn a_terminal_shows_what_is_waited_for() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.reach_by(1, silent.local_addr().unwrap().port());
+    let program = in_a_terminal(&nodes, "", "1 2 --timeout 4s");
+    let printed = program.wait_for("): 2s");
+    assert!(
+        printed.contains("waiting for node 1 (127.0.0.1:"),
+        "{printed}"
+    );
+    assert!(!printed.contains("waiting for node 2"), "{printed}");
+    // Only there: elsewhere it would be so many lines.
+    let finished = nodes.run(&["1", "2", "--timeout", "2s"], "");
+    finished.assert_status(1);
+    assert!(!finished.err.contains("waiting for"), "{}", finished.err);
+}

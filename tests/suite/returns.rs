@@ -32,7 +32,7 @@ pub fn run_by_hand(nodes: &Nodes, number: usize, finished: &Finished) {
 }
 
 /// The admin's connection that the program holds to this node.
-fn held_connection(nodes: &Nodes, number: usize, admin: &str) -> u64 {
+pub fn held_connection(nodes: &Nodes, number: usize, admin: &str) -> u64 {
     let id =
         "SELECT ID FROM information_schema.processlist WHERE USER = ? AND ID <> CONNECTION_ID()";
     nodes
@@ -43,7 +43,7 @@ fn held_connection(nodes: &Nodes, number: usize, admin: &str) -> u64 {
 }
 
 /// Gives the nodes an admin of their own, on every node, so that its connection can be told from others'.
-fn own_admin(nodes: &mut Nodes) -> String {
+pub fn own_admin(nodes: &mut Nodes) -> String {
     let name = format!("adm_{}", nodes.user);
     for number in 1..=3 {
         nodes
@@ -57,7 +57,7 @@ fn own_admin(nodes: &mut Nodes) -> String {
     name
 }
 
-fn drop_admin(nodes: &Nodes, name: &str) {
+pub fn drop_admin(nodes: &Nodes, name: &str) {
     for number in 1..=3 {
         nodes
             .admin(number)
