@@ -511,6 +511,8 @@ fn keep<T>(result: Result<T>, problems: &mut Vec<anyhow::Error>) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn settings(content: &str) -> Settings {
@@ -647,6 +649,9 @@ mod tests {
         assert_eq!(variables["A"], "p$a #\"b");
         assert_eq!(variables["B"], "it's $5 \\ \"q\"");
         assert_eq!(variables["C"], "plain#1");
+        // dotenvy lets a backslash escape the quote after it here too, so such a value goes in double quotes.
+        assert_eq!(parse(b"A=1\nD='a\\'\n").unwrap_err().0, 2);
+        assert_eq!(parse(b"D=\"a\\\\\"\n").unwrap()["D"], "a\\");
     }
 
     #[test]
@@ -684,5 +689,51 @@ mod tests {
             1,
         );
         assert!(!format!("{node:?}").contains("s3cret"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_it_panic(content in any::<Vec<u8>>(), text in any::<String>()) {
+            let _ = (parse(&content), parse(text.as_bytes()));
+        }
+
+        #[test]
+        fn no_error_shows_a_value(
+            name in "(USE_CLOUD_SQL|(LOCAL|CLOUD)_DB_(HOST|PORT|NAME|USER|PASSWORD|SSL_MODE)(_NODE[12])?)",
+            value in "s3cret[ -&(-~]{0,20}",
+            cloud in any::<bool>(),
+        ) {
+            let content = format!("USE_CLOUD_SQL={cloud}\nTESTER_CLOUD_DB_PASSWORD='{value}'\n{name}='{value}'\n");
+            // A backslash before the closing quote makes the line malformed.
+            let Ok(from_file) = parse(content.as_bytes()) else { return Ok(()) };
+            let variables = Variables { from_file, file: None };
+            let mut shown = Vec::new();
+            let environment = match variables.boolean("USE_CLOUD_SQL") {
+                Ok(true) => Environment::Cloud,
+                Ok(false) => Environment::Local,
+                Err(error) => {
+                    shown.push(error.to_string());
+                    Environment::Local
+                }
+            };
+            let settings = Settings { variables, environment };
+            for number in 1..=2 {
+                match settings.node(number) {
+                    Err(problems) => shown.extend(problems.iter().map(|problem| format!("{problem:#}"))),
+                    Ok(node) => {
+                        let login = format!("{:?}{:?}", node.account.password, node.admin.password);
+                        shown.push(login);
+                    }
+                }
+            }
+            prop_assert!(shown.iter().all(|text| !text.contains("s3cret")), "{shown:?}");
+        }
+
+        #[test]
+        fn a_file_with_a_secret_in_a_wrong_line_is_named_without_it(before in "[A-Z=' \n#$\"]{0,40}", after in any::<String>()) {
+            if let Err((line, problem)) = parse(format!("{before}s3cret{after}").as_bytes()) {
+                prop_assert!(line >= 1 && !problem.contains("s3cret"));
+            }
+        }
     }
 }

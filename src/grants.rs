@@ -257,29 +257,35 @@ fn unescape(pattern: &str) -> String {
 /// Whether the pattern of a database grant covers this name.
 /// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let Some(first) = pattern.chars().next() else {
-        return name.is_empty();
-    };
-    let rest = &pattern[first.len_utf8()..];
-    let mut tail = name.chars();
-    match first {
-        '%' => {
-            name.char_indices()
-                .any(|(at, _)| matches(rest, &name[at..]))
-                || matches(rest, "")
+    let mut pattern = pattern.chars();
+    // Which beginnings of the name the pattern so far covers, by their length: no pattern takes longer than its length
+    // times the name's.
+    let name: Vec<char> = name.chars().collect();
+    let mut covered = vec![false; name.len() + 1];
+    covered[0] = true;
+    while let Some(c) = pattern.next() {
+        if c == '%' {
+            let first = covered.iter().position(|&is| is).unwrap_or(covered.len());
+            covered[first..].fill(true);
+            continue;
         }
-        '_' => tail.next().is_some() && matches(rest, tail.as_str()),
-        '\\' if !rest.is_empty() => {
-            let literal = rest.chars().next();
-            tail.next() == literal
-                && matches(&rest[literal.map_or(0, char::len_utf8)..], tail.as_str())
+        let one = match c {
+            '_' => None,
+            '\\' => Some(pattern.next().unwrap_or(c)),
+            c => Some(c),
+        };
+        for length in (0..name.len()).rev() {
+            covered[length + 1] = covered[length] && one.is_none_or(|one| one == name[length]);
         }
-        _ => tail.next() == Some(first) && matches(rest, tail.as_str()),
+        covered[0] = false;
     }
+    covered[name.len()]
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn grant(line: &str) -> Grant {
@@ -350,6 +356,50 @@ mod tests {
                 !grant(harmless).is_another_way_into("node1_db"),
                 "{harmless}"
             );
+        }
+    }
+
+    #[test]
+    fn patterns_cover_what_the_server_says_that_they_cover() {
+        for (pattern, covered, not) in [
+            ("node%", &["node", "node1_db"][..], &["nod", "mynode"][..]),
+            ("node_", &["node1", "node_"], &["node", "node12"]),
+            ("node\\_", &["node_"], &["node1", "node\\_"]),
+            ("%1%", &["1", "a1b", "11"], &["", "ab"]),
+            ("\\%\\\\", &["%\\"], &["a\\", "%"]),
+            ("a\\", &["a\\"], &["a", "ab"]),
+            ("", &[""], &["a"]),
+        ] {
+            for name in covered {
+                assert!(matches(pattern, name), "{pattern} {name}");
+            }
+            for name in not {
+                assert!(!matches(pattern, name), "{pattern} {name}");
+            }
+        }
+        // It takes no time that grows with the number of ways.
+        assert!(!matches(&"%a".repeat(32), &"a".repeat(31)));
+        assert!(!matches(&("%a".repeat(30) + "b"), &"a".repeat(64)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_read_without_a_panic(line in any::<String>(), name in any::<String>()) {
+            for line in [line.clone(), format!("GRANT {line}"), format!("GRANT SELECT ON {line} TO {name}")] {
+                if let Some(grant) = Grant::parse(&line) {
+                    let _ = (grant.is_on(&name), grant.reaches(&name), grant.revoke(), grant.is_plain(), grant.account());
+                }
+            }
+        }
+
+        #[test]
+        fn any_name_is_read_as_a_name(user in any::<String>(), host in any::<String>(), database in any::<String>()) {
+            let account = Account { user, host };
+            let quoted = format!("`{}`", database.replace('`', "``"));
+            let line = format!("GRANT SELECT ON {quoted}.`t` TO {account} WITH GRANT OPTION");
+            let grant = Grant::parse(&line).unwrap();
+            prop_assert!(grant.is_on(&database) && grant.is_plain());
+            prop_assert_eq!(grant.account(), Some(account));
         }
     }
 }

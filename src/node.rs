@@ -111,6 +111,8 @@ impl Error {
 
 /// `ER_ACCESS_DENIED_ERROR`: the user name or the password is wrong.
 pub const ACCESS_DENIED: u16 = 1045;
+/// `ER_BAD_DB_ERROR`: there is no such database, which is found out after the login itself.
+pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
 pub const EVENT_EXISTS: u16 = 1537;
 /// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
@@ -482,23 +484,28 @@ impl Admin {
         Ok(())
     }
 
-    /// Runs all of the statements that can be run, going on after one that fails with a code in `except`.
+    /// Runs all of the statements that can be run, going on after one that fails with a code in `except`; returns those.
     ///
     /// # Errors
     /// The first other error; the statements after it were not run.
-    pub fn all_except(&mut self, statements: &[String], except: &[u16]) -> Result<(), Error> {
-        let mut rest = statements;
+    pub fn all_except(
+        &mut self,
+        statements: &[String],
+        except: &[u16],
+    ) -> Result<Vec<String>, Error> {
+        let (mut rest, mut failed) = (statements, Vec::new());
         while !rest.is_empty() {
             let (answers, last) = self.connection.try_all(rest);
             match last {
                 Ok(()) => break,
                 Err(Error::Server { code, .. }) if except.contains(&code) => {
+                    failed.push(rest[answers.len()].clone());
                     rest = &rest[answers.len() + 1..];
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(failed)
     }
 
     /// The account rows of the user name, and whether each is locked.

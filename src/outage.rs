@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::Method;
-use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Session, in_words};
+use crate::node::{
+    ACCESS_DENIED, Admin, EVENT_EXISTS, Error, NO_DATABASE, Problem, Session, in_words,
+};
 use crate::plan::Plan;
 use crate::sql;
 use crate::state::State;
@@ -306,7 +308,9 @@ impl Offline {
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
         let result = admin.all_except(&plan.back, &GONE);
-        let is_back = plan.is_back(&admin.all(&plan.state())?);
+        let gone = result.as_ref().map_or(&[][..], |gone| gone);
+        let left = plan.without(gone);
+        let is_back = left.is_back(&admin.all(&left.state())?);
         // What could not be changed back may never have been changed, as on a server that became read-only.
         if !is_back {
             return Err(result.err().unwrap_or_else(|| {
@@ -315,11 +319,23 @@ impl Offline {
                 )
             }));
         }
-        if plan.login_proves {
-            plan.login()?;
+        if plan.login_proves && gone.is_empty() {
+            match plan.login() {
+                // Somebody dropped it meanwhile; the account got in.
+                Err(Error::Server {
+                    code: NO_DATABASE, ..
+                }) => {}
+                result => result?,
+            }
         }
         if undo_is_there {
             admin.all(&[sql::drop_undo(&plan.database)])?;
+        }
+        if !gone.is_empty() {
+            return Err(Error::Refused(format!(
+                "somebody dropped what these are about: {}",
+                gone.join("; ")
+            )));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::grants::Grant;
 use crate::node::{Admin, Connection, Error, Rows, Session};
 use crate::sql::{self, Account, Server};
 use crate::state::{self, lines};
-use crate::undo::Undo;
+use crate::undo::{self, Undo};
 
 /// How the nodes are to be failed.
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +156,22 @@ impl Plan {
             statements.push(sql::drop_undo(&self.database));
         }
         statements
+    }
+
+    /// The plan without these statements of the way back, and without the account rows that only they are about.
+    pub fn without(&self, statements: &[String]) -> Self {
+        let mut plan = self.clone();
+        plan.back
+            .retain(|statement| !statements.contains(statement));
+        if !statements.is_empty() {
+            let left: Vec<Account> = plan
+                .back
+                .iter()
+                .filter_map(|one| undo::account(one))
+                .collect();
+            plan.accounts.retain(|account| left.contains(account));
+        }
+        plan
     }
 
     /// The statements whose answers [`Self::is_out`] and [`Self::is_back`] read.

@@ -345,11 +345,13 @@ impl Report {
     }
 }
 
-/// The text with its control characters escaped: names and messages come from servers and files.
+/// The text with its control characters escaped, those that turn the direction of writing too: names and messages come
+/// from servers and files.
 fn printable(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || turns(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);

@@ -131,6 +131,11 @@ impl Undo {
     }
 }
 
+/// The account row that a statement of an undo is about.
+pub fn account(statement: &str) -> Option<Account> {
+    sql::unlocked(statement).or_else(|| Grant::parse(statement)?.account())
+}
+
 fn brings_back_only(statement: &str, database: &str) -> bool {
     stays_here(statement)
         || sql::unlocked(statement).is_some()
@@ -152,6 +157,8 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn undo(statements: &[&str]) -> Undo {
@@ -216,5 +223,43 @@ mod tests {
             assert_eq!(Undo::parse(&bad, "d"), None, "{bad}");
         }
         assert_eq!(Undo::parse(&good, "e"), None, "another database's");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_reads_back_the_same(
+            users in prop::collection::vec((any::<String>(), any::<String>()), 1..4),
+            database in any::<String>(),
+            host in any::<String>(),
+        ) {
+            let rows = users.into_iter().map(|(user, host)| Account { user, host });
+            let mut undo = undo(&[]);
+            undo.host = plain(&host);
+            for row in rows {
+                undo.statements.push(sql::unlock(&row));
+                undo.statements.push(sql::grant_all(&database, &row));
+            }
+            let body = undo.body(&database);
+            prop_assert_eq!(Undo::parse(&body, &database), Some(undo));
+        }
+
+        #[test]
+        fn arbitrary_text_is_refused(text in any::<String>(), more in any::<String>()) {
+            prop_assert_eq!(Undo::parse(&text, "d"), None);
+            let body = format!("{BEGIN}{BY}0.1.0', 'h', 1, 2;\n{text};\n{more}{}", sql::drop_undo("d") + ";\n" + END);
+            prop_assert_eq!(Undo::parse(&body, "d"), None);
+        }
+
+        #[test]
+        fn what_was_altered_is_refused_or_still_only_brings_back(at in any::<prop::sample::Index>(), to in any::<char>()) {
+            let mut body: Vec<char> = undo(&["ALTER USER `u`@`%` ACCOUNT UNLOCK"]).body("d").chars().collect();
+            let at = at.index(body.len());
+            body[at] = to;
+            let body: String = body.into_iter().collect();
+            if let Some(undo) = Undo::parse(&body, "d") {
+                prop_assert_eq!(undo.body("d"), body);
+                prop_assert!(undo.statements.iter().all(|one| sql::unlocked(one).is_some()));
+            }
+        }
     }
 }

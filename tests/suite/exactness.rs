@@ -1,8 +1,10 @@
 //! A node comes back exactly as it was, whatever its names, rows and grants are.
 
 use mysql::prelude::Queryable;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 
-use crate::harness::{Kind, Nodes, login, offline, on_both_servers, online, quoted};
+use crate::harness::{Kind, Nodes, Program, login, offline, on_both_servers, online, quoted};
 
 fn out_and_back(nodes: &Nodes, args: &[&str]) {
     let before = nodes.states();
@@ -37,6 +39,52 @@ on_both_servers! {
             out_and_back(&nodes, &["1", "2", "3"]);
             out_and_back(&nodes, &["1", "--method", "revoke"]);
         }
+    }
+
+    fn any_name_that_can_be_created_can_be_failed_and_comes_back(kind) {
+        let mut nodes = Nodes::local(kind);
+        let mut admin = nodes.admin(1);
+        let own = (nodes.user.clone(), nodes.databases[0].clone());
+        // As long as a server takes them, and what it takes in a name.
+        let names = ("[\\x01-\\u{d7ff}]{1,32}|[ -~]{1,32}", "[\\x01-\\u{d7ff}]{1,64}|[ -~]{1,64}");
+        let mut runner = TestRunner::default();
+        let mut failed = 0;
+        for _ in 0..40 {
+            let (user, database) = names.new_tree(&mut runner).unwrap().current();
+            // The server leaves out spaces around an account's name, of whatever kind.
+            let user = user.trim().to_owned();
+            if user.is_empty() {
+                continue; // An account without a name would be everybody's.
+            }
+            (nodes.user, nodes.databases[0]) = (user.clone(), database.clone());
+            let (account, name) = (nodes.account(), quoted(&database));
+            let pattern = name.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%");
+            let make = [
+                format!("CREATE DATABASE {name}"),
+                format!("CREATE USER {account} IDENTIFIED BY 'rootpass'"),
+                format!("GRANT ALL PRIVILEGES ON {pattern}.* TO {account}"),
+            ];
+            if make.iter().all(|statement| admin.query_drop(statement).is_ok()) {
+                let before = nodes.state(1);
+                for method in ["lock", "revoke"] {
+                    let mut command = nodes.command(&["1", "--method", method]);
+                    // Past .env, which has rules of its own for what a value holds.
+                    command.env("LOCAL_DB_USER", &user).env("LOCAL_DB_NAME", &database);
+                    let mut program = Program::start(&mut command);
+                    program.answer("Y\n");
+                    let finished = program.finish();
+                    assert_eq!(finished.status, 0, "{user:?} {database:?}: {finished:?}");
+                    finished.assert_line(&offline(1)).assert_line(&online(1));
+                    assert_eq!(nodes.state(1), before, "{user:?} {database:?}");
+                }
+                failed += 1;
+            }
+            for statement in [format!("DROP DATABASE {name}"), format!("DROP USER {account}")] {
+                let _ = admin.query_drop(statement);
+            }
+        }
+        (nodes.user, nodes.databases[0]) = own;
+        assert!(failed >= 10, "only {failed} names could be created");
     }
 
     fn a_password_full_of_quotes_is_a_password(kind) {

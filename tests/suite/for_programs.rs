@@ -231,11 +231,11 @@ fn completions_and_the_manual_page_are_made_from_the_same_definition() {
 #[test]
 fn only_a_terminal_gets_colour_and_control_characters_reach_nobody() {
     let mut nodes = Nodes::local(Kind::MySql);
-    nodes.set("LOCAL_DB_USER", "a\u{1b}[31mb");
+    nodes.set("LOCAL_DB_USER", "a\u{1b}[31mb\u{202e}");
     let finished = nodes.run(&["1"], "");
     finished
         .assert_status(1)
-        .assert_says("no account named 'a\\u{1b}[31mb'");
+        .assert_says("no account named 'a\\u{1b}[31mb\\u{202e}'");
     assert!(!finished.err.contains('\u{1b}'), "{}", finished.err);
 
     let red = "\u{1b}[1m\u{1b}[31merror:";

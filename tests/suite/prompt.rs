@@ -4,15 +4,16 @@ use std::process::Command;
 
 use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
 
-/// Starts the program with these arguments in a pseudo-terminal, after these words of a shell.
-pub fn in_a_terminal(nodes: &Nodes, before: &str, args: &str) -> Program {
+/// Starts the program with these arguments in a pseudo-terminal, with this variable in its environment.
+pub fn in_a_terminal(nodes: &Nodes, variable: &str, args: &str) -> Program {
     // This writes the nodes' `.env`; the program itself is started by `script`, which makes the terminal.
     let inner = nodes.command(&[]);
     let mut command = Command::new("script");
     command
         .args(["--quiet", "--flush", "--return", "--command"])
         .arg(format!(
-            "{before} '{}' {args}",
+            // Ctrl-C is for the program, not for a shell that waits for it.
+            "exec env TERM=xterm {variable} '{}' {args}",
             inner.get_program().to_str().unwrap()
         ))
         .arg("/dev/null")

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mysql::prelude::Queryable;
 
-use crate::harness::{Finished, Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
+use crate::harness::{
+    Finished, Kind, Nodes, PROMPT, Program, offline, on_both_servers, online, quoted,
+};
 use crate::proxy::Proxy;
 
 /// Runs what the program printed for this node, as a user would.
@@ -212,6 +214,56 @@ on_both_servers! {
                 assert!(!finished.out.contains(&offline(3)), "{}", finished.out);
                 assert_eq!(nodes.states(), before, "cut after {requests} requests: {}{}", finished.out, finished.err);
             }
+        }
+    }
+}
+
+on_both_servers! {
+    fn a_panic_brings_the_nodes_back(kind) {
+        for nodes in Nodes::in_both_environments(kind) {
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1", "2"]);
+            program.answer("panic\n");
+            program.end().assert_status(101).assert_says("as it was told");
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn an_account_that_was_dropped_meanwhile_does_not_keep_the_rest(kind) {
+        for nodes in Nodes::in_both_environments(kind) {
+            // Two rows on node 1; one of them is gone when the node comes back.
+            let other = format!("{}@`localhost`", quoted(&nodes.user));
+            let mut admin = nodes.admin(1);
+            admin
+                .query_drop(format!(
+                    "CREATE USER {other} IDENTIFIED BY 'rootpass'; GRANT ALL ON {}.* TO {other}",
+                    quoted(&nodes.databases[0])
+                ))
+                .unwrap();
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1", "2"]);
+            admin.query_drop(format!("DROP USER {other}")).unwrap();
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(3).assert_says("error: node 1 (").assert_says("somebody dropped what these are about");
+            finished.assert_line(&online(2));
+            let after = nodes.states();
+            // Nothing else is missing, and no undo is left.
+            assert!(before[0].starts_with(&after[0]), "{}\n{}", before[0], after[0]);
+            assert_eq!(after[1..], before[1..]);
+        }
+    }
+
+    fn a_database_that_was_dropped_meanwhile_does_not_keep_the_account(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let name = format!("{}_DB_PASSWORD", nodes.prefix());
+            nodes.set(&name, "rootpass");
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1"]);
+            nodes.admin(1).query_drop(format!("DROP DATABASE {}", quoted(&nodes.databases[0]))).unwrap();
+            program.answer("Y\n");
+            program.end().assert_status(0).assert_line(&online(1));
+            assert_eq!(nodes.states(), before);
         }
     }
 }
