@@ -59,7 +59,11 @@ pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
     let on_ctrl_c = Arc::clone(&send);
     ctrlc::set_handler(move || on_ctrl_c(Interrupt::Int)).context(cannot)?;
     // ctrlc does not tell which signal came, and a command must get the one that was meant for it.
-    let mut others = Signals::new([SIGTERM, SIGHUP]).context(cannot)?;
+    // Under nohup the end of the terminal is not to be noticed.
+    let others = [SIGTERM, SIGHUP]
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal));
+    let mut others = Signals::new(others).context(cannot)?;
     thread::spawn(move || {
         for signal in others.forever() {
             send(if signal == SIGTERM {
@@ -70,6 +74,18 @@ pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Whether whoever started the program had it ignore this signal; never, where the system does not tell so.
+fn is_ignored(signal: i32) -> bool {
+    let ignored = || {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    };
+    ignored().is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Standard input, read only when asked, so that nothing is taken from it that is not needed.

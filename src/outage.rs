@@ -256,7 +256,7 @@ impl Offline {
         let mut pause = Duration::from_millis(100);
         while self.changed {
             let kept = self.admin.is_some();
-            match self.restore_once() {
+            match self.restore_once(tell) {
                 Ok(()) => self.changed = false,
                 // The kept connection may have been cut long ago: that says nothing about the node.
                 Err(Error::Connection(_)) if kept => {}
@@ -280,7 +280,7 @@ impl Offline {
     }
 
     /// Every statement of it can be run again, so that it can be tried again whatever became of it.
-    fn restore_once(&mut self) -> Result<(), Error> {
+    fn restore_once(&mut self, tell: &dyn Fn(Progress)) -> Result<(), Error> {
         let plan = &self.plan;
         let mut admin = match self.admin.take() {
             Some(kept) => kept,
@@ -297,14 +297,18 @@ impl Offline {
                     let why = "somebody brought it back and took it offline again";
                     return Err(Error::Refused(format!("{why}, {found}")));
                 }
-                Some(found) => return Err(Error::Refused(found.distrust())),
+                // What is to be run is known here, whatever somebody made of it there.
+                Some(found) => {
+                    tell(Progress::Warning(found.distrust()));
+                    false
+                }
                 // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
                 None => false,
             },
         };
         if let Some(before) = self.turned_away.take() {
             // A server that was restarted meanwhile counts from 0.
-            let now = admin.turned_away(&self.plan.node.account.user);
+            let now = admin.turned_away(&plan.node.account.user);
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
         let result = admin.all_except(&plan.back, &GONE);
@@ -325,6 +329,14 @@ impl Offline {
                 Err(Error::Server {
                     code: NO_DATABASE, ..
                 }) => {}
+                // Neither locked out nor without grants: somebody changed its password meanwhile.
+                Err(Error::Server {
+                    code: ACCESS_DENIED,
+                    ..
+                }) => tell(Progress::Warning(format!(
+                    "it is as it was, but the password of '{}' is not what it was",
+                    plan.node.account.user
+                ))),
                 result => result?,
             }
         }

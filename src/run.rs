@@ -608,7 +608,13 @@ impl<'a> Run<'a> {
                         self.report.note(format!("{node}: as it was"));
                     }
                 }
-                Work::Back(index, Err(why)) => self.stuck(index, &why.into()),
+                Work::Back(index, Err(why)) => {
+                    if matches!(why, Error::Refused(_)) {
+                        // What is in the way is not that it cannot be reached: to run them would do harm, or nothing.
+                        self.by_hand.remove(&index);
+                    }
+                    self.stuck(index, &why.into());
+                }
                 Work::Broke(index) => self.stuck(index, &broke()),
                 _ => {}
             }

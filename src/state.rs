@@ -36,17 +36,17 @@ pub struct Found {
 }
 
 impl Found {
-    fn read(row: &[Option<String>], admin: &str) -> Self {
+    fn read(row: &[Option<String>], admin: &Admin) -> Self {
         let (database, definer) = (cell(row, 0), cell(row, 1));
         // The account may make events in its own database; only the admin's are trusted, from whichever host it came.
         let trusted = definer
             .rsplit_once('@')
-            .is_some_and(|(user, _)| user == admin);
+            .is_some_and(|(user, _)| user == admin.user);
         Self {
             undo: Undo::parse(&cell(row, 5), &database).filter(|_| trusted),
             since: cell(row, 2),
             age: Duration::from_secs(cell(row, 3).parse().unwrap_or(0)),
-            until: row.get(4).cloned().flatten(),
+            until: row.get(4).cloned().flatten().filter(|_| admin.runs_events),
             database,
             definer,
         }
@@ -109,10 +109,7 @@ impl State {
         Ok(Self {
             accounts: Admin::accounts(&node.account.user, &next()),
             database: next().first().map(|row| cell(row, 0)),
-            undos: next()
-                .iter()
-                .map(|row| Found::read(row, &admin.user))
-                .collect(),
+            undos: next().iter().map(|row| Found::read(row, admin)).collect(),
         })
     }
 

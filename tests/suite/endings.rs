@@ -1,6 +1,8 @@
 //! What else ends an outage: signals, the end of input. Whatever it is, the nodes come back.
 
-use crate::harness::{Kind, Nodes, offline, on_both_servers, online};
+use std::process::Command;
+
+use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
 
 on_both_servers! {
     fn each_signal_brings_the_nodes_back(kind) {
@@ -15,6 +17,21 @@ on_both_servers! {
                 assert_eq!(nodes.states(), before, "{signal}");
             }
         }
+    }
+
+    fn under_nohup_the_end_of_the_terminal_ends_nothing(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_owned();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' HUP; exec \"$0\" 1"]).arg(program).current_dir(nodes.folder.path());
+        let mut program = Program::start(&mut shell);
+        program.wait_for(PROMPT);
+        program.signal("HUP");
+        program.answer("N\n");
+        program.wait_for_nth(PROMPT, 2);
+        nodes.assert_offline(1);
+        program.signal("TERM");
+        program.end().assert_status(130).assert_line(&online(1));
     }
 
     fn a_signal_that_comes_twice_at_once_is_one_interrupt(kind) {

@@ -254,6 +254,20 @@ on_both_servers! {
         }
     }
 
+    fn a_password_of_the_account_that_was_changed_meanwhile_is_a_warning(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let name = format!("{}_DB_PASSWORD", nodes.prefix());
+            nodes.set(&name, "rootpass");
+            let mut program = nodes.fail(&["1"]);
+            nodes.admin(1).query_drop(format!("ALTER USER {} IDENTIFIED BY 'another'", nodes.account())).unwrap();
+            program.answer("Y\n");
+            program.end().assert_status(0).assert_says("is not what it was").assert_line(&online(1));
+            nodes.password = "another".into();
+            nodes.assert_online(1);
+            assert_eq!(nodes.events(1), Vec::<String>::new());
+        }
+    }
+
     fn a_database_that_was_dropped_meanwhile_does_not_keep_the_account(kind) {
         for mut nodes in Nodes::in_both_environments(kind) {
             let name = format!("{}_DB_PASSWORD", nodes.prefix());
