@@ -37,7 +37,9 @@ fail-start [OPTIONS] <NODE>...                 until you answer Y
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\nOptions:\n{options}{after-help}";
 
-const CASES: &str = "Cases 1, 2: fail-start 1, then answer Y. Cases 3, 4: fail-start 2 3, then Y.";
+const CASES: &str = "\
+Cases 1, 2: fail-start 1, then answer Y. Cases 3, 4: fail-start 2 3, then Y.
+Exit status: 0 done, 1 not offline, 2 usage, 3 not back, 130 interrupted";
 
 const DETAILS: &str = "\
 Examples:
