@@ -40,9 +40,13 @@ impl fmt::Display for Undo {
 /// or routine (1305).
 pub const GONE: [u16; 5] = [1133, 1146, 1305, 1396, 1410];
 
-const BEGIN: &str = "BEGIN\nDECLARE CONTINUE HANDLER FOR 1133, 1146, 1305, 1396, 1410 BEGIN END;\n";
 const BY: &str = "DO 'fail-start ";
 const END: &str = "END";
+
+fn begin() -> String {
+    let gone = GONE.map(|code| code.to_string()).join(", ");
+    format!("BEGIN\nDECLARE CONTINUE HANDLER FOR {gone} BEGIN END;\n")
+}
 
 impl Undo {
     /// The undo of this process.
@@ -59,8 +63,12 @@ impl Undo {
     /// The event's body, for a node with this database.
     pub fn body(&self, database: &str) -> String {
         let mut body = format!(
-            "{BEGIN}{BY}{}', '{}', {}, {};\n",
-            self.version, self.host, self.process, self.session
+            "{}{BY}{}', '{}', {}, {};\n",
+            begin(),
+            self.version,
+            self.host,
+            self.process,
+            self.session
         );
         for statement in &self.statements {
             body += statement;
@@ -71,7 +79,7 @@ impl Undo {
 
     /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does not write.
     pub fn parse(body: &str, database: &str) -> Option<Self> {
-        let rest = body.strip_prefix(BEGIN)?.strip_prefix(BY)?;
+        let rest = body.strip_prefix(&begin())?.strip_prefix(BY)?;
         let (by, rest) = rest.split_once(";\n")?;
         let mut by = by.splitn(4, ", ");
         let version = by.next()?.strip_suffix('\'')?;
@@ -246,7 +254,7 @@ mod tests {
         #[test]
         fn arbitrary_text_is_refused(text in any::<String>(), more in any::<String>()) {
             prop_assert_eq!(Undo::parse(&text, "d"), None);
-            let body = format!("{BEGIN}{BY}0.1.0', 'h', 1, 2;\n{text};\n{more}{}", sql::drop_undo("d") + ";\n" + END);
+            let body = format!("{}{BY}0.1.0', 'h', 1, 2;\n{text};\n{more}{}", begin(), sql::drop_undo("d") + ";\n" + END);
             prop_assert_eq!(Undo::parse(&body, "d"), None);
         }
 
