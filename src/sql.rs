@@ -36,9 +36,10 @@ impl Account {
             let inner = quoted.strip_prefix('`')?.strip_suffix('`')?;
             Some(inner.replace("``", "`"))
         };
-        // The names may hold what stands between them: only one reading is written back as it was.
-        text.match_indices("`@`")
-            .filter_map(|(at, _)| {
+        // The names may hold what stands between them, or be it: only one reading is written back as it was.
+        text.match_indices('`')
+            .filter_map(|(at, _)| text[at..].starts_with("`@`").then_some(at))
+            .filter_map(|at| {
                 Some(Self {
                     user: part(&text[..=at])?,
                     host: part(&text[at + 2..])?,
@@ -258,6 +259,8 @@ mod tests {
             ("user", "%"),
             ("it's `q` @ \\", "10.%"),
             ("`@`", "`@`"),
+            ("@", ""),
+            ("@", "@"),
             ("a`@`b", ""),
         ] {
             let account = Account {
