@@ -56,6 +56,10 @@ pub struct Offline {
     /// How often the server had turned the account away when the outage began.
     turned_away: Option<u64>,
     turned_away_meanwhile: Option<u64>,
+    /// Whether the undo has been seen to be there, so that it was this program that dropped it.
+    undo_was_there: bool,
+    /// Whether the account had its access back before this program gave it back.
+    back_before: bool,
     /// Whether anything on the node may differ from before.
     changed: bool,
 }
@@ -78,7 +82,9 @@ pub struct Back {
     pub method: Method,
     /// How long it took to bring it back.
     pub elapsed: Duration,
-    /// From OFFLINE to ONLINE; `None` if the node had not been proven offline.
+    /// Whether the node had been proven offline.
+    pub was_offline: bool,
+    /// From OFFLINE to ONLINE; `None` if it was never offline, or somebody else brought it back, nobody knows when.
     pub offline_for: Option<Duration>,
     /// How many sessions of the account were ended.
     pub sessions_ended: usize,
@@ -105,6 +111,8 @@ impl Offline {
             },
             turned_away: None,
             turned_away_meanwhile: None,
+            undo_was_there: false,
+            back_before: false,
             changed: false,
             plan,
         }
@@ -238,7 +246,11 @@ impl Offline {
         self.changed = false;
         result?;
         Ok(Back {
-            offline_for: self.since.map(|since| self.already + since.elapsed()),
+            was_offline: self.since.is_some(),
+            offline_for: self
+                .since
+                .filter(|_| !self.back_before)
+                .map(|since| self.already + since.elapsed()),
             method: self.plan.method,
             sessions_ended: self.taken.sessions_ended,
             turned_away: self.turned_away_meanwhile,
@@ -303,9 +315,25 @@ impl Offline {
                     false
                 }
                 // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
-                None => false,
+                None => {
+                    let taken = self.since.is_some() && !self.undo_was_there;
+                    if taken && !self.back_before && !plan.is_out(&admin.all(&plan.state())?) {
+                        self.back_before = true;
+                        let or_its_server = match plan.hold_for {
+                            Some(_) => {
+                                ", or its server did it, by whose clock the deadline had come"
+                            }
+                            None => "",
+                        };
+                        tell(Progress::Warning(format!(
+                            "it was back already: somebody ran `fail-start recover`{or_its_server}"
+                        )));
+                    }
+                    false
+                }
             },
         };
+        self.undo_was_there |= undo_is_there;
         if let Some(before) = self.turned_away.take() {
             // A server that was restarted meanwhile counts from 0.
             let now = admin.turned_away(&plan.node.account.user);

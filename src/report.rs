@@ -289,11 +289,11 @@ impl Report {
             Some(1) => ", 1 login or statement turned away".to_owned(),
             Some(n) => format!(", {n} logins or statements turned away"),
         };
-        self.out(&format!(
-            "node {}: offline for {}, {ended}{refused}",
-            node.number,
-            rounded(back.offline_for.unwrap_or_default())
-        ));
+        let offline = match back.offline_for {
+            None => String::new(),
+            Some(duration) => format!("offline for {}, ", rounded(duration)),
+        };
+        self.out(&format!("node {}: {offline}{ended}{refused}", node.number));
     }
 
     /// Something about a node that the user should know; it goes on.

@@ -601,7 +601,7 @@ impl<'a> Run<'a> {
                 Work::Back(index, Ok(back)) => {
                     self.by_hand.remove(&index);
                     let node = &self.nodes[index];
-                    if back.offline_for.is_some() {
+                    if back.was_offline {
                         self.report.online(node, &back);
                         summaries.insert(index, back);
                     } else {

@@ -183,7 +183,8 @@ on_both_servers! {
             let mut first = nodes.fail(&["1"]);
             nodes.run_elsewhere(&["recover"]).assert_status(0);
             first.answer("Y\n");
-            first.end().assert_status(0).assert_line(&online(1));
+            let finished = first.end();
+            finished.assert_status(0).assert_line(&online(1)).assert_says("it was back already: somebody ran `fail-start recover`\n");
             assert_eq!(nodes.states(), before);
         }
     }

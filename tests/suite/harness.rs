@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -113,6 +114,24 @@ pub struct Server {
     script: Child,
 }
 
+/// The file in a server's folder that makes it faulty.
+const FAULTS: &str = "faults";
+
+/// The library that makes a server faulty.
+fn faults_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&library)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults.c"))
+            .status();
+        assert!(built.unwrap().success());
+        library
+    })
+}
+
 const ADMINS: &str = "\
 CREATE USER IF NOT EXISTS 'tester'@'%' IDENTIFIED BY 'testpass';
 GRANT ALL PRIVILEGES ON *.* TO 'tester'@'%' WITH GRANT OPTION;
@@ -125,6 +144,29 @@ impl Server {
         let init = folder.write("init.sql", ADMINS);
         let init = format!("--init-file={}", init.display());
         Self::start_in(kind, folder, &[&[init.as_str()], options].concat())
+    }
+
+    /// Starts a new server whose disk can be full and whose clock can jump, see `tests/faults.c`.
+    pub fn start_faulty(kind: Kind, options: &[&str]) -> Self {
+        let folder = Folder::new();
+        folder.write(FAULTS, [0; 16]);
+        folder.write("init.sql", ADMINS);
+        let init = format!("--init-file={}/init.sql", folder.path().display());
+        // The kernel's own way to write passes by what is preloaded.
+        let own = [init.as_str(), "--innodb-use-native-aio=0"];
+        Self::start_in(kind, folder, &[&own, options].concat())
+    }
+
+    /// Fills its disk, or not, and sets its clock off by so many seconds. It must have been [started](Self::start_faulty)
+    /// for that.
+    pub fn suffer(&self, disk_is_full: bool, seconds_off: i64) {
+        let faults = [i64::from(disk_is_full), seconds_off].map(i64::to_ne_bytes);
+        // In place, since the server has it mapped.
+        let mut file = File::options()
+            .write(true)
+            .open(self.folder.path().join(FAULTS))
+            .unwrap();
+        file.write_all(faults.as_flattened()).unwrap();
     }
 
     /// Starts a server on a copy of the data of one that was shut down.
@@ -158,7 +200,14 @@ impl Server {
 
     fn try_start(kind: Kind, folder: Folder, port: u16, options: &[&str]) -> Result<Self, Folder> {
         let path = std::env::var("PATH").unwrap();
-        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/server"))
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/server"));
+        let faults = folder.path().join(FAULTS);
+        if faults.exists() {
+            script
+                .env("LD_PRELOAD", faults_library())
+                .env("FAIL_START_FAULTS", faults);
+        }
+        let mut script = script
             .arg(match kind {
                 Kind::MySql => "mysql",
                 Kind::MariaDb => "mariadb",

@@ -5,6 +5,7 @@ mod comes_back;
 mod commands;
 mod endings;
 mod exactness;
+mod faults;
 mod for_programs;
 mod harness;
 mod only_those;

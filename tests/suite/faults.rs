@@ -1,0 +1,145 @@
+//! What befalls the machine of a server: a full disk, and a clock that is wrong or jumps.
+
+use std::time::{Duration, Instant};
+
+use mysql::prelude::Queryable;
+
+use crate::harness::{Kind, Nodes, Server, offline, on_both_servers, online, quoted, wait_until};
+
+const HOUR: i64 = 3600;
+
+impl Nodes {
+    /// Nodes in both environments, the first of them on this server.
+    fn with_first_on(kind: Kind, server: &Server) -> [Self; 2] {
+        Self::in_both_environments(kind).map(|mut nodes| {
+            nodes.move_to(1, server);
+            nodes
+        })
+    }
+
+    /// Asserts that the node's server cannot write what it has no room for.
+    fn assert_disk_is_full(&self) {
+        let create = format!("CREATE TABLE {}.more (id INT)", quoted(&self.databases[0]));
+        let error = self.admin(1).query_drop(create).unwrap_err().to_string();
+        assert!(
+            error.contains("full") || error.contains("No space left"),
+            "{error}"
+        );
+    }
+}
+
+on_both_servers! {
+    fn a_full_disk_keeps_no_node_offline_for_longer_than_it_is_full(kind) {
+        let server = Server::start_faulty(kind, &[]);
+        for nodes in Nodes::with_first_on(kind, &server) {
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1", "2"]);
+            server.suffer(true, 0);
+            nodes.assert_disk_is_full();
+            program.answer("Y\n");
+            program.wait_for(&online(2));
+            if kind == Kind::MariaDb {
+                // It cannot even list events; MySQL has room for what it writes over.
+                program.wait_for("No space left on device");
+                server.suffer(false, 0);
+            }
+            program.end().assert_status(0).assert_line(&online(1));
+            server.suffer(false, 0);
+            assert_eq!(nodes.states(), before);
+
+            server.suffer(true, 0);
+            let finished = nodes.run(&["1", "2"], "Y\n");
+            server.suffer(false, 0);
+            if kind == Kind::MariaDb {
+                finished.assert_status(1).assert_says("No space left on device").assert_says("nothing was changed");
+            } else {
+                finished.assert_status(0).assert_line(&offline(1)).assert_line(&online(1));
+            }
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn a_clock_that_is_wrong_moves_no_deadline(kind) {
+        let server = Server::start_faulty(kind, &["--event-scheduler=ON"]);
+        for (nodes, off) in Nodes::with_first_on(kind, &server).into_iter().zip([-30 * HOUR, 30 * HOUR]) {
+            server.suffer(false, off);
+            let before = nodes.states();
+            let began = Instant::now();
+            let mut program = nodes.start(&["1", "--for", "1s"]);
+            program.wait_for(&offline(1));
+            program.kill();
+            wait_until("the server brings it back", || (nodes.state(1) == before[0]).then_some(()));
+            let took = began.elapsed();
+            assert!((1..20).contains(&took.as_secs()), "{took:?}");
+        }
+    }
+
+    fn a_clock_that_jumps_ahead_ends_an_outage_with_a_deadline_and_that_is_said(kind) {
+        let server = Server::start_faulty(kind, &["--event-scheduler=ON"]);
+        for (nodes, off) in Nodes::with_first_on(kind, &server).into_iter().zip([HOUR, 2 * HOUR]) {
+            let before = nodes.states();
+            let mut program = nodes.start(&["1", "2", "--for", "10m"]);
+            program.wait_for("back in 10m");
+            server.suffer(false, off);
+            wait_until("the server brings it back", || (nodes.state(1) == before[0]).then_some(()));
+            nodes.assert_offline(2);
+            program.signal("INT");
+            let finished = program.end();
+            finished.assert_status(130).assert_line(&online(1)).assert_line(&online(2));
+            finished.assert_says("): it was back already: ");
+            // When it was back nobody knows.
+            assert!(!finished.out.contains("node 1: offline for"), "{}", finished.out);
+            assert!(finished.out.contains("node 2: offline for"), "{}", finished.out);
+            assert_eq!(finished.err.matches("it was back already").count(), 1, "{}", finished.err);
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn a_clock_that_jumps_ahead_leaves_an_outage_without_a_deadline_alone(kind) {
+        let server = Server::start_faulty(kind, &["--event-scheduler=ON"]);
+        for (nodes, off) in Nodes::with_first_on(kind, &server).into_iter().zip([HOUR, 2 * HOUR]) {
+            let before = nodes.states();
+            let database = quoted(&nodes.databases[0]);
+            let mut program = nodes.fail(&["1"]);
+            let mut admin = nodes.admin(1);
+            admin
+                .query_drop(format!(
+                    "CREATE EVENT {database}.another ON SCHEDULE AT NOW() + INTERVAL 10 MINUTE DO INSERT INTO {database}.t VALUES ()"
+                ))
+                .unwrap();
+            server.suffer(false, off);
+            let count = format!("SELECT COUNT(*) FROM {database}.t");
+            wait_until("the other event is run", || (admin.query_first(&count).unwrap() == Some(1)).then_some(()));
+            nodes.assert_offline(1);
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(0).assert_line(&online(1));
+            assert_eq!(finished.err, "");
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn a_clock_that_jumps_back_keeps_no_node_offline(kind) {
+        let server = Server::start_faulty(kind, &["--event-scheduler=ON"]);
+        for (nodes, off) in Nodes::with_first_on(kind, &server).into_iter().zip([-HOUR, -2 * HOUR]) {
+            let before = nodes.states();
+            // The program goes by a clock that does not jump.
+            let began = Instant::now();
+            let mut program = nodes.start(&["1", "--for", "2s"]);
+            program.wait_for("back in 2s");
+            server.suffer(false, off);
+            program.end().assert_status(0).assert_line(&online(1));
+            assert!(began.elapsed() < Duration::from_secs(20));
+            assert_eq!(nodes.states(), before);
+            // Without the program the server would take an hour longer, and `recover` does not.
+            server.suffer(false, off + HOUR);
+            let mut program = nodes.start(&["1", "--for", "2s"]);
+            program.wait_for("back in 2s");
+            program.kill();
+            server.suffer(false, off);
+            nodes.run_elsewhere(&["status", "1"]).assert_status(1);
+            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_line(&online(1));
+            assert_eq!(nodes.states(), before);
+        }
+    }
+}
