@@ -1,5 +1,6 @@
 //! One connection to a node's server. The only file that knows the mysql crate.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -577,6 +578,9 @@ fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<Op
 
 /// The addresses of a host name, in the resolver's order.
 fn resolve(host: &str, port: u16, timeout: Duration) -> Result<Vec<IpAddr>, Error> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
     // The resolver knows no time limit: let it go on alone past ours.
     let (sender, receiver) = mpsc::channel();
     let name = host.to_owned();
@@ -614,7 +618,7 @@ pub fn at_same_address(
         Address::Tcp(_, port) => Some(*port),
         Address::Socket(_) => None,
     };
-    let ours = resolved(address);
+    let ours = LazyCell::new(|| resolved(address));
     let is_loopback = |addresses: &[IpAddr]| addresses.iter().any(IpAddr::is_loopback);
     let is_same = |other: &Address| {
         if other == address || port(other) != port(address) {

@@ -47,16 +47,15 @@ impl Ready {
     pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Problem> {
         let timeout = options.timeout;
         // Beside the admin's, so that a node far away does not take twice as long.
-        let login = {
+        let login = node.account.password.as_ref().map(|_| {
             let node = Arc::clone(node);
             thread::spawn(move || {
-                node.account.password.as_ref().map(|_| {
-                    Connection::open(&node, &node.account, Some(&node.database), timeout).map(drop)
-                })
+                Connection::open(&node, &node.account, Some(&node.database), timeout).map(drop)
             })
-        };
+        });
         let method = options.method(node);
-        let neighbours = (method == Method::Lock).then(|| {
+        let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
+        let neighbours = has_neighbours.then(|| {
             let node = Arc::clone(node);
             thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
         });
@@ -117,15 +116,15 @@ impl Ready {
                 node.admin.user
             ));
         }
-        match login.join() {
-            Ok(Some(Ok(()))) => ready.plan.login_proves = true,
-            Ok(Some(Err(error))) => ready.warnings.push(format!(
+        match login.map(thread::JoinHandle::join) {
+            Some(Ok(Ok(()))) => ready.plan.login_proves = true,
+            Some(Ok(Err(error))) => ready.warnings.push(format!(
                 "a login as '{}' does not work even now ({error}), so OFFLINE and ONLINE rest on what the server says: \
                  check {}",
                 node.account.user,
                 node.shared_variable("DB_PASSWORD")
             )),
-            Ok(None) | Err(_) => {}
+            None | Some(Err(_)) => {}
         }
         if options.dry_run && !options.keep_sessions {
             ready.count_sessions()?;
