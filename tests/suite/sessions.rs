@@ -32,6 +32,12 @@ fn none_of_1000_sessions_still_writes(nodes: &Nodes) {
     );
 }
 
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted[sorted.len() / 2]
+}
+
 on_both_servers! {
     fn none_of_1000_sessions_a_node_still_writes_in_the_local_environment(kind) {
         none_of_1000_sessions_still_writes(&Nodes::local(kind));
@@ -172,11 +178,8 @@ on_both_servers! {
         nodes.move_to(1, &server);
         let left = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE USER = '{}'", nodes.user);
         let (mut own, mut ours) = (Vec::new(), Vec::new());
-        // The machine does other things too: what it can do once, it can. And the program must start and log in first,
-        // here without the optimizations of a release.
-        let as_fast = |own: &[Duration], ours: &[Duration]| {
-            ours.iter().min() <= own.iter().min().map(|&own| own * 3 / 2 + Duration::from_millis(50)).as_ref()
-        };
+        // The program must start and log in first, here without the optimizations of a release.
+        let as_fast = |own: &[Duration], ours: &[Duration]| median(ours) <= median(own) * 6 / 5 + Duration::from_millis(40);
         for round in 0.. {
             let open: Vec<Session> = (0..1000).map(|_| nodes.log_in(1).unwrap()).collect();
             let mut admin = nodes.admin(1);
@@ -199,7 +202,8 @@ on_both_servers! {
             program.answer("Y\n");
             program.end().assert_status(0);
             drop(open);
-            if round >= 2 && as_fast(&own, &ours) {
+            // The machine does other things too, so that it may take more rounds than these.
+            if round >= 4 && as_fast(&own, &ours) {
                 eprintln!("{kind:?}, 1000 sessions: the server itself {own:?}, fail-start {ours:?}");
                 break;
             }
