@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::mpsc;
+use std::sync::{Once, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, Opts, OptsBuilder, Row, SslOpts, Value};
+use rustls::NamedGroup;
 
 use crate::config::{Address, Login, Node, SslMode};
 use crate::grants::Grant;
@@ -665,8 +666,22 @@ fn is_not_for_this_machine(error: &DriverError) -> bool {
     )
 }
 
+/// Offers the group first that MySQL takes. Of TLS libraries' favourite, X25519, it does not, and then asks again.
+fn offer_p256_first() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider
+            .kx_groups
+            .sort_by_key(|group| group.name() != NamedGroup::secp256r1);
+        // There is none yet.
+        let _ = provider.install_default();
+    });
+}
+
 /// Connects with TLS as the node's mode has it.
 fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
+    offer_p256_first();
     let verify = matches!(node.ssl_mode, SslMode::VerifyCa | SslMode::VerifyIdentity);
     let mut tls = SslOpts::default()
         .with_danger_accept_invalid_certs(!verify)
