@@ -65,7 +65,7 @@ impl Ready {
                 "its accounts and databases cannot be read: {error}"
             ))
         })?;
-        let mut problems = problems_of(node, &admin, method);
+        let mut problems = problems_of(node, &admin, method, options.keep_sessions);
         problems.extend(state.problems(node));
         problems.extend(held(node, &state, method));
         let database = state.database.as_deref().unwrap_or_default();
@@ -321,7 +321,7 @@ impl Ready {
 }
 
 /// What the admin lacks, and what the server forbids.
-fn problems_of(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
+fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) -> Vec<String> {
     let mut problems = Vec::new();
     if admin.user == node.account.user {
         problems.push(format!(
@@ -346,10 +346,14 @@ fn problems_of(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
             .iter()
             .any(|grant| grant.gives_everywhere(privilege))
     };
-    let mut needed = vec![
-        vec!["PROCESS"],
-        vec!["CONNECTION_ADMIN", "CONNECTION ADMIN", "SUPER"],
-    ];
+    let mut needed = vec![vec!["PROCESS"]];
+    if !keep_sessions {
+        let to_kill = match admin.server {
+            Server::MySql => "CONNECTION_ADMIN",
+            Server::MariaDb => "CONNECTION ADMIN",
+        };
+        needed.push(vec![to_kill, "SUPER"]);
+    }
     if method == Method::Lock {
         needed.push(vec!["CREATE USER"]);
     }

@@ -259,7 +259,11 @@ on_both_servers! {
         nodes.admin(1).query_drop(format!("CREATE USER `{low}` IDENTIFIED BY 'p'; GRANT SELECT ON *.* TO `{low}`")).unwrap();
         nodes.set("TESTER_LOCAL_DB_USER_NODE1", &low);
         nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "p");
-        refused(&nodes, &["lacks the privilege PROCESS", "lacks the privilege CONNECTION_ADMIN", "lacks the privilege CREATE USER"]);
+        let to_kill = match kind {
+            Kind::MySql => "lacks the privilege CONNECTION_ADMIN",
+            Kind::MariaDb => "lacks the privilege CONNECTION ADMIN",
+        };
+        refused(&nodes, &["lacks the privilege PROCESS", to_kill, "lacks the privilege CREATE USER"]);
         nodes.admin(1).query_drop(format!("DROP USER `{low}`")).unwrap();
     }
 
@@ -337,6 +341,11 @@ on_both_servers! {
         // Only to lock does it need this one.
         admin.query_drop(format!("REVOKE CREATE USER ON *.* FROM `{name}`")).unwrap();
         assert_eq!(nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(0).err, "");
+        assert_eq!(nodes.states(), before);
+        // And this one only to end sessions.
+        admin.query_drop(format!("REVOKE {kill} ON *.* FROM `{name}`")).unwrap();
+        nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(1).assert_says(kill);
+        assert_eq!(nodes.run(&["1", "--method", "revoke", "--keep-sessions"], "Y\n").assert_status(0).err, "");
         assert_eq!(nodes.states(), before);
         admin.query_drop(format!("DROP USER `{name}`")).unwrap();
     }
