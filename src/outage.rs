@@ -447,7 +447,7 @@ impl Ending {
     }
 
     /// Waits before the next listing: an eighth of the time that it has taken already, so that many sessions, which
-    /// need long, take few more listings than one.
+    /// need long, take few more listings than one; or as long as the rest takes if it goes on like that.
     fn wait(&mut self, left: usize, tell: &dyn Fn(Progress)) -> Result<(), String> {
         if self.clean > 0 {
             return Ok(());
@@ -462,7 +462,11 @@ impl Ending {
             tell(Progress::SessionsLeft(left));
             self.last_said = Instant::now();
         }
-        let pause = self.last_told.elapsed() / 8;
+        let elapsed = self.last_told.elapsed();
+        let gone = self.told.len().saturating_sub(left).max(1);
+        #[allow(clippy::cast_precision_loss, reason = "it is an estimate")]
+        let rest = elapsed.mul_f64(left as f64 / gone as f64);
+        let pause = rest.min(elapsed / 8);
         thread::sleep(pause.clamp(Duration::from_millis(1), Duration::from_millis(250)));
         Ok(())
     }
