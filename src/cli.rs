@@ -311,3 +311,60 @@ fn duration(
         Err(format!("expected 1ms to {in_words}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: &[&str] = &["status", "recover", "completions", "man", "--", "bash", ""];
+    const OPTIONS: &[&str] = &[
+        "dry-run",
+        "for",
+        "method",
+        "keep-sessions",
+        "json",
+        "env-file",
+        "timeout",
+        "help",
+    ];
+
+    /// What could stand on a command line, and what could not.
+    fn argument() -> impl Strategy<Value = String> {
+        let duration = "[0-9.]{1,30} ?(ns|ms|s|m|h|d|w|y|years)?( [0-9]+s)?";
+        prop_oneof![
+            prop::sample::select(NAMES).prop_map(ToOwned::to_owned),
+            (prop::sample::select(OPTIONS), duration)
+                .prop_map(|(name, value)| format!("--{name}={value}")),
+            prop::sample::select(OPTIONS).prop_map(|name| format!("--{name}")),
+            duration,
+            "[-+]?[0-9]{1,12}",
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_arguments_make_it_panic(arguments in prop::collection::vec(argument(), 0..8)) {
+            let _ = Cli::try_parse_from(["fail-start".to_owned()].into_iter().chain(arguments));
+        }
+
+        #[test]
+        fn a_node_is_a_number_and_no_other_text_is_one(number in any::<u32>(), text in any::<String>(), near in "[-+0-9 .ex]{0,12}") {
+            prop_assert_eq!(node(&number.to_string()).ok(), Some(number).filter(|number| *number > 0));
+            for text in [text, near] {
+                if node(&text).is_ok() {
+                    prop_assert!(text.strip_prefix('+').unwrap_or(&text).bytes().all(|byte| byte.is_ascii_digit()));
+                }
+            }
+        }
+
+        #[test]
+        fn a_duration_is_within_its_bounds(text in "[0-9]{1,25}(ns|us|ms|s|m|h|d|w|M|y)") {
+            if let Ok(duration) = timeout(&text) {
+                prop_assert!((1..=3_600_000).contains(&duration.as_millis()));
+            }
+        }
+    }
+}

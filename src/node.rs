@@ -435,7 +435,7 @@ impl Admin {
         let lost = answers
             .get(statements.len() + 1)
             .and_then(|rows| rows.first())
-            .map(|row| cell(row, 1));
+            .map(|row| cell(row, 0));
         if lost.is_some_and(|lost| lost != "0") {
             self.process_list = ProcessList::InformationSchema;
             answers.truncate(statements.len());

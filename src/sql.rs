@@ -176,7 +176,8 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
 
 /// How many sessions the performance schema had no room for: where it is not 0, its process list has gaps.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-status-variables.html>
-pub const LOST_THREADS: &str = "SHOW GLOBAL STATUS LIKE 'Performance_schema_thread_instances_lost'";
+pub const LOST_THREADS: &str = "SELECT VARIABLE_VALUE FROM performance_schema.global_status \
+                                WHERE VARIABLE_NAME = 'Performance_schema_thread_instances_lost'";
 
 /// Ends one session.
 pub fn kill(id: u64) -> String {
