@@ -118,27 +118,37 @@ pub struct Node {
     pub ssl_ca: Option<PathBuf>,
     /// The other nodes, not named, and where they are.
     pub unnamed: Vec<(u32, Address)>,
+    /// The variables that are set for this node alone.
+    numbered: BTreeSet<String>,
 }
 
 impl Node {
     /// The variable that holds a setting of this node, such as `LOCAL_DB_HOST_NODE2` for `DB_HOST`.
     pub fn variable(&self, name: &str) -> String {
-        let base = self.shared_variable(name);
         if self.number == 1 {
-            base
+            self.shared_variable(name)
         } else {
-            format!("{base}_NODE{}", self.number)
+            format!("{}_{name}_NODE{}", self.environment.prefix(), self.number)
         }
     }
 
-    /// The variable that holds a setting of all nodes, such as `LOCAL_DB_USER` for `DB_USER`.
+    /// The variable that holds a setting of all nodes, such as `LOCAL_DB_USER` for `DB_USER`, or the one for this node.
     pub fn shared_variable(&self, name: &str) -> String {
-        format!("{}_{name}", self.environment.prefix())
+        self.in_effect(format!("{}_{name}", self.environment.prefix()))
     }
 
     /// The variable that holds a setting of the admin, such as `TESTER_LOCAL_DB_PASSWORD` for `PASSWORD`.
     pub fn admin_variable(&self, name: &str) -> String {
-        format!("TESTER_{}_DB_{name}", self.environment.prefix())
+        self.in_effect(format!("TESTER_{}_DB_{name}", self.environment.prefix()))
+    }
+
+    fn in_effect(&self, plain: String) -> String {
+        let numbered = format!("{plain}_NODE{}", self.number);
+        if self.numbered.contains(&numbered) {
+            numbered
+        } else {
+            plain
+        }
     }
 }
 
@@ -491,6 +501,11 @@ impl Settings {
                 ssl_mode: ssl_mode?,
                 ssl_ca,
                 unnamed: Vec::new(),
+                numbered: self
+                    .variables
+                    .names()
+                    .filter(|name| name.ends_with(&format!("_NODE{number}")))
+                    .collect(),
             })
         })();
         node.ok_or(problems)
@@ -536,6 +551,14 @@ mod tests {
         settings(content).node(number).unwrap()
     }
 
+    /// A node whose settings are the same whichever variables they came from.
+    fn settings_of(content: &str, number: u32) -> Node {
+        Node {
+            numbered: BTreeSet::new(),
+            ..node(content, number)
+        }
+    }
+
     fn problems(content: &str, number: u32) -> String {
         let problems = settings(content).node(number).unwrap_err();
         problems
@@ -576,7 +599,7 @@ mod tests {
     fn the_example_changes_nothing_in_the_local_environment() {
         let example = include_str!("../.env.example");
         for number in 1..=3 {
-            assert_eq!(node(example, number), node("", number));
+            assert_eq!(settings_of(example, number), settings_of("", number));
         }
     }
 
@@ -585,7 +608,7 @@ mod tests {
         let required = "USE_CLOUD_SQL=1\nCLOUD_DB_HOST=h\nTESTER_CLOUD_DB_PASSWORD=p\n";
         let example = include_str!("../.env.example").to_owned() + required;
         for number in 1..=3 {
-            assert_eq!(node(&example, number), node(required, number));
+            assert_eq!(settings_of(&example, number), settings_of(required, number));
         }
     }
 
