@@ -365,6 +365,17 @@ impl Settings {
             .collect()
     }
 
+    /// The variables that are set for this node alone; an empty one is as good as none.
+    fn set_for(&self, number: u32) -> BTreeSet<String> {
+        let suffix = format!("_NODE{number}");
+        self.variables
+            .names()
+            .filter(|name| {
+                name.ends_with(&suffix) && matches!(self.variables.get(name), Ok(Some(_)))
+            })
+            .collect()
+    }
+
     fn port(&self, number: u32) -> Result<Option<u16>> {
         let Some(value) = self.own("DB_PORT", number)? else {
             return Ok(None);
@@ -501,11 +512,7 @@ impl Settings {
                 ssl_mode: ssl_mode?,
                 ssl_ca,
                 unnamed: Vec::new(),
-                numbered: self
-                    .variables
-                    .names()
-                    .filter(|name| name.ends_with(&format!("_NODE{number}")))
-                    .collect(),
+                numbered: self.set_for(number),
             })
         })();
         node.ok_or(problems)
@@ -592,6 +599,24 @@ mod tests {
                 ("tester", "testpass")
             );
             assert_eq!((node.ssl_mode, node.ssl_ca), (SslMode::Preferred, None));
+        }
+    }
+
+    #[test]
+    fn the_variable_in_effect_is_the_one_that_is_named() {
+        let content =
+            "LOCAL_DB_USER=u\nLOCAL_DB_USER_NODE2=v\nLOCAL_DB_USER_NODE3=\nLOCAL_DB_NAME_NODE1=d\n";
+        let named = |number, name| {
+            let node = node(content, number);
+            (node.shared_variable(name), node.variable(name))
+        };
+        for (number, name, shared, own) in [
+            (1, "DB_USER", "LOCAL_DB_USER", "LOCAL_DB_USER"),
+            (2, "DB_USER", "LOCAL_DB_USER_NODE2", "LOCAL_DB_USER_NODE2"),
+            (3, "DB_USER", "LOCAL_DB_USER", "LOCAL_DB_USER_NODE3"),
+            (1, "DB_NAME", "LOCAL_DB_NAME_NODE1", "LOCAL_DB_NAME_NODE1"),
+        ] {
+            assert_eq!(named(number, name), (shared.to_owned(), own.to_owned()));
         }
     }
 

@@ -316,18 +316,10 @@ impl Offline {
                 }
                 // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
                 None => {
-                    let taken = self.since.is_some() && !self.undo_was_there;
-                    if taken && !self.back_before && !plan.is_out(&admin.all(&plan.state())?) {
+                    let was_left = self.since.is_some() && !self.undo_was_there;
+                    if was_left && !self.back_before && !plan.is_out(&admin.all(&plan.state())?) {
                         self.back_before = true;
-                        let or_its_server = match plan.hold_for {
-                            Some(_) => {
-                                ", or its server did it, by whose clock the deadline had come"
-                            }
-                            None => "",
-                        };
-                        tell(Progress::Warning(format!(
-                            "it was back already: somebody ran `fail-start recover`{or_its_server}"
-                        )));
+                        tell(Progress::Warning(plan.brought_back_by()));
                     }
                     false
                 }

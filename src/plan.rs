@@ -216,6 +216,15 @@ impl Plan {
         }
     }
 
+    /// Who may have brought the node back before its time.
+    pub fn brought_back_by(&self) -> String {
+        let or_its_server = match self.hold_for {
+            Some(_) => ", or its server did it, by whose clock the deadline had come",
+            None => "",
+        };
+        format!("it was back already: somebody ran `fail-start recover`{or_its_server}")
+    }
+
     /// Whether this session, of the account, must end.
     pub fn ends(&self, session: &Session) -> bool {
         session.user == self.node.account.user

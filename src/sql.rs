@@ -38,8 +38,8 @@ impl Account {
         };
         // The names may hold what stands between them, or be it: only one reading is written back as it was.
         text.match_indices('`')
-            .filter_map(|(at, _)| text[at..].starts_with("`@`").then_some(at))
-            .filter_map(|at| {
+            .filter(|(at, _)| text[*at..].starts_with("`@`"))
+            .filter_map(|(at, _)| {
                 Some(Self {
                     user: part(&text[..=at])?,
                     host: part(&text[at + 2..])?,
