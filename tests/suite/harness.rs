@@ -12,7 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,13 +37,26 @@ macro_rules! on_both_servers {
             use super::*;
             fn test($kind: Kind) $body
             #[test]
-            fn on_mysql() { test(Kind::MySql) }
+            fn on_mysql() { $crate::harness::beside_others(|| test(Kind::MySql)) }
             #[test]
-            fn on_mariadb() { test(Kind::MariaDb) }
+            fn on_mariadb() { $crate::harness::beside_others(|| test(Kind::MariaDb)) }
         }
     )*};
 }
 pub(crate) use on_both_servers;
+
+/// Tests share it, and what measures has it to itself.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+pub fn beside_others(test: impl FnOnce()) {
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    test();
+}
+
+pub fn alone(test: impl FnOnce()) {
+    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    test();
+}
 
 /// Waits until `done` gives something, and panics with `what` when that takes too long.
 #[track_caller]
@@ -140,21 +153,22 @@ GRANT ALL PRIVILEGES ON *.* TO 'tester'@'%' WITH GRANT OPTION;
 impl Server {
     /// Starts a new server with these options on top.
     pub fn start(kind: Kind, options: &[&str]) -> Self {
-        let folder = Folder::new();
-        let init = folder.write("init.sql", ADMINS);
-        let init = format!("--init-file={}", init.display());
-        Self::start_in(kind, folder, &[&[init.as_str()], options].concat())
+        Self::start_new(kind, Folder::new(), options)
     }
 
     /// Starts a new server whose disk can be full and whose clock can jump, see `tests/faults.c`.
     pub fn start_faulty(kind: Kind, options: &[&str]) -> Self {
         let folder = Folder::new();
         folder.write(FAULTS, [0; 16]);
-        folder.write("init.sql", ADMINS);
-        let init = format!("--init-file={}/init.sql", folder.path().display());
         // The kernel's own way to write passes by what is preloaded.
-        let own = [init.as_str(), "--innodb-use-native-aio=0"];
-        Self::start_in(kind, folder, &[&own, options].concat())
+        let own = ["--innodb-use-native-aio=0"];
+        Self::start_new(kind, folder, &[&own, options].concat())
+    }
+
+    fn start_new(kind: Kind, folder: Folder, options: &[&str]) -> Self {
+        let init = folder.write("init.sql", ADMINS);
+        let init = format!("--init-file={}", init.display());
+        Self::start_in(kind, folder, &[&[init.as_str()], options].concat())
     }
 
     /// Fills its disk, or not, and sets its clock off by so many seconds. It must have been [started](Self::start_faulty)
