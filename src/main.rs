@@ -3,18 +3,25 @@
 mod cli;
 mod command;
 mod config;
+mod drain;
 mod grants;
 mod hold;
+mod listing;
+mod login;
 mod node;
 mod outage;
 mod plan;
 mod prepare;
+mod progress;
 mod recover;
 mod report;
 mod run;
+mod server_id;
 mod sql;
 mod state;
 mod undo;
+mod watch;
+mod ways_in;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,8 @@ use rustls::NamedGroup;
 
 use crate::config::{Address, Login, Node, SslMode};
 use crate::grants::Grant;
+use crate::listing::Wanted;
+use crate::server_id::ServerId;
 use crate::sql::{self, Account, ProcessList, Server};
 
 /// The rows that one statement answers; `None` is `NULL`.
@@ -117,23 +119,14 @@ pub const ACCESS_DENIED: u16 = 1045;
 pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
 pub const EVENT_EXISTS: u16 = 1537;
+/// `ER_CON_COUNT_ERROR`.
+pub const TOO_MANY_CONNECTIONS: u16 = 1040;
+/// `ER_NO_SUCH_TABLE`.
+pub const NO_TABLE: u16 = 1146;
 /// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
 const NO_SUCH_THREAD: u16 = 1094;
 /// `ER_SECURE_TRANSPORT_REQUIRED`.
 const TLS_REQUIRED: u16 = 3159;
-
-/// One session of somebody else, as the server's process list shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// The connection's id, for `KILL`.
-    pub id: u64,
-    /// The user name, or [`sql::NOT_LOGGED_IN`].
-    pub user: String,
-    /// The default database, if one is selected.
-    pub database: Option<String>,
-    /// Whether it has a table of the database that was asked for in its transaction, where the server shows that.
-    pub uses_it: bool,
-}
 
 /// One connection, of the admin or of the account.
 pub struct Connection {
@@ -165,6 +158,8 @@ impl Connection {
             .prefer_socket(false)
             // Else it would ask for it, one more round trip. No statement here is near it: MySQL's default is 64 MiB.
             .max_allowed_packet(Some(16 << 20))
+            // A node that is gone without a word is noticed, and a firewall does not forget the connection.
+            .tcp_keepalive_time_ms(Some(30_000))
             .read_timeout(Some(timeout))
             .write_timeout(Some(timeout));
         let began = Instant::now();
@@ -193,6 +188,32 @@ impl Connection {
             || Error::Connection(silent(timeout)),
             |error| explain(&mysql::Error::DriverError(error), timeout),
         ))
+    }
+
+    /// Logs in as the admin. A server whose connections are all in use keeps one for it, but whoever is just being turned away
+    /// has that for a moment.
+    fn open_where_room_is_kept(node: &Node, timeout: Duration) -> Result<Self, Error> {
+        let began = Instant::now();
+        loop {
+            match Self::open(node, &node.admin, None, timeout) {
+                Err(Error::Server {
+                    code: TOO_MANY_CONNECTIONS,
+                    ..
+                }) if began.elapsed() < timeout.min(Duration::from_secs(3)) => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Asks which server it is.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
+    pub fn server_id(&mut self) -> Result<ServerId, Error> {
+        let answers = self.all(&[sql::identity()])?;
+        Ok(ServerId::read(&answers.concat()))
     }
 
     /// Sends the statements in one round trip. The server runs them in order and stops at the first that fails: the
@@ -265,10 +286,13 @@ impl Connection {
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Admin {
     connection: Connection,
-    process_list: ProcessList,
-    /// Whether the server shows what a session's transaction uses.
-    pub shows_transactions: bool,
-    /// Which server it is.
+    /// Where it lists sessions.
+    pub process_list: ProcessList,
+    /// Whether the server's metadata locks tell which tables a session's transaction uses.
+    pub reads_locks: bool,
+    /// Whether they might, and only this admin may not read them.
+    pub may_not_read_locks: bool,
+    /// Which kind of server it is.
     pub server: Server,
     /// Its version, by its own word.
     pub version: String,
@@ -288,10 +312,10 @@ pub struct Admin {
     pub read_only: bool,
     /// Whether the server runs events by itself.
     pub runs_events: bool,
-    /// What is the same only for two connections to one server, however they are addressed.
-    pub identity: Vec<String>,
-    /// Where it listens, by its own word: the machine's name and the port, and the socket on that machine.
-    pub listens: [Address; 2],
+    /// The roles that every account has, as the server lists them.
+    pub mandatory_roles: String,
+    /// Which server it is.
+    pub server_id: ServerId,
 }
 
 impl Admin {
@@ -300,22 +324,24 @@ impl Admin {
     /// # Errors
     /// As [`Connection::open`].
     pub fn open(node: &Node, timeout: Duration) -> Result<Self, Error> {
-        let mut connection = Connection::open(node, &node.admin, None, timeout)?;
+        let mut connection = Connection::open_where_room_is_kept(node, timeout)?;
         let seconds = timeout.as_secs().max(1);
+        let [settings, read_write] = sql::session(seconds);
         let (answers, last) = connection.try_all(&[
-            sql::session(seconds),
-            sql::VARIABLES.to_owned(),
+            settings,
+            read_write,
+            sql::variables(),
             sql::WHO.to_owned(),
             sql::OWN_GRANTS.to_owned(),
             // Last, since an admin of a managed server may not.
             sql::NO_BINARY_LOG.to_owned(),
         ]);
         let may_not_set = match (answers.len(), last) {
-            (5, Ok(())) => false,
-            (4, Err(Error::Server { .. })) => true,
+            (6, Ok(())) => false,
+            (5, Err(Error::Server { .. })) => true,
             (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
         };
-        let variables: HashMap<String, String> = answers[1]
+        let variables: HashMap<String, String> = answers[2]
             .iter()
             .map(|row| (cell(row, 0), cell(row, 1)))
             .collect();
@@ -325,21 +351,22 @@ impl Admin {
             Some(version) if version.contains("MariaDB") => Server::MariaDb,
             _ => Server::MySql,
         };
-        let user = answers[2]
+        let user = answers[3]
             .first()
             .map(|row| cell(row, 0))
             .unwrap_or_default();
-        let grants: Vec<Grant> = answers[3]
+        let grants: Vec<Grant> = answers[4]
             .iter()
             .filter_map(|row| Grant::parse(&cell(row, 0)))
             .collect();
         // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
         let performance_schema = server == Server::MySql && on("performance_schema");
+        let may_read_locks = grants
+            .iter()
+            .any(|grant| grant.gives("SELECT", "performance_schema"));
         let mut admin = Self {
-            shows_transactions: performance_schema
-                && grants
-                    .iter()
-                    .any(|grant| grant.gives("SELECT", "performance_schema")),
+            reads_locks: performance_schema && may_read_locks,
+            may_not_read_locks: performance_schema && !may_read_locks,
             id: u64::from(connection.conn.connection_id()),
             connection,
             server,
@@ -363,20 +390,8 @@ impl Admin {
             replicated_by_galera: false,
             read_only: on("super_read_only"),
             runs_events: on("event_scheduler"),
-            identity: [
-                "hostname",
-                "port",
-                "datadir",
-                "socket",
-                "pid_file",
-                "server_uuid",
-            ]
-            .map(variable)
-            .to_vec(),
-            listens: [
-                Address::Tcp(variable("hostname"), variable("port").parse().unwrap_or(0)),
-                Address::Socket(variable("socket")),
-            ],
+            mandatory_roles: variable("mandatory_roles"),
+            server_id: ServerId::read(&answers[2]),
         };
         if on("wsrep_on") {
             match admin.connection.all(&[sql::NO_GALERA.to_owned()]) {
@@ -386,6 +401,11 @@ impl Admin {
             }
         }
         Ok(admin)
+    }
+
+    /// The longest wait for an answer.
+    pub fn timeout(&self) -> Duration {
+        self.connection.timeout
     }
 
     /// As [`Connection::all`].
@@ -409,53 +429,6 @@ impl Admin {
         let answers = self.all(&[sql::turned_away(user)]).ok()?;
         // No row for a user name that has never met an error.
         Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
-    }
-
-    /// The sessions of this user name and those whose login is not through, and whether their transactions use
-    /// that database; and the answers of the statements, which run first, in the same round trip.
-    ///
-    /// # Errors
-    /// As [`Connection::all`].
-    pub fn sessions(
-        &mut self,
-        user: &str,
-        database: Option<&str>,
-        statements: &[String],
-    ) -> Result<(Vec<Session>, Vec<Rows>), Error> {
-        let mut asked = statements.to_vec();
-        asked.push(sql::sessions(
-            self.process_list,
-            user,
-            database.filter(|_| self.shows_transactions),
-        ));
-        if self.process_list == ProcessList::PerformanceSchema {
-            asked.push(sql::LOST_THREADS.to_owned());
-        }
-        let mut answers = self.connection.all(&asked)?;
-        let lost = answers
-            .get(statements.len() + 1)
-            .and_then(|rows| rows.first())
-            .map(|row| cell(row, 0));
-        if lost.is_some_and(|lost| lost != "0") {
-            self.process_list = ProcessList::InformationSchema;
-            answers.truncate(statements.len());
-            return Ok((self.sessions(user, database, &[])?.0, answers));
-        }
-        let listed = answers.drain(statements.len()..).next().unwrap_or_default();
-        let sessions = listed
-            .into_iter()
-            .filter_map(|row| {
-                Some(Session {
-                    id: cell(&row, 0).parse().ok()?,
-                    user: cell(&row, 1),
-                    database: row.get(2).cloned().flatten(),
-                    uses_it: cell(&row, 3) == "1",
-                })
-            })
-            // The server's comparison may be looser than ours.
-            .filter(|session| session.user == user || session.user == sql::NOT_LOGGED_IN)
-            .collect();
-        Ok((sessions, answers))
     }
 
     /// Ends the sessions, in as few round trips as the server allows, and returns how many there still were to end.
@@ -490,8 +463,8 @@ impl Admin {
         let (user, began) = (self.user.clone(), Instant::now());
         let mut told = false;
         while self
-            .sessions(&user, None, &[])?
-            .0
+            .sessions(&user, Wanted::Selected, &[])?
+            .sessions
             .iter()
             .any(|session| session.id == id && session.user == user && id != self.id)
         {
@@ -642,17 +615,28 @@ pub fn at_same_address(
         Address::Tcp(_, port) => Some(*port),
         Address::Socket(_) => None,
     };
-    let ours = LazyCell::new(|| resolved(address));
     let is_loopback = |addresses: &[IpAddr]| addresses.iter().any(IpAddr::is_loopback);
-    let is_same = |other: &Address| {
-        if other == address || port(other) != port(address) {
-            return other == address;
-        }
-        let theirs = resolved(other);
-        is_loopback(&ours) && is_loopback(&theirs) || theirs.iter().any(|one| ours.contains(one))
+    let is_same = |ours: &[IpAddr], theirs: &[IpAddr]| {
+        is_loopback(ours) && is_loopback(theirs) || theirs.iter().any(|one| ours.contains(one))
     };
-    let same = others.iter().filter(|(_, other)| is_same(other));
-    same.map(|(number, _)| *number).collect()
+    // All at once: names that do not resolve would cost a timeout each.
+    thread::scope(|scope| {
+        let same_port = |other: &Address| port(other) == port(address);
+        let ours = LazyCell::new(|| resolved(address));
+        let theirs: Vec<_> = others
+            .iter()
+            .filter(|(_, other)| other != address && same_port(other))
+            .map(|(number, other)| (*number, scope.spawn(move || resolved(other))))
+            .collect();
+        let equal = others.iter().filter(|(_, other)| other == address);
+        let mut same: Vec<u32> = equal.map(|(number, _)| *number).collect();
+        for (number, theirs) in theirs {
+            if is_same(&ours, &theirs.join().unwrap_or_default()) {
+                same.push(number);
+            }
+        }
+        same
+    })
 }
 
 fn is_not_for_this_machine(error: &DriverError) -> bool {

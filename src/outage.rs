@@ -7,33 +7,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::Method;
-use crate::node::{
-    ACCESS_DENIED, Admin, EVENT_EXISTS, Error, NO_DATABASE, Problem, Session, in_words,
-};
+use crate::drain::{Next, SessionDrain, timed_out};
+use crate::listing::{Listing, Session};
+use crate::login::{Login, leads_elsewhere};
+use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Rows};
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::sql;
 use crate::state::State;
 use crate::undo::GONE;
+use crate::watch::Watch;
 
 /// How long a node that does not answer is tried again before it is given up.
 const PERSISTENCE: Duration = Duration::from_secs(30);
-
-/// How long a login that began before the lock is waited for. The server needs microseconds from its look at the lock
-/// to showing the session as the account's; a connection that stays silent is no login.
-const LOGIN_IN_FLIGHT: Duration = Duration::from_millis(250);
-
-/// Something to tell while a step takes long.
-#[derive(Debug)]
-pub enum Progress {
-    /// So many sessions have been told to end and are still there.
-    SessionsLeft(usize),
-    /// So many open sessions are left alone.
-    SessionsKept(usize),
-    /// The node could not be brought back yet, for this reason; it is tried again.
-    Retrying(String),
-    /// Something that the user should know of the node.
-    Warning(String),
-}
 
 /// A node that could not be taken offline.
 pub struct Failed {
@@ -56,6 +42,11 @@ pub struct Offline {
     /// How often the server had turned the account away when the outage began.
     turned_away: Option<u64>,
     turned_away_meanwhile: Option<u64>,
+    watch: Option<Watch>,
+    /// How many sessions of the account got in meanwhile.
+    got_in: usize,
+    /// Since when somebody else has given the account its access back.
+    opened: Option<Instant>,
     /// Whether the undo has been seen to be there, so that it was this program that dropped it.
     undo_was_there: bool,
     /// Whether the account had its access back before this program gave it back.
@@ -88,6 +79,8 @@ pub struct Back {
     pub offline_for: Option<Duration>,
     /// How many sessions of the account were ended.
     pub sessions_ended: usize,
+    /// How many of them got in while the node was offline.
+    pub got_in: usize,
     /// How many logins and statements of the account the server turned away meanwhile, where it counts that.
     pub turned_away: Option<u64>,
 }
@@ -111,6 +104,9 @@ impl Offline {
             },
             turned_away: None,
             turned_away_meanwhile: None,
+            watch: None,
+            got_in: 0,
+            opened: None,
             undo_was_there: false,
             back_before: false,
             changed: false,
@@ -144,90 +140,163 @@ impl Offline {
         stop: &AtomicBool,
         tell: &dyn Fn(Progress),
     ) -> Result<(), Option<Problem>> {
-        let stopped = || stop.load(Ordering::SeqCst);
-        let Some(admin) = self.admin.as_mut() else {
+        let Some(mut admin) = self.admin.take() else {
             return because("its connection is gone");
         };
-        if stopped() {
+        let result = self.take_with(&mut admin, stop, tell);
+        self.admin = Some(admin);
+        result
+    }
+
+    fn take_with(
+        &mut self,
+        admin: &mut Admin,
+        stop: &AtomicBool,
+        tell: &dyn Fn(Progress),
+    ) -> Result<(), Option<Problem>> {
+        if stop.load(Ordering::SeqCst) {
             return Err(None);
         }
+        let began = Instant::now();
+        let (listing, state) = self.change(admin)?;
+        // The login takes as many round trips as all the rest, so it goes on beside it.
+        let login = self.plan.login_proves.then(|| {
+            let plan = self.plan.clone();
+            thread::spawn(move || Login::until_answered(&plan.node, &plan.server_id, plan.timeout))
+        });
+        self.drain(admin, listing, state, stop, tell)?;
+        if let Some(login) = login {
+            let outcome = login
+                .join()
+                .or_else(|_| because("a login as the account could not be tried"))?;
+            self.proven_by(outcome, tell)?;
+        }
+        self.turned_away = admin.turned_away(&self.plan.node.account.user);
+        self.taken.elapsed = began.elapsed();
+        self.since = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Changes the node, and lists what is left to end, and the state that the server says it is in.
+    fn change(&mut self, admin: &mut Admin) -> Result<(Listing, Vec<Rows>), Option<Problem>> {
         // From here on the node may be changed, also when no answer tells so.
         self.changed = true;
         let plan = &self.plan;
-        let began = Instant::now();
-        let failed = |error: Error| Some(Problem::from(error));
         // Lock first, then look: who got in before is listed, who comes now is refused.
         let changes = plan.changes();
         let statements = [&changes[..], &plan.state()].concat();
-        let (mut sessions, answers) =
-            match admin.sessions(&plan.node.account.user, plan.used(), &statements) {
-                // Its undo is there, and it alone may use that: the first statement changed nothing.
-                Err(Error::Server {
-                    code: EVENT_EXISTS, ..
-                }) => {
-                    self.changed = false;
-                    return because(format!(
-                        "another fail-start took it at the same time: see `fail-start status {}`",
-                        plan.node.number
-                    ));
-                }
-                result => result.map_err(failed)?,
-            };
-        let mut state = answers[changes.len()..].to_vec();
-        // The login takes as many round trips as all the rest, so it goes on beside it.
-        let login = plan.login_proves.then(|| {
-            let plan = plan.clone();
-            thread::spawn(move || plan.login_until_answered())
-        });
+        match admin.sessions(&plan.node.account.user, plan.wanted(), &statements) {
+            // Its undo is there, and it alone may use that: the first statement changed nothing.
+            Err(Error::Server {
+                code: EVENT_EXISTS, ..
+            }) => {
+                self.changed = false;
+                because(format!(
+                    "another fail-start took it at the same time: see `fail-start status {}`",
+                    plan.node.number
+                ))
+            }
+            Err(error) => Err(Some(error.into())),
+            Ok(mut listing) => {
+                let state = listing.answers.split_off(changes.len());
+                Ok((listing, state))
+            }
+        }
+    }
 
-        let mut ending = Ending::new(plan.timeout);
+    /// Ends the sessions until none is left and none can still come.
+    fn drain(
+        &mut self,
+        admin: &mut Admin,
+        mut listing: Listing,
+        mut state: Vec<Rows>,
+        stop: &AtomicBool,
+        tell: &dyn Fn(Progress),
+    ) -> Result<(), Option<Problem>> {
+        let plan = &self.plan;
+        let failed = |error: Error| Some(Problem::from(error));
+        let mut drain = SessionDrain::new(plan.timeout, plan.ends_logins());
+        let mut last_told = Instant::now();
+        // Those that use the database in a transaction, where only the list of transactions tells that.
+        let mut using = None;
         loop {
             if !plan.is_out(&state) {
                 return because("somebody gave the account its access back meanwhile");
             }
-            let left: Vec<u64> = sessions
-                .iter()
-                .filter(|one| plan.ends(one))
-                .map(|one| one.id)
-                .collect();
             if plan.keep_sessions {
-                if !left.is_empty() {
-                    tell(Progress::SessionsKept(left.len()));
+                let kept = listing.sessions.iter().filter(|one| plan.ends(one)).count();
+                if kept > 0 {
+                    tell(Progress::SessionsKept(kept));
                 }
-                break;
+                return Ok(());
             }
-            if ending.is_over(&sessions, &left) {
-                break;
+            if plan.method == Method::Revoke && !listing.by_locks && using.is_none() {
+                using = Some(in_transactions(admin, plan, &listing.sessions).map_err(failed)?);
             }
-            if stopped() {
-                return Err(None);
+            let using = using.iter().flatten().collect::<BTreeSet<_>>();
+            let ends = |one: &Session| plan.ends(one) || using.contains(&one.id);
+            match drain.next(&listing.sessions, ends) {
+                Next::Drained => return Ok(()),
+                Next::TimedOut(left) => return because(timed_out(left, plan.timeout)),
+                _ if stop.load(Ordering::SeqCst) => return Err(None),
+                Next::Kill { sessions, logins } => {
+                    let mut kill = |ids: &[u64]| {
+                        admin.kill(ids).map_err(|error| {
+                            Some(error.within(format_args!("a session cannot be ended: {error}")))
+                        })
+                    };
+                    self.taken.sessions_ended += kill(&sessions)?;
+                    kill(&logins)?;
+                }
+                Next::Wait { left, pause } => {
+                    if left > 0 && last_told.elapsed() > Duration::from_secs(1) {
+                        tell(Progress::SessionsLeft(left));
+                        last_told = Instant::now();
+                    }
+                    thread::sleep(pause);
+                }
             }
-            let fresh = ending.not_told_yet(&left);
-            if fresh.is_empty() {
-                ending.wait(left.len(), tell).or_else(because)?;
-            } else {
-                self.taken.sessions_ended += admin.kill(&fresh).map_err(|error| {
-                    Some(error.within(format_args!("a session cannot be ended: {error}")))
-                })?;
-            }
-            (sessions, state) = admin
-                .sessions(&plan.node.account.user, plan.used(), &plan.state())
+            listing = admin
+                .sessions(&plan.node.account.user, plan.wanted(), &plan.state())
                 .map_err(failed)?;
+            state = std::mem::take(&mut listing.answers);
         }
-        match login.map(thread::JoinHandle::join) {
-            None | Some(Ok(Err(Error::Server { .. }))) => {}
-            Some(Ok(Ok(()))) => return because("a login as the account still works"),
-            Some(Ok(Err(error))) => {
-                return because(format!(
-                    "a login as the account could not be tried: {error}"
-                ));
+    }
+
+    /// Whether a login of the account says that the node is offline.
+    fn proven_by(&self, login: Login, tell: &dyn Fn(Progress)) -> Result<(), Option<Problem>> {
+        match login {
+            Login::KeptOut(_) => Ok(()),
+            Login::In => because("a login as the account still works"),
+            Login::Elsewhere(other) => because(leads_elsewhere(&self.plan.server_id, &other)),
+            Login::NotTried(error @ Error::Server { .. }) => {
+                tell(Progress::Warning(format!(
+                    "a login as '{}' could not be tried ({error}), so OFFLINE rests on what the server says",
+                    self.plan.node.account.user
+                )));
+                Ok(())
             }
-            Some(Err(_)) => return because("a login as the account could not be tried"),
+            Login::NotTried(error) => because(format!(
+                "a login as the account could not be tried: {error}"
+            )),
         }
-        self.turned_away = admin.turned_away(&plan.node.account.user);
-        self.taken.elapsed = began.elapsed();
-        self.since = Some(Instant::now());
-        Ok(())
+    }
+
+    /// Watches the node from now on until it is brought back.
+    pub fn watch(&mut self, tell: impl Fn(Progress) + Send + 'static) {
+        if let Some(admin) = self.admin.take() {
+            let plan = self.plan.clone();
+            self.watch = Some(Watch::start(admin, plan, self.turned_away, tell));
+        }
+    }
+
+    fn end_watch(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            let (admin, seen) = watch.end();
+            self.admin = admin;
+            self.got_in = seen.got_in;
+            self.opened = seen.opened;
+        }
     }
 
     /// How it was taken offline.
@@ -241,18 +310,20 @@ impl Offline {
     /// Why it could not be brought back.
     pub fn bring_back(mut self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
         let began = Instant::now();
+        self.end_watch();
         let result = self.restore(tell);
         // Tried for long enough: not again when it is dropped.
         self.changed = false;
         result?;
         Ok(Back {
             was_offline: self.since.is_some(),
-            offline_for: self
-                .since
-                .filter(|_| !self.back_before)
-                .map(|since| self.already + since.elapsed()),
+            offline_for: self.since.filter(|_| !self.back_before).map(|since| {
+                let until = self.opened.unwrap_or_else(Instant::now);
+                self.already + until.duration_since(since)
+            }),
             method: self.plan.method,
-            sessions_ended: self.taken.sessions_ended,
+            sessions_ended: self.taken.sessions_ended + self.got_in,
+            got_in: self.got_in,
             turned_away: self.turned_away_meanwhile,
             elapsed: began.elapsed(),
         })
@@ -296,7 +367,7 @@ impl Offline {
         let plan = &self.plan;
         let mut admin = match self.admin.take() {
             Some(kept) => kept,
-            None => Admin::open(&plan.node, plan.timeout)?,
+            None => plan.reconnect()?,
         };
         if let Some(first) = self.first_session.filter(|&first| first != admin.id) {
             admin.end_earlier_self(first)?;
@@ -317,7 +388,9 @@ impl Offline {
                 // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
                 None => {
                     let was_left = self.since.is_some() && !self.undo_was_there;
-                    if was_left && !self.back_before && !plan.is_out(&admin.all(&plan.state())?) {
+                    // Where it was watched, that was told when it happened.
+                    let told = self.back_before || self.opened.is_some();
+                    if was_left && !told && !plan.is_out(&admin.all(&plan.state())?) {
                         self.back_before = true;
                         tell(Progress::Warning(plan.brought_back_by()));
                     }
@@ -344,24 +417,29 @@ impl Offline {
             }));
         }
         if plan.login_proves && gone.is_empty() {
-            match plan.login() {
-                // Somebody dropped it meanwhile; the account got in.
-                Err(Error::Server {
-                    code: NO_DATABASE, ..
-                }) => {}
-                // Neither locked out nor without grants: somebody changed its password meanwhile.
-                Err(Error::Server {
-                    code: ACCESS_DENIED,
-                    ..
-                }) => tell(Progress::Warning(format!(
-                    "it is as it was, but the password of '{}' is not what it was",
-                    plan.node.account.user
+            // The server's own state is proven: what a login meets beside that is no part of the outage.
+            let user = &plan.node.account.user;
+            match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
+                Login::In => {}
+                Login::KeptOut(error) => tell(Progress::Warning(format!(
+                    "it is as it was, but '{user}' cannot log in any more: has its password changed? ({error})"
                 ))),
-                result => result?,
+                Login::Elsewhere(other) => tell(Progress::Warning(format!(
+                    "it is as it was, but {}",
+                    leads_elsewhere(&plan.server_id, &other)
+                ))),
+                Login::NotTried(error) => tell(Progress::Warning(format!(
+                    "it is as it was, but a login as '{user}' could not be tried: {error}"
+                ))),
             }
         }
         if undo_is_there {
-            admin.all(&[sql::drop_undo(&plan.database)])?;
+            // It may be no more than the last that this session does, but another may be waiting for it.
+            let last = [sql::drop_undo(&plan.database), sql::RELEASE.to_owned()];
+            let (done, result) = admin.try_all(&last);
+            if done.is_empty() {
+                result?;
+            }
         }
         if !gone.is_empty() {
             return Err(Error::Refused(format!(
@@ -373,100 +451,32 @@ impl Offline {
     }
 }
 
-/// How the end of the sessions stands.
-struct Ending {
-    began: Instant,
-    timeout: Duration,
-    /// The sessions that were told to end, and when the last was.
-    told: BTreeSet<u64>,
-    last_told: Instant,
-    /// When the user was last told what is waited for.
-    last_said: Instant,
-    /// Logins that were under way when the first listing was made.
-    in_flight: Option<Vec<u64>>,
-    /// Listings in a row without a session.
-    clean: u32,
-}
-
-impl Ending {
-    fn new(timeout: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            began: now,
-            timeout,
-            told: BTreeSet::new(),
-            last_told: now,
-            last_said: now,
-            in_flight: None,
-            clean: 0,
-        }
+/// The sessions of the account that do not end by themselves, and whose transactions may use the node's database: those with
+/// a transaction open, and those with a statement under way that may open one yet.
+///
+/// # Errors
+/// As [`Admin::open_transactions`].
+pub fn in_transactions(
+    admin: &mut Admin,
+    plan: &Plan,
+    listed: &[Session],
+) -> Result<BTreeSet<u64>, Error> {
+    let is_other = |one: &&Session| one.user == plan.node.account.user && !plan.ends(one);
+    let others: Vec<&Session> = listed.iter().filter(is_other).collect();
+    if others.is_empty() {
+        return Ok(BTreeSet::new());
     }
-
-    /// Whether no session is left and none can still come: never by one listing alone.
-    fn is_over(&mut self, sessions: &[Session], left: &[u64]) -> bool {
-        let logging_in = |id: &u64| {
-            sessions
-                .iter()
-                .any(|one| one.user == sql::NOT_LOGGED_IN && one.id == *id)
-        };
-        let in_flight = self.in_flight.get_or_insert_with(|| {
-            sessions
-                .iter()
-                .filter(|one| one.user == sql::NOT_LOGGED_IN)
-                .map(|one| one.id)
-                .collect()
-        });
-        in_flight.retain(logging_in);
-        let settled = in_flight.is_empty() || self.began.elapsed() > LOGIN_IN_FLIGHT;
-        self.clean = if left.is_empty() && settled {
-            self.clean + 1
-        } else {
-            0
-        };
-        self.clean >= 2
-    }
-
-    fn not_told_yet(&mut self, left: &[u64]) -> Vec<u64> {
-        let fresh: Vec<u64> = left
-            .iter()
-            .copied()
-            .filter(|&id| self.told.insert(id))
-            .collect();
-        if !fresh.is_empty() {
-            self.last_told = Instant::now();
-        }
-        fresh
-    }
-
-    /// Waits before the next listing: an eighth of the time that it has taken already, so that many sessions, which
-    /// need long, take few more listings than one; or as long as the rest takes if it goes on like that.
-    fn wait(&mut self, left: usize, tell: &dyn Fn(Progress)) -> Result<(), String> {
-        if self.clean > 0 {
-            return Ok(());
-        }
-        if self.last_told.elapsed() > self.timeout {
-            return Err(format!(
-                "{left} of its sessions have not ended within {} (--timeout)",
-                in_words(self.timeout)
-            ));
-        }
-        if self.last_said.elapsed() > Duration::from_secs(1) {
-            tell(Progress::SessionsLeft(left));
-            self.last_said = Instant::now();
-        }
-        let elapsed = self.last_told.elapsed();
-        let gone = self.told.len().saturating_sub(left).max(1);
-        #[allow(clippy::cast_precision_loss, reason = "it is an estimate")]
-        let rest = elapsed.mul_f64(left as f64 / gone as f64);
-        let pause = rest.min(elapsed / 8);
-        thread::sleep(pause.clamp(Duration::from_millis(1), Duration::from_millis(250)));
-        Ok(())
-    }
+    let open = admin.open_transactions()?;
+    let using = others
+        .iter()
+        .filter(|one| !one.is_idle || open.contains(&one.id));
+    Ok(using.map(|one| one.id).collect())
 }
 
 impl Drop for Offline {
     fn drop(&mut self) {
         if self.changed {
+            self.watch = None;
             // A panic may have left the connection in the middle of an answer.
             self.admin = None;
             let _ = self.restore(&|_| {});

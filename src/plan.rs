@@ -1,15 +1,16 @@
 //! What an outage changes on a node and back, known before anything is changed, and how the node's state is read.
 
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::cli::Method;
 use crate::config::{Environment, Login, Node};
 use crate::grants::Grant;
-use crate::node::{Admin, Connection, Error, Rows, Session};
+use crate::listing::{Session, Wanted};
+use crate::node::{Admin, Error, Rows};
+use crate::server_id::ServerId;
 use crate::sql::{self, Account, Server};
-use crate::state::{self, lines};
+use crate::state::{self, State, lines};
 use crate::undo::{self, Undo};
 
 /// How the nodes are to be failed.
@@ -48,8 +49,10 @@ pub struct Plan {
     pub node: Arc<Node>,
     /// How it is taken away.
     pub method: Method,
-    /// Which server it runs.
+    /// Which kind of server it runs.
     pub server: Server,
+    /// Which server that is.
+    pub server_id: ServerId,
     /// The database, as the server spells it.
     pub database: String,
     /// The account rows whose state counts.
@@ -124,6 +127,7 @@ impl Plan {
             node: Arc::clone(node),
             method,
             server: admin.server,
+            server_id: admin.server_id.clone(),
             database: database.to_owned(),
             accounts: Vec::new(),
             out: Vec::new(),
@@ -135,6 +139,27 @@ impl Plan {
             timeout,
             login_proves: false,
         }
+    }
+
+    /// Logs in again as the admin, to the server that the node was taken on.
+    ///
+    /// # Errors
+    /// As [`Admin::open`]; and where the address leads to another server by now, which must not be touched.
+    pub fn reconnect(&self) -> Result<Admin, Error> {
+        let mut admin = Admin::open(&self.node, self.timeout)?;
+        if admin.server_id == self.server_id {
+            return Ok(admin);
+        }
+        // It may have another name by now, as in a container that was made anew: then it is the one that has the undo.
+        let state = State::read(&mut admin, &self.node)?;
+        let found = state.found().and_then(|found| found.undo.as_ref());
+        if found.is_some() && found == self.undo.as_ref() {
+            return Ok(admin);
+        }
+        Err(Error::Connection(format!(
+            "its address leads to another server now: {}, not {}",
+            admin.server_id, self.server_id
+        )))
     }
 
     /// Everything that changes the node, the undo first.
@@ -178,11 +203,19 @@ impl Plan {
     pub fn state(&self) -> Vec<String> {
         match self.method {
             Method::Lock => vec![sql::accounts(self.server, &self.node.account.user)],
-            Method::Revoke => self.accounts.iter().map(sql::grants).collect(),
+            Method::Revoke => {
+                let rows = vec![sql::accounts(self.server, &self.node.account.user)];
+                [rows, self.grants()].concat()
+            }
         }
     }
 
-    /// Lock: the account rows, and whether each is locked.
+    /// The statements that show what each account row holds.
+    pub fn grants(&self) -> Vec<String> {
+        self.accounts.iter().map(sql::grants).collect()
+    }
+
+    /// The account rows, and whether each is locked.
     fn rows(&self, answers: &[Rows]) -> Option<Vec<(Account, bool)>> {
         answers
             .first()
@@ -195,7 +228,12 @@ impl Plan {
             Method::Lock => self
                 .rows(answers)
                 .is_some_and(|rows| rows.iter().all(|(_, locked)| *locked)),
-            Method::Revoke => !state::holds(answers, &self.database),
+            // A row that came meanwhile was not looked at.
+            Method::Revoke => {
+                let rows = self.rows(answers).unwrap_or_default();
+                rows.iter().all(|(row, _)| self.accounts.contains(row))
+                    && !state::reaches(&answers[1..], &self.database)
+            }
         }
     }
 
@@ -209,7 +247,7 @@ impl Plan {
                     .all(|account| rows.contains(&(account.clone(), false)))
             }
             Method::Revoke => {
-                let holds: Vec<Grant> = lines(answers).filter_map(Grant::parse).collect();
+                let holds: Vec<Grant> = lines(&answers[1..]).filter_map(Grant::parse).collect();
                 let mut held = self.back.iter().filter_map(|line| Grant::parse(line));
                 held.all(|held| holds.iter().any(|grant| grant.covers(&held)))
             }
@@ -222,7 +260,9 @@ impl Plan {
             Some(_) => ", or its server did it, by whose clock the deadline had come",
             None => "",
         };
-        format!("it was back already: somebody ran `fail-start recover`{or_its_server}")
+        format!(
+            "it was back already: somebody ran `fail-start recover`, or opened it by hand{or_its_server}"
+        )
     }
 
     /// Whether this session, of the account, must end.
@@ -233,32 +273,25 @@ impl Plan {
                 || session.uses_it)
     }
 
-    /// The database whose use in a transaction makes a session end.
-    pub fn used(&self) -> Option<&str> {
-        (self.method == Method::Revoke).then_some(&self.database)
-    }
-
-    /// Whether a login as the account gets in, and why not.
-    pub fn login(&self) -> Result<(), Error> {
-        Connection::open(
-            &self.node,
-            &self.node.account,
-            Some(&self.database),
-            self.timeout,
-        )
-        .map(drop)
-    }
-
-    /// The same, tried again for as long as no server answers: that says nothing about the account.
-    pub fn login_until_answered(&self) -> Result<(), Error> {
-        let began = Instant::now();
-        loop {
-            match self.login() {
-                Err(Error::Connection(_) | Error::Tls(_)) if began.elapsed() < self.timeout => {
-                    thread::sleep(Duration::from_millis(50));
-                }
-                answer => return answer,
-            }
+    /// Which sessions of the account may have to end.
+    pub fn wanted(&self) -> Wanted<'_> {
+        match self.method {
+            Method::Lock => Wanted::All,
+            Method::Revoke => Wanted::Using(&self.database),
         }
+    }
+
+    /// Which have to end that get in later, when a transaction can no longer use the database.
+    pub fn wanted_later(&self) -> Wanted<'_> {
+        match self.method {
+            Method::Lock => Wanted::All,
+            Method::Revoke => Wanted::Selected,
+        }
+    }
+
+    /// Whether a login that began before the outage may still get in. MySQL lets it in by the lock that it saw when the
+    /// client's name came; MariaDB shows such a login as the account's session from then on.
+    pub fn ends_logins(&self) -> bool {
+        self.method == Method::Lock && self.server == Server::MySql
     }
 }

@@ -6,14 +6,18 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crate::cli::Method;
-use crate::config::{Address, Node};
+use crate::config::Node;
 use crate::grants::{Grant, matches};
-use crate::node::{Admin, Connection, Error, Problem, at_same_address, in_words};
-use crate::outage::{Failed, Offline, Progress};
+use crate::listing::{Listing, Wanted};
+use crate::login::{Login, leads_elsewhere};
+use crate::node::{Admin, Error, Problem, Rows, at_same_address, cell, in_words};
+use crate::outage::{Failed, Offline, in_transactions};
 use crate::plan::{Options, Plan};
+use crate::progress::Progress;
 use crate::sql::{self, Account, Server};
-use crate::state::{Found, State, lines};
+use crate::state::{Found, State, lines, reaches};
 use crate::undo::Undo;
+use crate::ways_in::Questions;
 
 /// A node that passed every check. Nothing on it has been changed.
 pub struct Ready {
@@ -23,6 +27,8 @@ pub struct Ready {
     pub warnings: Vec<String>,
     /// How many sessions would end, if that was asked.
     sessions: usize,
+    /// Whether no other fail-start can take the same away meanwhile.
+    is_claimed: bool,
 }
 
 /// What would be done to a node.
@@ -46,13 +52,6 @@ impl Ready {
     /// All that stands in the way, in words that say what to do.
     pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Problem> {
         let timeout = options.timeout;
-        // Beside the admin's, so that a node far away does not take twice as long.
-        let login = node.account.password.as_ref().map(|_| {
-            let node = Arc::clone(node);
-            thread::spawn(move || {
-                Connection::open(&node, &node.account, Some(&node.database), timeout).map(drop)
-            })
-        });
         let method = options.method(node);
         let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
         let neighbours = has_neighbours.then(|| {
@@ -60,14 +59,17 @@ impl Ready {
             thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
         });
         let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
-        let state = State::read(&mut admin, node).map_err(|error| {
-            error.within(format_args!(
-                "its accounts and databases cannot be read: {error}"
-            ))
-        })?;
+        // Beside the rest, so that a node far away does not take twice as long; and after the admin's, for whom a server whose
+        // connections are all in use keeps one.
+        let login = node.account.password.as_ref().map(|_| {
+            let (node, server) = (Arc::clone(node), admin.server_id.clone());
+            thread::spawn(move || Login::attempt(&node, &server, timeout))
+        });
+        let look = Look::at(node, &mut admin, method, options)?;
+        let state = &look.state;
         let mut problems = problems_of(node, &admin, method, options.keep_sessions);
         problems.extend(state.problems(node));
-        problems.extend(held(node, &state, method));
+        problems.extend(held(node, state, method));
         let database = state.database.as_deref().unwrap_or_default();
         let mut ready = Self {
             plan: Plan {
@@ -79,35 +81,23 @@ impl Ready {
             admin,
             warnings: Vec::new(),
             sessions: 0,
+            is_claimed: look.is_claimed,
         };
         if problems.is_empty() {
-            match method {
-                Method::Lock => ready.plan_lock(&state.accounts),
-                Method::Revoke => problems = ready.plan_revoke()?,
-            }
+            problems = ready.plan_for(&look)?;
         }
         if !problems.is_empty() {
             return Err(problems.join("; ").into());
         }
         ready.plan_undo();
         if let Some(neighbours) = neighbours {
-            // By where it is, and by where its server says that it listens.
-            let named_so = |address: &Address| ready.admin.listens.contains(address);
-            let also = node.unnamed.iter().filter(|(_, address)| named_so(address));
-            let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
-            same.extend(neighbours.join().unwrap_or_default());
-            ready.warnings.extend(same.iter().map(|number| {
-                format!("node {number} is on the same server, and goes offline with it (--method revoke would not do that)")
-            }));
+            ready.warn_of_neighbours(&neighbours.join().unwrap_or_default());
         }
-        if method == Method::Revoke
-            && ready.admin.server == Server::MySql
-            && !ready.admin.shows_transactions
-        {
+        if method == Method::Revoke && ready.admin.may_not_read_locks && !options.keep_sessions {
             ready.warnings.push(format!(
-                "{} may not read performance_schema.metadata_locks, so what a session with another default database has \
-                 open on `{}` may still be committed: grant it SELECT ON performance_schema.*",
-                node.admin.user, ready.plan.database
+                "{} may not read performance_schema.metadata_locks, so every session of '{}' that has a transaction open ends, \
+                 whatever database it uses: grant it SELECT ON performance_schema.*",
+                node.admin.user, node.account.user
             ));
         }
         if ready.admin.binary_logged {
@@ -116,29 +106,82 @@ impl Ready {
                 node.admin.user
             ));
         }
-        match login.map(thread::JoinHandle::join) {
-            Some(Ok(Ok(()))) => ready.plan.login_proves = true,
-            Some(Ok(Err(error))) => ready.warnings.push(format!(
-                "a login as '{}' does not work even now ({error}), so OFFLINE and ONLINE rest on what the server says: \
-                 check {}",
-                node.account.user,
-                node.shared_variable("DB_PASSWORD")
-            )),
-            None | Some(Err(_)) => {}
+        if let Some(login) = login.and_then(|login| login.join().ok()) {
+            ready.take_login(login)?;
         }
         if options.dry_run && !options.keep_sessions {
-            ready.count_sessions()?;
+            ready.count_sessions(&look.listing)?;
         }
         Ok(ready)
     }
 
-    fn count_sessions(&mut self) -> Result<(), Error> {
-        let plan = &self.plan;
-        let (sessions, _) = self
-            .admin
-            .sessions(&plan.node.account.user, plan.used(), &[])?;
-        self.sessions = sessions.iter().filter(|one| plan.ends(one)).count();
+    fn count_sessions(&mut self, listing: &Listing) -> Result<(), Error> {
+        let own = listing.sessions.iter().filter(|one| self.plan.ends(one));
+        self.sessions = own.count();
+        if self.plan.method == Method::Revoke && !listing.by_locks {
+            self.sessions += in_transactions(&mut self.admin, &self.plan, &listing.sessions)?.len();
+        }
         Ok(())
+    }
+
+    /// What a login before the outage says.
+    fn take_login(&mut self, login: Login) -> Result<(), Problem> {
+        match login {
+            Login::In => self.plan.login_proves = true,
+            Login::Elsewhere(other) => {
+                return Err(leads_elsewhere(&self.plan.server_id, &other).into());
+            }
+            Login::KeptOut(error) | Login::NotTried(error) => self.warnings.push(format!(
+                "a login as '{}' does not work even now ({error}), so OFFLINE and ONLINE rest on what the server says: \
+                 check {}",
+                self.plan.node.account.user,
+                self.plan.node.shared_variable("DB_PASSWORD")
+            )),
+        }
+        Ok(())
+    }
+
+    /// Names the nodes that go offline with this one, which nobody named: by where they are, and by where this one's server
+    /// says that it listens.
+    fn warn_of_neighbours(&mut self, at_same_address: &[u32]) {
+        let listens = self.plan.server_id.listens();
+        let also = self.plan.node.unnamed.iter();
+        let also = also.filter(|(_, address)| listens.contains(address));
+        let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
+        same.extend(at_same_address);
+        self.warnings.extend(same.iter().map(|number| {
+            format!("node {number} is on the same server, and goes offline with it (--method revoke would not do that)")
+        }));
+    }
+
+    /// Plans what is to be changed, and returns what would keep that from taking the node offline.
+    fn plan_for(&mut self, look: &Look) -> Result<Vec<String>, Problem> {
+        let node = Arc::clone(&self.plan.node);
+        let ways = look
+            .questions
+            .read(&look.answers, &node, &mut self.admin, &self.plan.accounts);
+        let ways = ways
+            .map_err(|error| error.within(format_args!("its accounts cannot be read: {error}")))?;
+        self.warnings.extend(ways.warnings);
+        let how = match self.plan.method {
+            Method::Lock => format!("lock '{}'", node.account.user),
+            Method::Revoke => format!("revoke the grants on `{}`", self.plan.database),
+        };
+        let problem = |way_in: &String, or: &str| {
+            format!(
+                "to {how} would not take it offline, since there is also {way_in}: revoke that{or}"
+            )
+        };
+        let mut problems: Vec<String> = ways.open.iter().map(|way| problem(way, "")).collect();
+        match self.plan.method {
+            Method::Lock => self.plan_lock(&look.state.accounts),
+            Method::Revoke => {
+                let more = self.plan_revoke(problems.is_empty())?;
+                let or = ", or use --method lock";
+                problems.extend(more.iter().map(|way| problem(way, or)));
+            }
+        }
+        Ok(problems)
     }
 
     /// What would be done to the node.
@@ -217,10 +260,10 @@ impl Ready {
         }
     }
 
-    /// Plans the revoke, and returns what would keep it from taking the node offline.
-    fn plan_revoke(&mut self) -> Result<Vec<String>, Problem> {
+    /// Plans the revoke, and returns the ways in that it would leave; those of everybody too, if asked.
+    fn plan_revoke(&mut self, everybodys: bool) -> Result<Vec<String>, Problem> {
         let plan = &mut self.plan;
-        let mut statements = plan.state();
+        let mut statements = plan.grants();
         statements.push(sql::GRANTED_TO_ALL.to_owned());
         if plan.server == Server::MariaDb {
             // Before 10.11 it is an error, which then says that there is none.
@@ -247,11 +290,14 @@ impl Ready {
                 ways_in.push(grant.to_string());
             }
         }
-        let to_all =
-            lines(&answers[rows..=rows]).filter(|pattern| matches(pattern, &plan.database));
-        ways_in.extend(
-            to_all.map(|pattern| format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")),
-        );
+        if everybodys {
+            let to_all =
+                lines(&answers[rows..=rows]).filter(|pattern| matches(pattern, &plan.database));
+            ways_in
+                .extend(to_all.map(|pattern| {
+                    format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
+                }));
+        }
         let public = lines(&answers[rows + 1..]).filter_map(Grant::parse);
         let public = public.filter(|grant| grant.reaches(&plan.database));
         ways_in.extend(public.map(|grant| format!("{grant} TO PUBLIC")));
@@ -264,19 +310,15 @@ impl Ready {
             let grant_all = |account| sql::grant_all(&plan.database, account);
             plan.back = plan.accounts.iter().map(grant_all).collect();
         }
-        let problem = |way_in: &String| {
-            format!(
-                "to revoke the grants on `{}` would not take it offline, since there is also {way_in}: revoke that, or \
-                 use --method lock",
-                plan.database
-            )
-        };
-        Ok(ways_in.iter().map(problem).collect())
+        let database = plan.database.clone();
+        let mandatory = mandatory_roles(&mut self.admin, &database)?;
+        ways_in.extend(mandatory);
+        Ok(ways_in)
     }
 
     /// Why this node and that one cannot both be named, if they cannot.
     pub fn conflict(&self, other: &Self) -> Option<String> {
-        if self.admin.identity != other.admin.identity {
+        if self.plan.server_id != other.plan.server_id {
             return None;
         }
         match self.plan.method {
@@ -291,6 +333,20 @@ impl Ready {
             )),
             Method::Revoke => None,
         }
+    }
+
+    /// Why another fail-start keeps this node, if one does though it has left nothing there yet.
+    pub fn is_taken(&self) -> Option<String> {
+        (!self.is_claimed).then(|| {
+            let what = match self.plan.method {
+                Method::Lock => "the account on this server",
+                Method::Revoke => "this node",
+            };
+            format!(
+                "another fail-start is taking {what} offline: see `fail-start status {}`",
+                self.plan.node.number
+            )
+        })
     }
 
     /// The node.
@@ -318,6 +374,89 @@ impl Ready {
             Err(error) => Err(Box::new(Failed { error, offline })),
         }
     }
+}
+
+/// What a first look at a node's server found.
+struct Look {
+    state: State,
+    questions: Questions,
+    answers: Vec<Rows>,
+    is_claimed: bool,
+    /// The account's sessions, in a dry run.
+    listing: Listing,
+}
+
+impl Look {
+    /// Asks all that can be asked at once. Where the node is to be taken, it is claimed, so that of two that look at the same
+    /// time one gets it. The list of sessions shows what this server can show.
+    fn at(
+        node: &Node,
+        admin: &mut Admin,
+        method: Method,
+        options: &Options,
+    ) -> Result<Self, Problem> {
+        let questions = Questions::new(method, admin);
+        let mut statements = State::statements(admin, node);
+        let of_state = statements.len();
+        statements.extend(questions.statements(node));
+        let wanted = match method {
+            Method::Lock if options.dry_run => Wanted::All,
+            Method::Lock => Wanted::Selected,
+            Method::Revoke => Wanted::Using(&node.database),
+        };
+        // Nobody's else: all that a real outage needs to know yet is how they are listed.
+        let user = if options.dry_run {
+            &node.account.user
+        } else {
+            sql::NOT_LOGGED_IN
+        };
+        let claim = match method {
+            _ if options.dry_run => None,
+            Method::Lock => Some(sql::claim(&node.account.user, None)),
+            Method::Revoke => Some(sql::claim(&node.account.user, Some(&node.database))),
+        };
+        // First, so that what is read next stays as it is.
+        let claiming = [claim.as_slice(), &statements].concat();
+        let (listing, claimed) = match admin.sessions(user, wanted, &claiming) {
+            // A cluster may forbid such locks: then the undo alone keeps others out.
+            Err(Error::Server { .. }) if claim.is_some() => {
+                (admin.sessions(user, wanted, &statements), 0)
+            }
+            result => (result, claim.iter().count()),
+        };
+        let listing = listing.map_err(|error| {
+            error.within(format_args!(
+                "its accounts and databases cannot be read: {error}"
+            ))
+        })?;
+        let (claimed, answers) = listing.answers.split_at(claimed);
+        let (state, answers) = answers.split_at(of_state);
+        let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
+        Ok(Self {
+            state: State::from_answers(admin, node, state),
+            questions,
+            is_claimed: !refused,
+            answers: answers.to_vec(),
+            listing,
+        })
+    }
+}
+
+/// What every account holds that reaches the database by a role, which `SHOW GRANTS` leaves out.
+/// <https://dev.mysql.com/doc/refman/9.7/en/roles.html#mandatory-roles>
+fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Error> {
+    let mut ways_in = Vec::new();
+    for role in Account::list(&admin.mandatory_roles) {
+        match admin.all(&[sql::grants(&role)]) {
+            Ok(grants) if reaches(&grants, database) => {
+                ways_in.push(format!("{role}, a mandatory role of this server"));
+            }
+            // The server ignores one that does not exist.
+            Ok(_) | Err(Error::Server { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ways_in)
 }
 
 /// What the admin lacks, and what the server forbids.

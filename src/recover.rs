@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::cli::Method;
 use crate::config::Node;
+use crate::login::{Login, leads_elsewhere};
 use crate::node::{Admin, Error, Problem};
-use crate::outage::{Back, Offline, Progress};
+use crate::outage::{Back, Offline};
 use crate::plan::Plan;
+use crate::progress::Progress;
 use crate::sql;
 use crate::state::{self, Found, State};
 
@@ -198,12 +200,15 @@ impl Lost {
         let back = Offline::left_behind(self.admin, self.plan, self.already).bring_back(tell)?;
         if plan.node.account.password.is_some() {
             // Nobody knows whether it worked before: it proves nothing against the server's own state.
-            if let Err(error) = plan.login() {
-                tell(Progress::Warning(format!(
-                    "it is as it was, but a login as '{}' does not work: {error}",
-                    plan.node.account.user
-                )));
-            }
+            let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
+                Login::In => return Ok(back),
+                Login::KeptOut(error) | Login::NotTried(error) => error.to_string(),
+                Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other),
+            };
+            tell(Progress::Warning(format!(
+                "it is as it was, but a login as '{}' does not work: {why_not}",
+                plan.node.account.user
+            )));
         }
         Ok(back)
     }

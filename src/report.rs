@@ -5,6 +5,7 @@
 //! A line that cannot be written (a closed terminal, a pipe that nobody reads) is dropped: bringing the nodes back
 //! matters more than saying so.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub enum Reader {
 }
 
 /// Where the lines go.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Report {
     /// Results, for people.
     out: Box<dyn Write>,
@@ -46,6 +48,10 @@ pub struct Report {
     /// How much of the terminal's line is to be written over before anything else.
     passing: usize,
     said_time_left: bool,
+    /// Whether the question stands on the terminal's line and waits for an answer.
+    asks: bool,
+    /// How many logins and statements each node has refused so far.
+    turned_away: BTreeMap<u32, u64>,
 }
 
 impl Report {
@@ -62,6 +68,8 @@ impl Report {
             is_terminal: io::stderr().is_terminal(),
             passing: 0,
             said_time_left: false,
+            asks: false,
+            turned_away: BTreeMap::new(),
         }
     }
 
@@ -77,7 +85,15 @@ impl Report {
 
     fn labelled(&mut self, label: &str, style: Style, line: &str) {
         self.clear();
+        // What is said meanwhile has a line of its own, and the question is asked again after it.
+        let asks = self.asks;
+        if asks {
+            self.end_prompt();
+        }
         let _ = writeln!(self.err, "{style}{label}{style:#}{}", printable(line));
+        if asks {
+            self.prompt();
+        }
     }
 
     /// A line that the next one writes over; only for a terminal.
@@ -154,6 +170,7 @@ impl Report {
             "method": back.method.to_string(),
             "offline_ms": back.offline_for.map(milliseconds),
             "sessions_ended": back.sessions_ended,
+            "got_in": back.got_in,
             "turned_away": back.turned_away,
             "elapsed_ms": milliseconds(back.elapsed),
         });
@@ -163,12 +180,14 @@ impl Report {
     /// The question, with the cursor left behind it.
     pub fn prompt(&mut self) {
         self.clear();
+        self.asks = true;
         let _ = write!(self.out, "Start Server Again (Grant Privileges) (Y/N): ");
         let _ = self.out.flush();
     }
 
     /// After an answer: the next line begins at the left, also where no terminal has moved the cursor there.
     pub fn answered(&mut self) {
+        self.asks = false;
         if !self.echoes {
             self.end_prompt();
         }
@@ -176,6 +195,7 @@ impl Report {
 
     /// The question will not be answered: leave its line.
     pub fn end_prompt(&mut self) {
+        self.asks = false;
         let _ = writeln!(self.out);
         let _ = self.out.flush();
     }
@@ -193,11 +213,21 @@ impl Report {
     /// How long the nodes stay offline, on one line that changes; without a terminal it is said once.
     pub fn time_left(&mut self, left: Duration) {
         let text = format!("back in {} (Ctrl-C: now)", in_seconds(left));
+        let refused = match self.turned_away.values().sum() {
+            0 => String::new(),
+            count => turned_away(count),
+        };
         if !self.is_terminal && !self.said_time_left {
             self.note(&text);
         }
         self.said_time_left = true;
-        self.pass(&text);
+        self.pass(&(text + &refused));
+    }
+
+    /// How many logins and statements the node has refused so far.
+    pub fn turned_away(&mut self, node: &Node, count: u64) {
+        self.turned_away.insert(node.number, count);
+        self.event("turned_away", Some(node), json!({"turned_away": count}));
     }
 
     /// What is waited for, and how long already; only for a terminal.
@@ -284,16 +314,19 @@ impl Report {
             1 => "1 session ended".to_owned(),
             n => format!("{n} sessions ended"),
         };
-        let refused = match back.turned_away {
-            None => String::new(),
-            Some(1) => ", 1 login or statement turned away".to_owned(),
-            Some(n) => format!(", {n} logins or statements turned away"),
+        let got_in = match back.got_in {
+            0 => String::new(),
+            n => format!(" ({n} had got in meanwhile)"),
         };
+        let refused = back.turned_away.map(turned_away).unwrap_or_default();
         let offline = match back.offline_for {
             None => String::new(),
             Some(duration) => format!("offline for {}, ", rounded(duration)),
         };
-        self.out(&format!("node {}: {offline}{ended}{refused}", node.number));
+        self.out(&format!(
+            "node {}: {offline}{ended}{got_in}{refused}",
+            node.number
+        ));
     }
 
     /// Something about a node that the user should know; it goes on.
@@ -358,6 +391,13 @@ fn printable(text: &str) -> String {
         }
     }
     safe
+}
+
+fn turned_away(count: u64) -> String {
+    match count {
+        1 => ", 1 login or statement turned away".to_owned(),
+        count => format!(", {count} logins or statements turned away"),
+    }
 }
 
 /// To a tenth of a millisecond.

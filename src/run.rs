@@ -17,9 +17,10 @@ use crate::command::{self, Running};
 use crate::config::Node;
 use crate::hold::{Answers, Event, Interrupt, interrupts};
 use crate::node::{Error, Problem, in_words};
-use crate::outage::{Back, Failed, Offline, Progress};
+use crate::outage::{Back, Failed, Offline};
 use crate::plan::{GRACE, Options};
 use crate::prepare::Ready;
+use crate::progress::Progress;
 use crate::recover::{self, Find, Standing};
 use crate::report::Report;
 
@@ -347,6 +348,7 @@ impl<'a> Run<'a> {
             )),
             Progress::Retrying(why) => self.report.warning(node, format!("{why}; trying again")),
             Progress::Warning(text) => self.report.warning(node, text),
+            Progress::TurnedAway(count) => self.report.turned_away(node, *count),
         }
     }
 
@@ -377,6 +379,11 @@ impl<'a> Run<'a> {
                     failed.insert(index, why.into());
                 }
             }
+        }
+        if failed.is_empty() {
+            let taken = ready.iter().enumerate();
+            let taken = taken.filter_map(|(index, node)| Some((index, node.is_taken()?.into())));
+            failed.extend(taken);
         }
         if failed.is_empty() {
             for node in &ready {
@@ -410,8 +417,13 @@ impl<'a> Run<'a> {
                 }
             })?;
             match work {
-                Work::Taken(index, Ok(node)) => {
+                Work::Taken(index, Ok(mut node)) => {
                     self.report.offline(&self.nodes[index], &node.taken());
+                    let sender = self.sender.clone();
+                    node.watch(move |progress| {
+                        // Nobody listens any more only when the program is about to end.
+                        let _ = sender.send(Event::Work(Work::Progress(index, progress)));
+                    });
                     changed.push((index, node));
                 }
                 Work::Taken(index, Err(failed)) => {
@@ -457,9 +469,9 @@ impl<'a> Run<'a> {
     /// Step 4: until Y, an interrupt, or the end of input.
     fn hold(&mut self) -> Status {
         let answers = Answers::start(self.sender.clone());
+        self.report.prompt();
+        answers.ask();
         loop {
-            self.report.prompt();
-            answers.ask();
             match self.events.recv() {
                 Ok(Event::Answer(answer)) => {
                     self.report.answered();
@@ -471,6 +483,8 @@ impl<'a> Run<'a> {
                         "N" | "n" => self.report.stays_offline(),
                         _ => self.report.not_an_answer(),
                     }
+                    self.report.prompt();
+                    answers.ask();
                 }
                 Ok(Event::EndOfInput) => {
                     self.report.end_prompt();
@@ -485,9 +499,17 @@ impl<'a> Run<'a> {
                     self.report.end_prompt();
                     return self.interrupted_while_held();
                 }
-                Ok(Event::Work(_) | Event::CommandEnded(_)) => {}
+                Ok(Event::Work(work)) => self.watched(&work),
+                Ok(Event::CommandEnded(_)) => {}
                 Err(_) => return Status::NotDone,
             }
+        }
+    }
+
+    /// What the watch over a node tells while the nodes are held.
+    fn watched(&mut self, work: &Work) {
+        if let Work::Progress(index, progress) = work {
+            self.progress(*index, progress);
         }
     }
 
@@ -508,6 +530,7 @@ impl<'a> Run<'a> {
             let next_second = Duration::from_nanos(u64::from(left.subsec_nanos()).max(1));
             match self.events.recv_timeout(next_second) {
                 Ok(Event::Interrupt(_)) => return self.interrupted_while_held(),
+                Ok(Event::Work(work)) => self.watched(&work),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
             }
@@ -571,6 +594,7 @@ impl<'a> Run<'a> {
                     }
                 }
                 Ok(Event::CommandEnded(status)) => self.command_ended = Some(status),
+                Ok(Event::Work(work)) => self.watched(&work),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
             }

@@ -49,6 +49,34 @@ impl Account {
     }
 }
 
+impl Account {
+    /// Reads a list of roles as the server's variable `mandatory_roles` has it: with or without quotes, and the host `%`
+    /// where none is named. <https://dev.mysql.com/doc/refman/9.7/en/role-names.html>
+    pub fn list(text: &str) -> Vec<Self> {
+        let mut accounts = Vec::new();
+        let mut parts = [String::new(), String::new()];
+        let (mut part, mut quote) = (0, None);
+        for c in text.chars().chain([',']) {
+            match (c, quote) {
+                (c, Some(open)) if c == open => quote = None,
+                ('\'' | '"' | '`', None) => quote = Some(c),
+                ('@', None) => part = 1,
+                (',', None) => {
+                    let [user, host] = std::mem::take(&mut parts);
+                    let host = if part == 0 { "%".to_owned() } else { host };
+                    part = 0;
+                    if !user.is_empty() {
+                        accounts.push(Self { user, host });
+                    }
+                }
+                (' ', None) => {}
+                (c, _) => parts[part].push(c),
+            }
+        }
+        accounts
+    }
+}
+
 /// The name as a quoted identifier.
 pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
@@ -59,25 +87,69 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Makes the session's own settings known, whatever the server's defaults are.
+/// Makes the session's own settings known, whatever the server's defaults are: nothing that it inherits may change what
+/// its statements answer, how long they may take, or whether they take effect at once.
 ///
 /// `NO_AUTO_CREATE_USER` keeps MariaDB from making an account out of a `GRANT` for one that is gone; MySQL has no such
 /// mode any more. A year is the longest `wait_timeout`: the session must outlive the outage. `lock_wait_timeout`, in
 /// seconds, ends a statement on the server by the time that its caller has given up on it, so that it does not take
-/// effect later. Times are UTC, so that no daylight saving moves a deadline.
-pub fn session(lock_wait_timeout: u64) -> String {
-    format!(
-        "SET SESSION sql_mode = IF(VERSION() LIKE '%MariaDB%', 'NO_AUTO_CREATE_USER', ''), \
-         SESSION sql_quote_show_create = 1, SESSION wait_timeout = 31536000, \
-         SESSION lock_wait_timeout = {lock_wait_timeout}, SESSION time_zone = '+00:00'"
-    )
+/// effect later. Times are UTC, so that no daylight saving moves a deadline. The limit of a statement's time has another
+/// name on each server; each skips the other's comment.
+pub fn session(lock_wait_timeout: u64) -> [String; 2] {
+    [
+        format!(
+            "SET NAMES utf8mb4, SESSION sql_mode = IF(VERSION() LIKE '%MariaDB%', 'NO_AUTO_CREATE_USER', ''), \
+             SESSION autocommit = 1, SESSION completion_type = 0, SESSION sql_big_selects = 1, \
+             SESSION sql_select_limit = 18446744073709551615, SESSION sql_quote_show_create = 1, \
+             SESSION wait_timeout = 31536000, SESSION lock_wait_timeout = {lock_wait_timeout}, \
+             SESSION time_zone = '+00:00'/*!50708 , SESSION max_execution_time = 0 */\
+             /*M!100101 , SESSION max_statement_time = 0 */"
+        ),
+        "SET SESSION TRANSACTION READ WRITE".to_owned(),
+    ]
 }
 
-/// Server variables that tell one server from another, and how a node on it is handled; a server leaves out those that
-/// it does not have.
-pub const VARIABLES: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'log_bin', 'super_read_only', \
-                             'wsrep_on', 'performance_schema', 'hostname', 'port', 'datadir', 'socket', 'pid_file', \
-                             'server_uuid', 'event_scheduler')";
+/// Server variables that tell one server from another, for any account to ask: the same only for two connections to one
+/// server, however they are addressed. A server leaves out those that it does not have.
+pub const IDENTITY: [&str; 8] = [
+    "hostname",
+    "port",
+    "datadir",
+    "socket",
+    "pid_file",
+    "server_id",
+    "server_uuid",
+    "server_uid",
+];
+
+/// Server variables by which a node on it is handled.
+const HANDLING: [&str; 8] = [
+    "version",
+    "log_bin",
+    "super_read_only",
+    "wsrep_on",
+    "performance_schema",
+    "event_scheduler",
+    "mandatory_roles",
+    "mysqlx_port",
+];
+
+/// All of them, [`IDENTITY`] included: name, value.
+pub fn variables() -> String {
+    show_variables(&[IDENTITY, HANDLING].concat())
+}
+
+/// Those of [`IDENTITY`]: name, value.
+pub fn identity() -> String {
+    show_variables(&IDENTITY)
+}
+
+fn show_variables(names: &[&str]) -> String {
+    format!(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{}')",
+        names.join("', '")
+    )
+}
 
 /// The account that the server took this session's login for.
 pub const WHO: &str = "SELECT CURRENT_USER()";
@@ -128,6 +200,51 @@ pub const PUBLIC_GRANTS: &str = "SHOW GRANTS FOR PUBLIC";
 /// Databases, as patterns, that every account may use: a grant to the account without a name holds for all.
 pub const GRANTED_TO_ALL: &str = "SELECT DISTINCT Db FROM mysql.db WHERE User = ''";
 
+/// The account rows without a user name, which take the login of anybody from their hosts: host.
+pub const ANONYMOUS: &str = "SELECT Host FROM mysql.user WHERE User = ''";
+
+/// Other accounts that may log in as one of this user name: user, host.
+/// <https://dev.mysql.com/doc/refman/9.7/en/proxy-users.html>
+pub fn proxies(user: &str) -> String {
+    let user = literal(user);
+    format!(
+        "SELECT DISTINCT User, Host FROM mysql.proxies_priv WHERE Proxied_user = {user} AND User <> {user}"
+    )
+}
+
+/// The events that the server runs as an account of this user name: database, name, definer.
+pub fn events_of(user: &str) -> String {
+    format!(
+        "SELECT EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS \
+         WHERE STATUS = 'ENABLED' AND LEFT(DEFINER, CHAR_LENGTH({0}) + 1) = CONCAT({0}, '@')",
+        literal(user)
+    )
+}
+
+/// How many views, routines and triggers of the database run with the rights of an account of this user name, whoever
+/// uses them: <https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html>.
+pub fn definer_objects(user: &str, database: &str) -> String {
+    let count = |table: &str, schema: &str, more: &str| {
+        format!(
+            "(SELECT COUNT(*) FROM information_schema.{table} WHERE {schema} = {} \
+             AND LEFT(DEFINER, CHAR_LENGTH({user}) + 1) = CONCAT({user}, '@'){more})",
+            literal(database),
+            user = literal(user)
+        )
+    };
+    let by_definer = " AND SECURITY_TYPE = 'DEFINER'";
+    format!(
+        "SELECT {} + {} + {}",
+        count("VIEWS", "TABLE_SCHEMA", by_definer),
+        count("ROUTINES", "ROUTINE_SCHEMA", by_definer),
+        count("TRIGGERS", "TRIGGER_SCHEMA", "")
+    )
+}
+
+/// The transactions that are prepared and wait for their end, whoever began them; no session holds them.
+/// <https://dev.mysql.com/doc/refman/9.7/en/xa-statements.html>
+pub const PREPARED_TRANSACTIONS: &str = "XA RECOVER";
+
 /// How often the server turned a login or a statement of this user name away since it started: locked (3118), no access
 /// to a database (1044), a wrong password (1045), no access to a table (1142).
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-error-summary-tables.html>
@@ -153,31 +270,67 @@ pub enum ProcessList {
 /// The user name that both servers show for a connection whose login is not through.
 pub const NOT_LOGGED_IN: &str = "unauthenticated user";
 
-/// The sessions of a user name, and those whose login is not through: id, user, default database, and, if asked, whether a
-/// table of this database is part of its transaction, which may be committed whatever is revoked meanwhile. Only MySQL's
-/// metadata locks tell that: <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>.
+/// What both servers show for a session that is changing its user (`COM_CHANGE_USER`), a login too. MySQL goes on showing the
+/// user name that it had, whatever becomes of it.
+pub const CHANGES_USER: &str = "Change user";
+
+/// The sessions of a user name, and those whose login is not through; and this session, without which it is no list: id,
+/// user, default database, command.
+///
+/// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's transaction, which may
+/// be committed whatever is revoked meanwhile, or a transaction whose tables are not shown is open; and whether any table
+/// is shown to be in use: of this session at least those that it lists from.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     let schema = match list {
         ProcessList::PerformanceSchema => "performance_schema",
         ProcessList::InformationSchema => "information_schema",
     };
-    let uses_it = database.map_or("0".to_owned(), |database| {
+    let locks = database.map_or("0, 0".to_owned(), |database| {
+        let tables = "SELECT PROCESSLIST_ID FROM performance_schema.metadata_locks JOIN performance_schema.threads \
+                      ON THREAD_ID = OWNER_THREAD_ID WHERE OBJECT_TYPE = 'TABLE' AND PROCESSLIST_ID IS NOT NULL";
         format!(
-            "ID IN (SELECT PROCESSLIST_ID FROM performance_schema.metadata_locks JOIN performance_schema.threads \
-             ON THREAD_ID = OWNER_THREAD_ID WHERE OBJECT_TYPE = 'TABLE' AND OBJECT_SCHEMA = {})",
+            "ID IN ({tables} AND OBJECT_SCHEMA = {}) OR ID IN ({TRANSACTIONS}) AND ID NOT IN ({tables}), ID IN ({tables})",
             literal(database)
         )
     });
     format!(
-        "SELECT ID, USER, DB, {uses_it} FROM {schema}.processlist WHERE USER IN ({}, '{NOT_LOGGED_IN}')",
+        "SELECT ID, USER, DB, COMMAND, {locks} FROM {schema}.processlist \
+         WHERE USER IN ({}, '{NOT_LOGGED_IN}') OR COMMAND = '{CHANGES_USER}' OR ID = CONNECTION_ID()",
         literal(user)
     )
 }
 
-/// How many sessions the performance schema had no room for: where it is not 0, its process list has gaps.
+/// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has read it, the table
+/// shows what it showed then: <https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html>.
+pub const TRANSACTIONS: &str = "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX";
+
+/// Opens a transaction that [`TRANSACTIONS`] shows.
+pub const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
+
+/// Ends it.
+pub const ROLLBACK: &str = "ROLLBACK";
+
+/// How many sessions and metadata locks the performance schema had no room for: where that is not 0, its lists have gaps.
+/// And how many sessions of the X Protocol there are, which it shows only once they have run something or chosen a
+/// database.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-status-variables.html>
-pub const LOST_THREADS: &str = "SELECT VARIABLE_VALUE FROM performance_schema.global_status \
-                                WHERE VARIABLE_NAME = 'Performance_schema_thread_instances_lost'";
+pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME IN \
+                             ('Performance_schema_thread_instances_lost', 'Performance_schema_metadata_lock_lost', \
+                             'Mysqlx_sessions')";
+
+/// Keeps every other fail-start from taking the same away on this server, until this session ends or [releases](RELEASE) it:
+/// 1 where it does, 0 where another does. Lock: the account, which is the server's. Revoke: what it holds on this database.
+/// Waits for a second, since a session may end a little later than its program.
+/// <https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html>
+pub fn claim(user: &str, database: Option<&str>) -> String {
+    let what = literal(&format!("{user}\n{}", database.unwrap_or_default()));
+    // A lock's name has 64 characters at most.
+    format!("SELECT GET_LOCK(CONCAT('fail_start.', LEFT(SHA2({what}, 256), 40)), 1)")
+}
+
+/// Gives up what this session has claimed.
+pub const RELEASE: &str = "DO RELEASE_ALL_LOCKS()";
 
 /// Ends one session.
 pub fn kill(id: u64) -> String {
@@ -253,6 +406,22 @@ pub fn undos() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_roles_is_read_as_the_server_reads_it() {
+        let listed = Account::list("`r`@`%`,plain, 'q@x'@localhost ,\"a,b\"@'10.%'");
+        let listed: Vec<String> = listed.iter().map(Account::to_string).collect();
+        assert_eq!(
+            listed,
+            [
+                "`r`@`%`",
+                "`plain`@`%`",
+                "`q@x`@`localhost`",
+                "`a,b`@`10.%`"
+            ]
+        );
+        assert_eq!(Account::list(""), []);
+    }
 
     #[test]
     fn an_unlocked_account_is_read_back_whatever_its_name() {

@@ -98,19 +98,28 @@ impl State {
     /// # Errors
     /// Why it could not be asked.
     pub fn read(admin: &mut Admin, node: &Node) -> Result<Self, Error> {
-        let mut answers = admin
-            .all(&[
-                sql::accounts(admin.server, &node.account.user),
-                sql::database(&node.database),
-                sql::undos(),
-            ])?
-            .into_iter();
-        let mut next = || answers.next().unwrap_or_default();
-        Ok(Self {
+        let answers = admin.all(&Self::statements(admin, node))?;
+        Ok(Self::from_answers(admin, node, &answers))
+    }
+
+    /// What is asked.
+    pub fn statements(admin: &Admin, node: &Node) -> Vec<String> {
+        vec![
+            sql::accounts(admin.server, &node.account.user),
+            sql::database(&node.database),
+            sql::undos(),
+        ]
+    }
+
+    /// Reads the answers.
+    pub fn from_answers(admin: &Admin, node: &Node, answers: &[Rows]) -> Self {
+        let mut answers = answers.iter();
+        let mut next = || answers.next().cloned().unwrap_or_default();
+        Self {
             accounts: Admin::accounts(&node.account.user, &next()),
             database: next().first().map(|row| cell(row, 0)),
             undos: next().iter().map(|row| Found::read(row, admin)).collect(),
-        })
+        }
     }
 
     /// What is missing: no node can do without it.
@@ -182,13 +191,6 @@ pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> {
         .iter()
         .flatten()
         .filter_map(|row| row.first()?.as_deref())
-}
-
-/// Whether any of these grants is on the database.
-pub fn holds(answers: &[Rows], database: &str) -> bool {
-    lines(answers)
-        .filter_map(Grant::parse)
-        .any(|grant| grant.is_on(database))
 }
 
 /// Whether any of these grants opens the database, in whatever way.

@@ -1,4 +1,5 @@
-/* Preloaded into a real server, gives it a full disk or a clock that jumps, while it runs and without any privilege.
+/* Preloaded into a real server, gives it a full disk or a clock that jumps, while it runs and without any privilege; into
+ * any program, gives it a resolver that does not answer for names that end in ".invalid".
  *
  * FAIL_START_FAULTS names a file of two numbers, 64 bits each, that takes effect as it is written: whether the disk is full,
  * and by how many seconds the clock is off. On a full disk what is there can still be written over, and no file can grow. */
@@ -7,9 +8,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -85,6 +88,17 @@ ALLOCATOR(fallocate, (int file, int mode, off_t at, off_t length), (file, mode, 
 ALLOCATOR(fallocate64, (int file, int mode, off64_t at, off64_t length), (file, mode, at, length), -1)
 ALLOCATOR(posix_fallocate, (int file, off_t at, off_t length), (file, at, length), ENOSPC)
 ALLOCATOR(posix_fallocate64, (int file, off64_t at, off64_t length), (file, at, length), ENOSPC)
+
+/* The resolver. */
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    const char *end = name ? strrchr(name, '.') : NULL;
+    if (end && strcmp(end, ".invalid") == 0) {
+        sleep(60);
+        return EAI_AGAIN;
+    }
+    return REAL(getaddrinfo)(name, service, hints, found);
+}
 
 /* The clock. */
 

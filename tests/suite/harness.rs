@@ -130,8 +130,8 @@ pub struct Server {
 /// The file in a server's folder that makes it faulty.
 const FAULTS: &str = "faults";
 
-/// The library that makes a server faulty.
-fn faults_library() -> &'static Path {
+/// The library that makes a server, or the program's resolver, faulty.
+pub fn faults_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
@@ -283,6 +283,11 @@ impl Server {
         };
         let row: mysql::Row = admin.query_first(position).unwrap().unwrap();
         row.get(1).unwrap()
+    }
+
+    /// The socket of its X Protocol.
+    pub fn x_socket(&self) -> PathBuf {
+        self.folder.path().join("server/x")
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -760,6 +765,12 @@ impl Program {
                 .unwrap()
                 .0;
         }
+    }
+
+    /// All that it has printed so far, on both streams.
+    pub fn printed(&self) -> String {
+        let printed = self.printed.0.lock().unwrap();
+        String::from_utf8_lossy(&[&printed.out[..], &printed.err[..]].concat()).into_owned()
     }
 
     pub fn answer(&mut self, text: &str) {

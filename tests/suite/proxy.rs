@@ -12,6 +12,8 @@ use crate::harness::wait_until;
 
 #[derive(Default)]
 struct Rules {
+    /// Where connections go, one after the other.
+    servers: Vec<u16>,
     /// Nothing passes, nothing is closed: a cable that is pulled.
     silent: bool,
     /// The same for the first so many connections only.
@@ -23,6 +25,8 @@ struct Rules {
     /// After so many more requests the way is cut: the last still reaches the server, its answer does not come back.
     cut_after: Option<usize>,
     delay: Duration,
+    /// What requests hold, and what is sent on in its place, of the same length.
+    rewrites: Vec<(String, String)>,
     streams: Vec<TcpStream>,
 }
 
@@ -42,10 +46,18 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn to(server: u16) -> Self {
+        Self::between(&[server])
+    }
+
+    /// In front of several servers, which get one connection after the other.
+    pub fn between(servers: &[u16]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
-            rules: Mutex::default(),
+            rules: Mutex::new(Rules {
+                servers: servers.to_vec(),
+                ..Rules::default()
+            }),
             changed: Condvar::new(),
             requests: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -56,6 +68,11 @@ impl Proxy {
         };
         thread::spawn(move || {
             for client in listener.incoming() {
+                let server = {
+                    let mut rules = shared.rules.lock().unwrap();
+                    rules.servers.rotate_left(1);
+                    *rules.servers.last().unwrap()
+                };
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", server)))
                 else {
                     continue;
@@ -115,6 +132,18 @@ impl Proxy {
     /// Holds every byte for so long, each way.
     pub fn set_delay(&self, delay: Duration) {
         self.shared.rules.lock().unwrap().delay = delay;
+    }
+
+    /// Sends new connections to another server from now on.
+    pub fn lead_to(&self, server: u16) {
+        self.shared.rules.lock().unwrap().servers = vec![server];
+    }
+
+    /// Sends requests on with another text in place of this one, as a server that is another would understand them.
+    pub fn rewrite(&self, from: &str, to: &str) {
+        assert_eq!(from.len(), to.len(), "a packet's length stands before it");
+        let rewrite = (from.to_owned(), to.to_owned());
+        self.shared.rules.lock().unwrap().rewrites.push(rewrite);
     }
 
     /// Waits until every connection is closed and all that was held up has arrived.
@@ -182,6 +211,9 @@ impl Shared {
             let delay = {
                 let mut rules = self.rules.lock().unwrap();
                 if is_request {
+                    for (from, to) in &rules.rewrites {
+                        replace(&mut buffer[..length], from.as_bytes(), to.as_bytes());
+                    }
                     self.requests.fetch_add(1, Ordering::SeqCst);
                     if let Some(left) = &mut rules.cut_after {
                         *left = left.saturating_sub(1);
@@ -213,5 +245,15 @@ impl Shared {
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
         self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+    let mut at = 0;
+    while at + from.len() <= bytes.len() {
+        if bytes[at..].starts_with(from) {
+            bytes[at..at + from.len()].copy_from_slice(to);
+        }
+        at += 1;
     }
 }

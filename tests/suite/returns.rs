@@ -119,6 +119,45 @@ on_both_servers! {
         assert_eq!(nodes.states(), before);
     }
 
+    fn an_address_that_leads_to_another_server_meanwhile_changes_nothing_there(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let prefix = nodes.prefix();
+            let database = quoted(&nodes.databases[0]);
+            let account = nodes.account();
+            // The other server has the same account, kept out or with less, on purpose.
+            let mut other = nodes.admin(2);
+            other.query_drop(format!("CREATE DATABASE {database}; GRANT SELECT ON {database}.* TO {account}")).unwrap();
+            if prefix == "LOCAL" {
+                other.query_drop(format!("ALTER USER {account} ACCOUNT LOCK")).unwrap();
+            }
+            let proxy = Proxy::to(nodes.port(1));
+            nodes.reach_by(1, proxy.port);
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1"]);
+            proxy.set_cut(true);
+            proxy.lead_to(nodes.port(2));
+            proxy.set_cut(false);
+            if prefix == "LOCAL" {
+                program.wait_for("leads to another server now");
+                program.answer("Y\n");
+                program.wait_for_nth("leads to another server now", 3);
+                assert_eq!(nodes.state(2), before[1], "the other server");
+                proxy.lead_to(nodes.port(1));
+                program.end().assert_status(0).assert_line(&online(1));
+            } else {
+                program.answer("Y\n");
+                let finished = program.end();
+                finished.assert_status(3).assert_says("leads to another server now");
+                assert!(!finished.out.contains("ONLINE"), "{}", finished.out);
+                assert_eq!(nodes.state(2), before[1], "the other server");
+                nodes.assert_offline(1);
+                run_by_hand(&nodes, 1, &finished);
+            }
+            assert_eq!(nodes.states(), before);
+            other.query_drop(format!("DROP DATABASE {database}")).unwrap();
+        }
+    }
+
     fn a_lock_that_was_held_up_on_the_way_does_not_come_after_the_return(kind) {
         let mut nodes = Nodes::local(kind);
         let proxy = Proxy::to(nodes.port(2));
@@ -261,7 +300,7 @@ on_both_servers! {
             let mut program = nodes.fail(&["1"]);
             nodes.admin(1).query_drop(format!("ALTER USER {} IDENTIFIED BY 'another'", nodes.account())).unwrap();
             program.answer("Y\n");
-            program.end().assert_status(0).assert_says("is not what it was").assert_line(&online(1));
+            program.end().assert_status(0).assert_says("cannot log in any more: has its password changed?").assert_line(&online(1));
             nodes.password = "another".into();
             nodes.assert_online(1);
             assert_eq!(nodes.events(1), Vec::<String>::new());

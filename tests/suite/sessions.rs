@@ -189,7 +189,7 @@ on_both_servers! {
         let mut session = nodes.log_in(1).unwrap();
         fill(&mut session);
         let finished = nodes.run(&["1", "--timeout", "500ms"], "Y\n");
-        finished.assert_status(1).assert_says("1 of its sessions have not ended within 500ms");
+        finished.assert_status(1).assert_says("1 session has not ended within 500ms");
         assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
         assert_eq!(nodes.state(1), before);
 

@@ -1,0 +1,250 @@
+//! How the end of the sessions stands: decides, listing by listing, which are told to end, and when none is left and none can
+//! still come. Knows no server.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::listing::Session;
+use crate::node::in_words;
+
+/// How long a login that began before the outage may take before it is ended. The server looks at the account when the
+/// client sends its name, and lets it in by what it saw then, however long the client takes to answer.
+const LOGIN_GRACE: Duration = Duration::from_millis(250);
+
+/// What to do after a listing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// None is left, and none can still come.
+    Drained,
+    /// These are to be told to end: sessions, and logins that have taken too long.
+    Kill {
+        /// Sessions of the account.
+        sessions: Vec<u64>,
+        /// Logins, perhaps of others.
+        logins: Vec<u64>,
+    },
+    /// So many are still there: list again after this time.
+    Wait {
+        /// How many were told to end and are still there.
+        left: usize,
+        /// How long to wait.
+        pause: Duration,
+    },
+    /// So many have not ended within the timeout.
+    TimedOut(usize),
+}
+
+/// The sessions on their way out.
+pub struct SessionDrain {
+    began: Instant,
+    timeout: Duration,
+    /// Whether logins that began before the outage can still get in, so that they must end.
+    ends_logins: bool,
+    /// What was told to end, and when the last was.
+    killed: BTreeSet<u64>,
+    last_killed: Instant,
+    /// Logins that were under way when the first listing was made.
+    logging_in: Option<BTreeSet<u64>>,
+    /// Listings in a row without a session.
+    clean: u32,
+}
+
+impl SessionDrain {
+    /// Nothing has been listed yet.
+    pub fn new(timeout: Duration, ends_logins: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            timeout,
+            ends_logins,
+            killed: BTreeSet::new(),
+            last_killed: now,
+            logging_in: None,
+            clean: 0,
+        }
+    }
+
+    /// Decides by this listing, of which those that `ends` names must go.
+    pub fn next(&mut self, listed: &[Session], ends: impl Fn(&Session) -> bool) -> Next {
+        let ids = |of: &dyn Fn(&&Session) -> bool| -> BTreeSet<u64> {
+            listed.iter().filter(of).map(|one| one.id).collect()
+        };
+        let sessions = ids(&|one| ends(one));
+        let logging_in = ids(&|one| one.is_logging_in && !ends(one));
+        // Those that began after the first listing see the outage.
+        let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
+        early.retain(|id| logging_in.contains(id));
+        let is_late = self.began.elapsed() > LOGIN_GRACE;
+        let logins = if is_late && self.ends_logins {
+            early.clone()
+        } else {
+            BTreeSet::new()
+        };
+        let settled = early.is_empty() || is_late && !self.ends_logins;
+
+        let left = sessions.len() + logins.len();
+        self.clean = if left == 0 && settled {
+            self.clean + 1
+        } else {
+            0
+        };
+        // Never by one listing alone: a login may have been between two lists.
+        if self.clean >= 2 {
+            return Next::Drained;
+        }
+        let fresh = |of: BTreeSet<u64>| of.difference(&self.killed).copied().collect::<Vec<_>>();
+        let (sessions, logins) = (fresh(sessions), fresh(logins));
+        if !(sessions.is_empty() && logins.is_empty()) {
+            self.killed.extend(sessions.iter().chain(&logins));
+            self.last_killed = Instant::now();
+            return Next::Kill { sessions, logins };
+        }
+        if left > 0 && self.last_killed.elapsed() > self.timeout {
+            return Next::TimedOut(left);
+        }
+        let pause = self.pause(left);
+        Next::Wait { left, pause }
+    }
+
+    /// The pause before the next listing: an eighth of the time that it has taken already, so that many sessions, which need
+    /// long, take few more listings than one; or as long as the rest takes if it goes on like that.
+    fn pause(&self, left: usize) -> Duration {
+        if self.clean > 0 {
+            return Duration::ZERO;
+        }
+        let elapsed = self.last_killed.elapsed();
+        let gone = self.killed.len().saturating_sub(left).max(1);
+        #[allow(clippy::cast_precision_loss, reason = "it is an estimate")]
+        let rest = elapsed.mul_f64(left as f64 / gone as f64);
+        rest.min(elapsed / 8)
+            .clamp(Duration::from_millis(1), Duration::from_millis(250))
+    }
+}
+
+/// What to say of sessions that do not end.
+pub fn timed_out(left: usize, timeout: Duration) -> String {
+    let (have, timeout) = (
+        if left == 1 {
+            "session has"
+        } else {
+            "sessions have"
+        },
+        in_words(timeout),
+    );
+    format!("{left} {have} not ended within {timeout} (--timeout)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn session(id: u64) -> Session {
+        Session {
+            id,
+            user: "user".to_owned(),
+            database: None,
+            is_logging_in: false,
+            is_idle: true,
+            uses_it: false,
+        }
+    }
+
+    fn login(id: u64) -> Session {
+        Session {
+            is_logging_in: true,
+            user: crate::sql::NOT_LOGGED_IN.to_owned(),
+            ..session(id)
+        }
+    }
+
+    fn is_users(session: &Session) -> bool {
+        session.user == "user"
+    }
+
+    fn kill(sessions: &[u64], logins: &[u64]) -> Next {
+        Next::Kill {
+            sessions: sessions.to_vec(),
+            logins: logins.to_vec(),
+        }
+    }
+
+    #[test]
+    fn one_empty_listing_is_not_enough_and_two_are() {
+        let mut drain = SessionDrain::new(LONG, true);
+        assert!(matches!(
+            drain.next(&[], is_users),
+            Next::Wait { left: 0, .. }
+        ));
+        assert_eq!(drain.next(&[], is_users), Next::Drained);
+    }
+
+    #[test]
+    fn each_session_is_told_once_and_waited_for() {
+        let mut drain = SessionDrain::new(LONG, true);
+        assert_eq!(
+            drain.next(&[session(1), session(2)], is_users),
+            kill(&[1, 2], &[])
+        );
+        assert!(matches!(
+            drain.next(&[session(2)], is_users),
+            Next::Wait { left: 1, .. }
+        ));
+        // One that comes in between begins the count of empty listings anew.
+        assert!(matches!(
+            drain.next(&[], is_users),
+            Next::Wait { left: 0, .. }
+        ));
+        assert_eq!(drain.next(&[session(3)], is_users), kill(&[3], &[]));
+        assert!(matches!(
+            drain.next(&[], is_users),
+            Next::Wait { left: 0, .. }
+        ));
+        assert_eq!(drain.next(&[], is_users), Next::Drained);
+    }
+
+    #[test]
+    fn what_does_not_end_is_counted_after_the_timeout_and_nothing_else_is() {
+        let mut drain = SessionDrain::new(Duration::ZERO, false);
+        // A login that hangs is none of its sessions.
+        for _ in 0..3 {
+            assert!(matches!(
+                drain.next(&[login(1)], is_users),
+                Next::Wait { left: 0, .. }
+            ));
+        }
+        assert_eq!(drain.next(&[session(2)], is_users), kill(&[2], &[]));
+        assert_eq!(drain.next(&[session(2)], is_users), Next::TimedOut(1));
+    }
+
+    #[test]
+    fn a_login_that_began_before_is_ended_when_it_takes_too_long_and_a_later_one_is_not() {
+        let mut drain = SessionDrain::new(LONG, true);
+        assert!(matches!(
+            drain.next(&[login(1)], is_users),
+            Next::Wait { left: 0, .. }
+        ));
+        drain.began -= LOGIN_GRACE * 2;
+        assert_eq!(drain.next(&[login(1), login(2)], is_users), kill(&[], &[1]));
+        assert!(matches!(
+            drain.next(&[login(1), login(2)], is_users),
+            Next::Wait { left: 1, .. }
+        ));
+        assert!(matches!(
+            drain.next(&[login(2)], is_users),
+            Next::Wait { left: 0, .. }
+        ));
+        assert_eq!(drain.next(&[login(2)], is_users), Next::Drained);
+    }
+
+    #[test]
+    fn a_login_that_gets_in_is_a_session() {
+        let mut drain = SessionDrain::new(LONG, true);
+        assert!(matches!(
+            drain.next(&[login(1)], is_users),
+            Next::Wait { .. }
+        ));
+        assert_eq!(drain.next(&[session(1)], is_users), kill(&[1], &[]));
+    }
+}

@@ -1,0 +1,206 @@
+//! The sessions on a node, listed so that none is missing: each list of the server's is taken for what it is worth.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::node::{Admin, Error, NO_TABLE, Rows, cell};
+use crate::sql::{self, ProcessList};
+
+/// One session of somebody else, as the server's process list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The connection's id, for `KILL`.
+    pub id: u64,
+    /// The user name, or [`sql::NOT_LOGGED_IN`].
+    pub user: String,
+    /// The default database, if one is selected.
+    pub database: Option<String>,
+    /// Whether its login, or its change of user, is not through.
+    pub is_logging_in: bool,
+    /// Whether it waits for its client.
+    pub is_idle: bool,
+    /// Whether it has a table of the database that was asked for in its transaction, where metadata locks tell that.
+    pub uses_it: bool,
+}
+
+/// Which sessions of a user name count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// All of them.
+    All,
+    /// Those that have selected a database.
+    Selected,
+    /// Those, and the ones whose transactions use this database.
+    Using(&'a str),
+}
+
+/// What was listed.
+pub struct Listing {
+    /// The sessions of the user name, and those whose login is not through.
+    pub sessions: Vec<Session>,
+    /// Whether [`Session::uses_it`] can be relied on.
+    pub by_locks: bool,
+    /// The answers of the statements that ran first.
+    pub answers: Vec<Rows>,
+}
+
+/// How long after somebody has read it the list of transactions shows what it showed then, and a little more.
+const TRANSACTIONS_ARE_KEPT: Duration = Duration::from_millis(105);
+
+impl Admin {
+    /// Lists the sessions of this user name that count, and perhaps others of it, and those whose login is not through; the
+    /// statements run first, in the same round trip.
+    ///
+    /// # Errors
+    /// As [`Admin::all`].
+    pub fn sessions(
+        &mut self,
+        user: &str,
+        wanted: Wanted,
+        statements: &[String],
+    ) -> Result<Listing, Error> {
+        let by_locks = match wanted {
+            Wanted::Using(database) if self.reads_locks && self.lists_by_performance_schema() => {
+                Some(database)
+            }
+            _ => None,
+        };
+        let mut asked = statements.to_vec();
+        asked.push(sql::sessions(self.process_list, user, by_locks));
+        if self.lists_by_performance_schema() {
+            asked.push(sql::LIST_GAPS.to_owned());
+        }
+        let (mut answers, result) = self.try_all(&asked);
+        match result {
+            // MySQL before 8.0.22 has no such table.
+            Err(Error::Server { code: NO_TABLE, .. })
+                if answers.len() == statements.len() && self.lists_by_performance_schema() =>
+            {
+                self.process_list = ProcessList::InformationSchema;
+                return self.sessions_after(answers, user, wanted);
+            }
+            result => result?,
+        }
+        let gaps: HashMap<String, String> = answers
+            .drain((statements.len() + 1).min(answers.len())..)
+            .flatten()
+            .map(|row| (cell(&row, 0), cell(&row, 1)))
+            .collect();
+        let none = |gap: &str| gaps.get(gap).is_none_or(|count| count == "0");
+        let listed = answers.pop().unwrap_or_default();
+
+        // A list that lacks this session is no list.
+        let own = listed
+            .iter()
+            .find(|row| cell(row, 0) == self.id.to_string());
+        if self.lists_by_performance_schema()
+            && (own.is_none() || !none("Performance_schema_thread_instances_lost"))
+        {
+            self.process_list = ProcessList::InformationSchema;
+            return self.sessions_after(answers, user, wanted);
+        }
+        // Nor do locks tell anything where those that this list itself needs are not shown.
+        let own_locks = own.is_some_and(|row| cell(row, 5) == "1");
+        if by_locks.is_some() && !(own_locks && none("Performance_schema_metadata_lock_lost")) {
+            self.reads_locks = false;
+            return self.sessions_after(answers, user, wanted);
+        }
+        let mut sessions = self.read(&listed, user);
+        // Only a session that has selected no database may be missing. MySQL's other
+        // list waits for whoever changes its user just now.
+        let is_changing = |one: &Session| one.is_logging_in && one.user != sql::NOT_LOGGED_IN;
+        if wanted == Wanted::All && !none("Mysqlx_sessions") && !sessions.iter().any(is_changing) {
+            let all = self.all(&[sql::sessions(ProcessList::InformationSchema, user, None)])?;
+            let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
+            let more = all.iter().flat_map(|rows| self.read(rows, user));
+            sessions.extend(more.filter(|session| !known.contains(&session.id)));
+        }
+        Ok(Listing {
+            sessions,
+            by_locks: by_locks.is_some(),
+            answers,
+        })
+    }
+
+    /// The same, after the statements have run and answered.
+    fn sessions_after(
+        &mut self,
+        answers: Vec<Rows>,
+        user: &str,
+        wanted: Wanted,
+    ) -> Result<Listing, Error> {
+        let listing = self.sessions(user, wanted, &[])?;
+        Ok(Listing { answers, ..listing })
+    }
+
+    fn lists_by_performance_schema(&self) -> bool {
+        self.process_list == ProcessList::PerformanceSchema
+    }
+
+    fn read(&self, rows: &Rows, user: &str) -> Vec<Session> {
+        rows.iter()
+            .filter_map(|row| {
+                let (user, command) = (cell(row, 1), cell(row, 3));
+                Some(Session {
+                    id: cell(row, 0).parse().ok()?,
+                    is_logging_in: user == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER,
+                    user,
+                    database: row.get(2).cloned().flatten(),
+                    is_idle: command == "Sleep",
+                    uses_it: cell(row, 4) == "1",
+                })
+            })
+            // The server's comparison of names may be looser than ours.
+            .filter(|session| {
+                session.id != self.id && (session.user == user || session.is_logging_in)
+            })
+            .collect()
+    }
+
+    /// The ids of the sessions that have a transaction open: of all that had one when this was asked, at least.
+    ///
+    /// # Errors
+    /// As [`Admin::all`]; and where somebody else reads that list so often that the server never makes it anew.
+    pub fn open_transactions(&mut self) -> Result<BTreeSet<u64>, Error> {
+        /// Two that wait for the same server's list would keep each other from seeing it made anew.
+        static WAITING: LazyLock<Mutex<HashMap<String, Arc<Mutex<()>>>>> =
+            LazyLock::new(Mutex::default);
+        let began = Instant::now();
+        // A list that lacks this session's own transaction is from before.
+        let own = self.id;
+        let is_new = |ids: &BTreeSet<u64>| ids.contains(&own);
+        let mut ids =
+            transaction_ids(&self.all(&[sql::BEGIN.to_owned(), sql::TRANSACTIONS.to_owned()])?);
+        if !is_new(&ids) {
+            let waiting = {
+                let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(waiting.entry(self.server_id.to_string()).or_default())
+            };
+            let _alone = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                ids = transaction_ids(&self.all(&[sql::TRANSACTIONS.to_owned()])?);
+                if is_new(&ids) {
+                    break;
+                }
+                if began.elapsed() > self.timeout() {
+                    return Err(Error::Connection(
+                        "its list of open transactions is never made anew: somebody else reads \
+                         information_schema.INNODB_TRX all the time"
+                            .to_owned(),
+                    ));
+                }
+                thread::sleep(TRANSACTIONS_ARE_KEPT);
+            }
+        }
+        self.all(&[sql::ROLLBACK.to_owned()])?;
+        ids.remove(&own);
+        Ok(ids)
+    }
+}
+
+fn transaction_ids(answers: &[Rows]) -> BTreeSet<u64> {
+    let rows = answers.iter().flatten();
+    rows.filter_map(|row| cell(row, 0).parse().ok()).collect()
+}

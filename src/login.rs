@@ -1,0 +1,73 @@
+//! A login as the application's account, and what its outcome says of the node.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::config::Node;
+use crate::node::{ACCESS_DENIED, Connection, Error, NO_DATABASE, TOO_MANY_CONNECTIONS};
+use crate::server_id::ServerId;
+
+/// What became of a login as the account.
+#[derive(Debug)]
+pub enum Login {
+    /// It got in.
+    In,
+    /// It got in, at this server, which is not the admin's.
+    Elsewhere(ServerId),
+    /// The server says that the account is kept out.
+    KeptOut(Error),
+    /// Nothing could be tried: it says nothing about the account.
+    NotTried(Error),
+}
+
+/// What a server says of an account that is kept out: locked (MySQL 3118, MariaDB 4151), no access to the database, wrong
+/// password or none. <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>
+const KEPT_OUT: [u16; 5] = [3118, 4151, 1044, ACCESS_DENIED, 1698];
+
+/// These and `ER_TOO_MANY_USER_CONNECTIONS`: another moment may have room.
+const NO_ROOM: [u16; 2] = [TOO_MANY_CONNECTIONS, 1203];
+
+impl Login {
+    /// Tries one, with the node's database, on what should be this server.
+    pub fn attempt(node: &Node, server: &ServerId, timeout: Duration) -> Self {
+        let database = Some(node.database.as_str());
+        let opened = Connection::open(node, &node.account, database, timeout)
+            .and_then(|mut connection| connection.server_id());
+        match opened {
+            Ok(id) if id == *server => Self::In,
+            Ok(id) => Self::Elsewhere(id),
+            // Found out after the login itself.
+            Err(Error::Server {
+                code: NO_DATABASE, ..
+            }) => Self::In,
+            Err(error @ Error::Server { code, .. }) if KEPT_OUT.contains(&code) => {
+                Self::KeptOut(error)
+            }
+            Err(error) => Self::NotTried(error),
+        }
+    }
+
+    /// The same, tried again for as long as no server answers, and for a moment where the server has no room.
+    pub fn until_answered(node: &Node, server: &ServerId, timeout: Duration) -> Self {
+        let began = Instant::now();
+        loop {
+            match Self::attempt(node, server, timeout) {
+                Self::NotTried(Error::Connection(_) | Error::Tls(_))
+                    if began.elapsed() < timeout => {}
+                Self::NotTried(Error::Server { code, .. })
+                    if NO_ROOM.contains(&code)
+                        && began.elapsed() < timeout.min(Duration::from_secs(1)) => {}
+                outcome => return outcome,
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// What to say where the account's login leads to another server than the admin's.
+pub fn leads_elsewhere(ours: &ServerId, theirs: &ServerId) -> String {
+    format!(
+        "its address leads to several servers, to {ours} and to {theirs}: a proxy or load balancer? Name one server's own \
+         address"
+    )
+}

@@ -1,0 +1,16 @@
+//! What a step, or the watch over a node, has to tell before it is done.
+
+/// Something to tell while a step takes long.
+#[derive(Debug)]
+pub enum Progress {
+    /// So many sessions have been told to end and are still there.
+    SessionsLeft(usize),
+    /// So many open sessions are left alone.
+    SessionsKept(usize),
+    /// The node could not be brought back yet, for this reason; it is tried again.
+    Retrying(String),
+    /// Something that the user should know of the node.
+    Warning(String),
+    /// So many logins and statements of the account were refused since the node went offline.
+    TurnedAway(u64),
+}

@@ -1,0 +1,47 @@
+//! Which server answers: what is the same only for two connections to one server, however they are addressed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::config::Address;
+use crate::node::{Rows, cell};
+
+/// The values of [`sql::IDENTITY`](crate::sql::IDENTITY), by their variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerId(BTreeMap<String, String>);
+
+impl ServerId {
+    /// Reads it from rows of names and values, which may hold other variables too.
+    pub fn read(rows: &Rows) -> Self {
+        let own = rows
+            .iter()
+            .map(|row| (cell(row, 0), cell(row, 1)))
+            .filter(|(name, _)| crate::sql::IDENTITY.contains(&name.as_str()));
+        Self(own.collect())
+    }
+
+    fn variable(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// Where it listens, by its own word: the machine's name and the port, and the socket on that machine.
+    pub fn listens(&self) -> [Address; 2] {
+        let port = self.variable("port").parse().unwrap_or(0);
+        [
+            Address::Tcp(self.variable("hostname").to_owned(), port),
+            Address::Socket(self.variable("socket").to_owned()),
+        ]
+    }
+}
+
+impl fmt::Display for ServerId {
+    /// Enough of it for a person to know the server by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [hostname, port] = ["hostname", "port"].map(|name| self.variable(name));
+        let id = match self.variable("server_uuid") {
+            "" => self.variable("datadir"),
+            uuid => uuid,
+        };
+        write!(f, "{hostname}:{port} ({id})")
+    }
+}

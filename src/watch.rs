@@ -1,0 +1,210 @@
+//! A node that is offline is watched until it is brought back: once a second, on the connection that is kept, in a thread of
+//! its own, so that nothing waits for a look that hangs.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::node::{Admin, Error, cell};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::sql;
+
+/// The time from one look to the next; also what keeps a connection from being forgotten on its way.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a look that is under way is waited for when the node is to be brought back. A new connection takes longer.
+const HAND_OVER: Duration = Duration::from_millis(500);
+
+/// What was seen so far.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// How many sessions of the account got in, and were ended.
+    pub got_in: usize,
+    /// Since when somebody else has given the account its access back.
+    pub opened: Option<Instant>,
+    /// Whether the node cannot be reached.
+    away: bool,
+}
+
+/// The watch over one node.
+pub struct Watch {
+    /// Dropped to end it.
+    end: Sender<()>,
+    handed_over: Receiver<Admin>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Watch {
+    /// Watches from now on, with the admin's connection. `turned_away` is how often the server had turned the account away
+    /// when the outage began, where it counts that.
+    pub fn start(
+        admin: Admin,
+        plan: Plan,
+        turned_away: Option<u64>,
+        tell: impl Fn(Progress) + Send + 'static,
+    ) -> Self {
+        let (end, ended) = channel();
+        let (hand_over, handed_over) = channel();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let mut watcher = Watcher {
+            admin: Some(admin),
+            plan,
+            turned_away_before: turned_away,
+            turned_away: 0,
+            is_open: false,
+            unwatched: false,
+            seen: Arc::clone(&seen),
+            tell: Box::new(tell),
+        };
+        thread::spawn(move || {
+            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                watcher.look();
+            }
+            // Nobody waits for it any more where a look took too long.
+            if let Some(admin) = watcher.admin {
+                let _ = hand_over.send(admin);
+            }
+        });
+        Self {
+            end,
+            handed_over,
+            seen,
+        }
+    }
+
+    /// Ends the watch: the connection, unless it is of no use just now, and what was seen.
+    pub fn end(self) -> (Option<Admin>, Seen) {
+        drop(self.end);
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let patience = if seen().away {
+            Duration::ZERO
+        } else {
+            HAND_OVER
+        };
+        let admin = self.handed_over.recv_timeout(patience).ok();
+        (admin, seen().clone())
+    }
+}
+
+struct Watcher {
+    admin: Option<Admin>,
+    plan: Plan,
+    turned_away_before: Option<u64>,
+    /// What was last told.
+    turned_away: u64,
+    is_open: bool,
+    /// Whether it was told that the server does not answer as it should.
+    unwatched: bool,
+    seen: Arc<Mutex<Seen>>,
+    tell: Box<dyn Fn(Progress) + Send>,
+}
+
+impl Watcher {
+    fn look(&mut self) {
+        let kept = self.admin.is_some();
+        let mut looked = self.look_once();
+        if kept && matches!(looked, Err(Error::Connection(_))) {
+            // The kept connection may have been cut: that says nothing about the node.
+            looked = self.look_once();
+        }
+        let was_away = self.seen().away;
+        match looked {
+            Ok(()) => {
+                if was_away {
+                    self.warn("can be reached again");
+                }
+                self.seen().away = false;
+                self.unwatched = false;
+            }
+            Err(error @ Error::Server { .. }) if self.admin.is_some() => {
+                if !self.unwatched {
+                    self.warn(format!("cannot be watched: {error}"));
+                }
+                self.unwatched = true;
+            }
+            Err(error) => {
+                self.seen().away = true;
+                if !was_away {
+                    self.warn(format!("cannot be reached any more: {error}"));
+                }
+            }
+        }
+    }
+
+    /// One look, on the connection that there is or on a new one; keeps it if it is still of use.
+    fn look_once(&mut self) -> Result<(), Error> {
+        let plan = &self.plan;
+        let mut admin = match self.admin.take() {
+            Some(admin) => admin,
+            None => plan.reconnect()?,
+        };
+        let result = self.look_with(&mut admin);
+        if !matches!(result, Err(Error::Connection(_) | Error::Tls(_))) {
+            self.admin = Some(admin);
+        }
+        result
+    }
+
+    fn look_with(&mut self, admin: &mut Admin) -> Result<(), Error> {
+        let plan = &self.plan;
+        let user = &plan.node.account.user;
+        let mut asked = plan.state();
+        let state = asked.len();
+        if self.turned_away_before.is_some() {
+            asked.push(sql::turned_away(user));
+        }
+        let listing = admin.sessions(user, plan.wanted_later(), &asked)?;
+        let (state, counts) = listing.answers.split_at(state);
+        if let (Some(before), Some(count)) = (self.turned_away_before, counts.first()) {
+            // A server that was restarted meanwhile counts from 0.
+            let now: u64 = count
+                .first()
+                .map_or(0, |row| cell(row, 0).parse().unwrap_or(0));
+            let turned_away = now.saturating_sub(before);
+            if turned_away != self.turned_away {
+                self.turned_away = turned_away;
+                (self.tell)(Progress::TurnedAway(turned_away));
+            }
+        }
+        if !plan.is_out(state) {
+            if !self.is_open {
+                self.is_open = true;
+                self.seen().opened.get_or_insert_with(Instant::now);
+                self.warn(self.plan.brought_back_by());
+            }
+            return Ok(());
+        }
+        if self.is_open {
+            self.is_open = false;
+            self.warn("the account is kept out again");
+        }
+        // Who keeps it out now, after it was open, may have left sessions alone.
+        if plan.keep_sessions || self.seen().opened.is_some() {
+            return Ok(());
+        }
+        let sessions = listing.sessions.iter().filter(|one| plan.ends(one));
+        let ids: Vec<u64> = sessions.map(|session| session.id).collect();
+        if !ids.is_empty() {
+            let ended = admin.kill(&ids)?;
+            let first = self.seen().got_in == 0;
+            self.seen().got_in += ended;
+            if first && ended > 0 {
+                self.warn(format!(
+                    "a session of '{}' got in and was ended, as every further one will be",
+                    self.plan.node.account.user
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warn(&self, text: impl Into<String>) {
+        (self.tell)(Progress::Warning(text.into()));
+    }
+}

@@ -1,0 +1,319 @@
+//! Every session is found, whatever the server's settings do to its lists.
+
+use std::time::Instant;
+
+use mysql::prelude::Queryable;
+
+use crate::harness::{
+    Finished, Kind, Nodes, Program, Server, Session, faults_library, login, on_both_servers,
+    wait_until,
+};
+use crate::proxy::Proxy;
+use crate::raw::XSession;
+
+/// Opens sessions on node 1, fails it in both ways, and counts those that still write.
+fn all_end(nodes: &mut Nodes, what: &str) {
+    for args in [&["1"][..], &["1", "--method", "revoke"]] {
+        let before = nodes.state(1);
+        let mut open: Vec<Session> = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
+        let mut program = nodes.fail(args);
+        let writing = open
+            .iter_mut()
+            .filter_map(|session| session.write().ok())
+            .count();
+        assert_eq!(writing, 0, "of 20 sessions, {what}, {args:?}");
+        nodes.assert_offline(1);
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0);
+        assert!(
+            finished.out.contains("20 sessions ended"),
+            "{what}: {}",
+            finished.out
+        );
+        assert_eq!(nodes.state(1), before);
+    }
+}
+
+/// One that has selected no database, and has something of the node's in an open transaction.
+fn elsewhere(nodes: &Nodes) -> Session {
+    let mut session = nodes.log_in(1).unwrap();
+    session.conn = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+    session.conn.query_drop("BEGIN").unwrap();
+    session.write().unwrap();
+    session
+}
+
+/// Fails node 1 by revoke under such transactions: none may be committed, and an idle session goes on.
+fn no_transaction_is_committed(nodes: &Nodes, what: &str) -> Finished {
+    let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
+    let rows = || {
+        nodes
+            .admin(1)
+            .query_first::<u64, _>(&count)
+            .unwrap()
+            .unwrap()
+    };
+    let before = rows();
+    let mut open: Vec<Session> = (0..3).map(|_| elsewhere(nodes)).collect();
+    let mut idle = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+    idle.query_drop("DO 1").unwrap();
+    let mut program = nodes.fail(&["1", "--method", "revoke"]);
+    for session in &mut open {
+        assert!(session.conn.query_drop("COMMIT").is_err(), "{what}");
+    }
+    assert_eq!(rows(), before, "{what}");
+    idle.query_drop("DO 1").unwrap();
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(0);
+    assert!(
+        finished.out.contains("3 sessions ended"),
+        "{what}: {}",
+        finished.out
+    );
+    finished
+}
+
+on_both_servers! {
+    fn the_admins_session_inherits_nothing_that_changes_its_answers(kind) {
+        let server = Server::start(kind, &["--event-scheduler=ON"]);
+        let mut nodes = Nodes::local(kind);
+        nodes.move_to(1, &server);
+        let time_limit = match kind {
+            Kind::MySql => ("max_execution_time", "1"),
+            Kind::MariaDb => ("max_statement_time", "0.001"),
+        };
+        let read_only = match kind {
+            Kind::MySql => "transaction_read_only",
+            Kind::MariaDb => "tx_read_only",
+        };
+        let settings = [
+            ("sql_select_limit", "1"),
+            ("max_join_size", "1"),
+            (read_only, "ON"),
+            ("autocommit", "0"),
+            ("completion_type", "'RELEASE'"),
+            ("sql_mode", "'ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'"),
+            ("time_zone", "'-11:00'"),
+            ("character_set_server", "latin1"),
+            ("lock_wait_timeout", "1"),
+            ("sql_quote_show_create", "0"),
+            time_limit,
+        ];
+        for (name, value) in settings {
+            // One that such a setting does not slow down.
+            let mut root = login(nodes.port(1), "tester", "testpass", None).unwrap();
+            let before: String = root.query_first(format!("SELECT @@global.{name}")).unwrap().unwrap();
+            if name == "sql_mode" && kind == Kind::MariaDb {
+                continue; // PAD_CHAR_TO_FULL_LENGTH does to MariaDB's own system tables what nobody wants.
+            }
+            // Sessions are opened before it, since it may be in their own way.
+            let mut open: Vec<Session> = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
+            for args in [&["1", "--for", "1m"][..], &["1", "--for", "1m", "--method", "revoke"]] {
+                root.query_drop(format!("SET GLOBAL {name} = {value}")).unwrap();
+                let mut program = nodes.start(args);
+                program.wait_for("IS NOW OFFLINE");
+                let writing = open.iter_mut().filter_map(|session| session.write().ok()).count();
+                assert_eq!(writing, 0, "of 20 sessions, {name}");
+                program.signal("INT");
+                program.end().assert_status(130);
+                root.query_drop(format!("SET GLOBAL {name} = '{before}'")).or_else(|_| root.query_drop(format!("SET GLOBAL {name} = {before}"))).unwrap();
+                nodes.assert_online(1);
+                open = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
+            }
+        }
+    }
+
+    fn an_account_with_any_name_is_found_whatever_the_servers_character_set(kind) {
+        for options in [
+            &["--character-set-server=latin1"][..],
+            &["--character-set-server=latin1", "--skip-character-set-client-handshake"],
+            &["--character-set-server=utf16", "--skip-character-set-client-handshake"],
+            &["--character-set-server=gbk", "--skip-character-set-client-handshake"],
+        ] {
+            // MySQL has no such option any more.
+            let options = if kind == Kind::MySql { &options[..1] } else { options };
+            let server = Server::start(kind, options);
+            let mut nodes = Nodes::local(kind);
+            nodes.move_to(1, &server);
+            let name = "üser日";
+            let database = nodes.databases[0].clone();
+            let mut admin = nodes.admin(1);
+            admin.query_drop("SET NAMES utf8mb4").unwrap();
+            admin.query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'rootpass'; GRANT ALL ON `{database}`.* TO `{name}`")).unwrap();
+            nodes.set("LOCAL_DB_USER", name);
+            let locked = match kind {
+                Kind::MySql => format!("SELECT account_locked = 'Y' FROM mysql.user WHERE User = '{name}'"),
+                Kind::MariaDb => format!("SELECT JSON_VALUE(Priv, '$.account_locked') = 1 FROM mysql.global_priv WHERE User = '{name}'"),
+            };
+            let mut program = nodes.fail(&["1"]);
+            assert_eq!(admin.query_first(&locked).unwrap(), Some(true), "{options:?}");
+            program.answer("Y\n");
+            program.end().assert_status(0);
+            assert_ne!(admin.query_first::<Option<bool>, _>(&locked).unwrap().flatten(), Some(true), "{options:?}");
+        }
+    }
+
+    fn no_open_transaction_is_committed_on_a_revoked_node(kind) {
+        let nodes = Nodes::local(kind);
+        let finished = no_transaction_is_committed(&nodes, "as it comes");
+        assert_eq!(finished.err, "");
+    }
+
+    fn a_statement_that_is_under_way_is_not_committed_on_a_revoked_node(kind) {
+        let nodes = Nodes::local(kind);
+        let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
+        let mut session = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+        // Its rights have been looked at, and its transaction has not begun yet.
+        let insert = format!("INSERT INTO `{}`.t VALUES (SLEEP(4) + 1000)", nodes.databases[0]);
+        let writing = std::thread::spawn(move || session.query_drop(insert));
+        wait_until("it is under way", || {
+            let under_way = "SELECT 1 FROM information_schema.processlist WHERE INFO LIKE 'INSERT%SLEEP(4)%'";
+            nodes.admin(1).query_first::<u8, _>(under_way).unwrap()
+        });
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        // A statement that is ended in its sleep may write before its session is gone, which is before OFFLINE.
+        let rows: Option<u64> = nodes.admin(1).query_first(&count).unwrap();
+        assert!(writing.join().unwrap().is_err());
+        assert_eq!(nodes.admin(1).query_first(&count).unwrap(), rows);
+        program.answer("Y\n");
+        program.end().assert_status(0);
+    }
+
+    fn open_transactions_are_found_while_others_read_their_list(kind) {
+        // For a tenth of a second after anybody has read it, it shows what it showed.
+        let server = Server::start(kind, &["--performance-schema=OFF"]);
+        let mut nodes = Nodes::local(kind);
+        nodes.move_to(1, &server);
+        let mut reader = nodes.admin(1);
+        for _ in 0..10 {
+            let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
+            let rows: Option<u64> = reader.query_first(&count).unwrap();
+            reader.query_drop("SELECT * FROM information_schema.INNODB_TRX").unwrap();
+            let mut session = elsewhere(&nodes);
+            let mut program = nodes.start(&["1", "--method", "revoke"]);
+            while !program.printed().contains("OFFLINE") {
+                reader.query_drop("SELECT * FROM information_schema.INNODB_TRX").unwrap();
+                std::thread::park_timeout(std::time::Duration::from_millis(150));
+            }
+            assert!(session.conn.query_drop("COMMIT").is_err());
+            assert_eq!(reader.query_first::<u64, _>(&count).unwrap(), rows);
+            program.answer("Y\n");
+            program.end().assert_status(0);
+        }
+    }
+
+    fn a_server_whose_connections_are_all_in_use_can_be_failed(kind) {
+        let server = Server::start(kind, &["--max-connections=12"]);
+        let mut nodes = Nodes::local(kind);
+        nodes.move_to(1, &server);
+        nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+        for _ in 0..10 {
+            // As many as there is room for; the server may not have noticed yet that earlier ones are gone.
+            let mut open = Vec::new();
+            wait_until("it is full", || match nodes.log_in(1) {
+                Ok(session) => {
+                    open.push(session);
+                    None
+                }
+                Err(_) => (open.len() >= 12).then_some(()),
+            });
+            let mut program = nodes.fail(&["1"]);
+            assert!(open.iter_mut().all(|session| session.write().is_err()));
+            program.answer("Y\n");
+            program.end().assert_status(0);
+        }
+    }
+}
+
+#[test]
+fn mysqls_lists_are_taken_for_what_they_are_worth() {
+    for options in [
+        // No session, some sessions, no locks, some locks are shown.
+        &["--performance-schema-max-thread-classes=0"][..],
+        &["--performance-schema-max-thread-instances=30"],
+        &["--performance-schema-max-metadata-locks=0"],
+        &["--performance-schema-max-metadata-locks=20"],
+        &["--performance-schema-instrument=wait/lock/metadata/%=OFF"],
+        &["--performance-schema-consumer-global-instrumentation=OFF"],
+        &["--performance-schema=OFF"],
+    ] {
+        let server = Server::start(Kind::MySql, options);
+        let mut nodes = Nodes::local(Kind::MySql);
+        nodes.move_to(1, &server);
+        all_end(&mut nodes, options[0]);
+        no_transaction_is_committed(&nodes, options[0]);
+    }
+}
+
+#[test]
+fn a_mysql_without_the_newer_process_list_is_failed_by_the_older() {
+    // Before 8.0.22 there is no performance_schema.processlist.
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite(
+        "performance_schema.processlist",
+        "performance_schema.no_such_tbl",
+    );
+    nodes.reach_by(1, proxy.port);
+    all_end(&mut nodes, "without it");
+    no_transaction_is_committed(&nodes, "without it");
+}
+
+#[test]
+fn sessions_of_the_x_protocol_end() {
+    let server = Server::start(
+        Kind::MySql,
+        &[
+            "--mysqlx=ON",
+            "--mysqlx-bind-address=127.0.0.1",
+            "--mysqlx-port=0",
+        ],
+    );
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let log_in = || XSession::log_in(&server.x_socket(), &nodes.user, "rootpass");
+    let insert = format!("INSERT INTO `{}`.t VALUES ()", nodes.databases[0]);
+    for _ in 0..3 {
+        // Some have run nothing yet, one has.
+        let mut open: Vec<XSession> = (0..4).map(|_| log_in().unwrap()).collect();
+        assert!(open[0].query(&insert).unwrap());
+        let mut program = nodes.fail(&["1"]);
+        let writing = open
+            .iter_mut()
+            .filter_map(|session| session.query(&insert).unwrap_or(false).then_some(()));
+        assert_eq!(writing.count(), 0, "of 4 sessions");
+        assert!(log_in().is_none());
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0);
+        assert!(
+            finished.out.contains("4 sessions ended"),
+            "{}",
+            finished.out
+        );
+        assert!(log_in().unwrap().query(&insert).unwrap());
+    }
+}
+
+#[test]
+fn names_of_other_nodes_that_do_not_resolve_cost_one_wait_together() {
+    let mut nodes = Nodes::local(Kind::MySql);
+    let port = nodes.port(1).to_string();
+    for number in 4..=9 {
+        nodes.set(
+            &format!("LOCAL_DB_HOST_NODE{number}"),
+            "no-such-host.invalid",
+        );
+        nodes.set(&format!("LOCAL_DB_PORT_NODE{number}"), &port);
+    }
+    let mut command = nodes.command(&["1", "--timeout", "3s"]);
+    command.env("LD_PRELOAD", faults_library());
+    let began = Instant::now();
+    let mut program = Program::start(&mut command);
+    program.answer("Y\n");
+    program.end().assert_status(0);
+    assert!(began.elapsed().as_secs() < 9, "{:?}", began.elapsed());
+}

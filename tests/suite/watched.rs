@@ -1,0 +1,241 @@
+//! An outage is watched from OFFLINE until its end: what happens to the node meanwhile is ended, or told, or both.
+
+use std::time::{Duration, Instant};
+
+use mysql::prelude::Queryable;
+use serde_json::Value;
+
+use crate::harness::{
+    Kind, Nodes, PROMPT, login, offline, on_both_servers, online, quoted, wait_until,
+};
+use crate::proxy::Proxy;
+use crate::raw::Raw;
+use crate::returns::{drop_admin, held_connection, own_admin};
+
+/// Opens and closes the account's way in, as somebody else would by hand.
+fn by_hand(nodes: &Nodes, open: bool) {
+    let (account, database) = (nodes.account(), &nodes.databases[0]);
+    let statement = match (nodes.prefix(), open) {
+        ("LOCAL", true) => format!("ALTER USER {account} ACCOUNT UNLOCK"),
+        ("LOCAL", false) => format!("ALTER USER {account} ACCOUNT LOCK"),
+        (_, true) => format!("GRANT SELECT ON {}.* TO {account}", quoted(database)),
+        (_, false) => format!("REVOKE SELECT ON {}.* FROM {account}", quoted(database)),
+    };
+    nodes
+        .admin(1)
+        .query_drop(format!("SET sql_log_bin = 0; {statement}"))
+        .unwrap();
+}
+
+on_both_servers! {
+    fn a_session_that_gets_in_is_ended_and_told_once(kind) {
+        for nodes in Nodes::in_both_environments(kind) {
+            let mut program = nodes.fail(&["1"]);
+            for count in 1..=2 {
+                // In the time that a login takes, so that the watch sees an account that is kept out.
+                let session = wait_until("a session gets in", || {
+                    by_hand(&nodes, true);
+                    let session = nodes.log_in(1);
+                    by_hand(&nodes, false);
+                    session.ok()
+                });
+                let mut session = session;
+                wait_until("it is ended", || session.conn.query_drop("DO 1").is_err().then_some(()));
+                if count == 1 {
+                    program.wait_for("got in and was ended");
+                }
+            }
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(0).assert_line(&online(1));
+            assert_eq!(finished.err.matches("got in and was ended").count(), 1, "{}", finished.err);
+            assert!(finished.out.contains("2 sessions ended (2 had got in meanwhile)"), "{}", finished.out);
+            // The question is asked again below the warning.
+            assert_eq!(finished.out.matches(PROMPT).count(), 2, "{}", finished.out);
+        }
+    }
+
+    fn who_opens_the_node_is_told_and_the_summary_says_how_long_it_was_offline(kind) {
+        for nodes in Nodes::in_both_environments(kind) {
+            let mut program = nodes.fail(&["1"]);
+            let began = Instant::now();
+            by_hand(&nodes, true);
+            program.wait_for("it was back already");
+            // Who was let in by somebody is left alone.
+            let mut session = nodes.log_in(1).unwrap();
+            let opened = began.elapsed();
+            wait_until("a look or two", || (began.elapsed() > opened + Duration::from_secs(3)).then_some(()));
+            session.conn.query_drop("DO 1").unwrap();
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(0).assert_line(&online(1));
+            assert_eq!(finished.err.matches("it was back already").count(), 1, "{}", finished.err);
+            let said = finished.out.split("node 1: offline for ").nth(1).and_then(|rest| rest.split('s').next());
+            let said: f64 = said.unwrap_or_else(|| panic!("{}", finished.out)).parse().unwrap();
+            assert!(said <= opened.as_secs_f64() + 0.1, "{said} s, opened after {opened:?}");
+        }
+    }
+
+    fn a_node_that_is_away_and_one_that_is_back_is_told_once_each(kind) {
+        for mut nodes in Nodes::in_both_environments(kind) {
+            let proxy = Proxy::to(nodes.port(1));
+            nodes.reach_by(1, proxy.port);
+            let before = nodes.states();
+            let mut program = nodes.fail(&["1", "2"]);
+            for count in 1..=2 {
+                proxy.set_cut(true);
+                program.wait_for_nth("cannot be reached any more", count);
+                proxy.set_cut(false);
+                program.wait_for_nth("can be reached again", count);
+            }
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(0).assert_line(&online(1)).assert_line(&online(2));
+            assert_eq!(finished.err.lines().count(), 4, "{}", finished.err);
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn a_connection_that_was_killed_is_opened_again_by_the_watch_without_a_word(kind) {
+        let mut nodes = Nodes::local(kind);
+        let admin = own_admin(&mut nodes);
+        let mut program = nodes.fail(&["1"]);
+        let id = held_connection(&nodes, 1, &admin);
+        nodes.admin(1).query_drop(format!("KILL {id}")).unwrap();
+        wait_until("there is another", || {
+            let others = "SELECT ID FROM information_schema.processlist WHERE USER = ? AND ID <> ?";
+            nodes.admin(1).exec_first::<u64, _, _>(others, (&admin, id)).unwrap()
+        });
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0).assert_line(&online(1));
+        assert_eq!(finished.err, "");
+        drop_admin(&nodes, &admin);
+    }
+
+    fn an_answer_is_not_held_up_by_a_look_that_hangs(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxy = Proxy::to(nodes.port(1));
+        nodes.reach_by(1, proxy.port);
+        let before = nodes.states();
+        // By Y, by an interrupt, by the deadline.
+        for (args, status) in [(&["1", "2"][..], 0), (&["1", "2"], 130), (&["1", "2", "--for", "3s"], 0)] {
+            let mut program = nodes.start(args);
+            program.wait_for(&offline(1));
+            program.wait_for(&offline(2));
+            let looks = proxy.round_trips();
+            proxy.hold_up();
+            wait_until("a look is under way", || (proxy.round_trips() > looks).then_some(()));
+            let began = Instant::now();
+            match status {
+                130 => program.signal("INT"),
+                _ if args.len() == 2 => program.answer("Y\n"),
+                _ => {}
+            }
+            let finished = program.end();
+            let took = began.elapsed();
+            finished.assert_status(status).assert_line(&online(1)).assert_line(&online(2));
+            // The timeout is 10 s.
+            assert!(took < Duration::from_secs(6), "{took:?}");
+            proxy.let_arrive();
+            assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn a_silent_node_is_looked_at_for_as_long_as_it_is_silent(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxy = Proxy::to(nodes.port(1));
+        nodes.reach_by(1, proxy.port);
+        let mut program = nodes.fail(&["1", "--timeout", "1s"]);
+        proxy.set_silent(true);
+        program.wait_for("cannot be reached any more: no answer within 1s");
+        proxy.set_silent(false);
+        program.wait_for("can be reached again");
+        program.answer("Y\n");
+        program.end().assert_status(0).assert_line(&online(1));
+    }
+}
+
+#[test]
+fn a_late_login_that_a_server_does_not_list_is_found_by_the_watch() {
+    // MySQL 8.0 to 8.4 list no login that is under way.
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite("unauthenticated user", "nobody at the moment");
+    nodes.reach_by(1, proxy.port);
+    nodes.assert_online(1);
+    let mut client = Raw::connect(nodes.port(1));
+    client.send_user(&nodes.user, &nodes.databases[0]);
+    let mut program = nodes.fail(&["1"]);
+    assert!(
+        client.answer("rootpass").unwrap(),
+        "it is too late to show anything"
+    );
+    wait_until("it is ended", || {
+        client.query("DO 1").is_err().then_some(())
+    });
+    program.wait_for("got in and was ended");
+    program.answer("Y\n");
+    program.end().assert_status(0);
+}
+
+#[test]
+fn what_was_turned_away_so_far_is_told_to_programs() {
+    let nodes = Nodes::local(Kind::MySql);
+    let mut program = nodes.start(&["1", "--for", "1m", "--json"]);
+    program.wait_for("\"event\":\"offline\"");
+    for _ in 0..7 {
+        nodes.assert_offline(1);
+    }
+    program.wait_for("\"turned_away\":7,");
+    program.signal("INT");
+    let finished = program.end();
+    finished.assert_status(130);
+    let events = finished
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let counts: Vec<u64> = events
+        .filter(|event| event["event"] == "turned_away")
+        .map(|event| event["turned_away"].as_u64().unwrap())
+        .collect();
+    assert!(
+        counts.is_sorted() && counts.last() == Some(&7),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn an_answer_to_three_far_nodes_takes_no_longer_for_the_watch() {
+    // The kept connection goes from the watch to the way back: no new login, which would be five round trips.
+    const ROUND_TRIP: Duration = Duration::from_millis(100);
+    let mut nodes = Nodes::local(Kind::MySql);
+    let proxies = [1, 2, 3].map(|number| {
+        let proxy = Proxy::to(nodes.port(number));
+        nodes.reach_by(number, proxy.port);
+        proxy
+    });
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let mut program = nodes.fail(&["1", "2", "3"]);
+        for proxy in &proxies {
+            proxy.set_delay(ROUND_TRIP / 2);
+        }
+        let looks = proxies[0].round_trips();
+        wait_until("two looks", || {
+            (proxies[0].round_trips() > looks + 2).then_some(())
+        });
+        let began = Instant::now();
+        program.answer("Y\n");
+        program.end().assert_status(0);
+        times.push(began.elapsed());
+        for proxy in &proxies {
+            proxy.set_delay(Duration::ZERO);
+        }
+    }
+    times.sort();
+    // Read, restore, read, count, drop; and a look that may be under way.
+    assert!(times[2] < ROUND_TRIP * 9, "{times:?}");
+    drop(login(nodes.port(1), &nodes.user, "rootpass", None).unwrap());
+}
