@@ -42,13 +42,16 @@ fn main() -> ExitCode {
         _ => Reader::Person,
     };
     let mut report = Report::standard(reader);
-    let nodes = match config::load(args.env_file.as_deref(), &args.nodes) {
-        Ok(nodes) => nodes,
+    let warn = |warning| report.general_warning(warning);
+    let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
+        Ok(config) => config,
         Err(error) => {
             report.general_error(format!("{error:#}"));
             return Status::Usage.into();
         }
     };
+    report.settings_are(config.origin);
+    let nodes = config.nodes;
     let result = match args.task {
         Task::Fail {
             method,

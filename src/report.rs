@@ -52,6 +52,8 @@ pub struct Report {
     asks: bool,
     /// How many logins and statements each node has refused so far.
     turned_away: BTreeMap<u32, u64>,
+    /// Where the settings are from.
+    settings: String,
 }
 
 impl Report {
@@ -70,6 +72,7 @@ impl Report {
             said_time_left: false,
             asks: false,
             turned_away: BTreeMap::new(),
+            settings: String::new(),
         }
     }
 
@@ -134,14 +137,20 @@ impl Report {
         }
     }
 
-    /// Before anything is done: which nodes, and where.
+    /// Which file the settings are from, to be said with the nodes.
+    pub fn settings_are(&mut self, origin: String) {
+        self.settings = origin;
+    }
+
+    /// Before anything is done: which nodes, where, and from which file that is known.
     pub fn head(&mut self, nodes: &[Arc<Node>]) {
         if let Some(first) = nodes.first() {
             let named: Vec<String> = nodes.iter().map(ToString::to_string).collect();
             self.out(&format!(
-                "{} environment: {}",
+                "{} environment: {}, {}",
                 first.environment,
-                named.join(", ")
+                named.join(", "),
+                self.settings
             ));
         }
     }
@@ -334,6 +343,13 @@ impl Report {
         let style = AnsiColor::Yellow.on_default().bold();
         self.labelled("warning:", style, &format!(" {node}: {text}"));
         self.event("warning", Some(node), json!({"message": text.to_string()}));
+    }
+
+    /// Something about no node in particular that the user should know; it goes on.
+    pub fn general_warning(&mut self, text: impl Display) {
+        let style = AnsiColor::Yellow.on_default().bold();
+        self.labelled("warning:", style, &format!(" {text}"));
+        self.event("warning", None, json!({"message": text.to_string()}));
     }
 
     /// What failed at a node.

@@ -2,7 +2,7 @@
 
 use mysql::prelude::Queryable;
 
-use crate::harness::{Kind, Nodes, offline, on_both_servers, online};
+use crate::harness::{Kind, Nodes, Program, offline, on_both_servers, online};
 
 const COMBINATIONS: [&[usize]; 7] = [&[1], &[2], &[3], &[1, 2], &[1, 3], &[2, 3], &[1, 2, 3]];
 
@@ -86,11 +86,25 @@ on_both_servers! {
         let finished = program.end();
         finished.assert_status(0).assert_line(&offline(2)).assert_line(&online(2));
         let expected = format!(
-            "local environment: node 2 (127.0.0.1:{})\n{}\n{}\n{}\nnode 2: offline for ",
+            "local environment: node 2 (127.0.0.1:{}), from .env\n{}\n{}\n{}\nnode 2: offline for ",
             nodes.port(2), offline(2), crate::harness::PROMPT, online(2),
         );
         assert!(finished.out.starts_with(&expected), "{}", finished.out);
         assert!(finished.out.contains("s, 0 sessions ended"), "{}", finished.out);
+    }
+
+    fn the_account_that_is_named_is_failed_whatever_stands_around_it(kind) {
+        let nodes = Nodes::local(kind);
+        let mut command = nodes.command(&["1"]);
+        let own = std::fs::read_to_string(nodes.folder.path().join(".env")).unwrap();
+        // What some readers take for quotes that hold all that is between them.
+        let around = format!("TITLE=Bob's\nA=1  # it's\nB=2    # \"\n{own}MOTD=don't\nC=3  # isn't\nD=4    # \"\n");
+        nodes.folder.write(".env", around);
+        let mut program = Program::start(&mut command);
+        program.wait_for(crate::harness::PROMPT);
+        nodes.assert_offline(1);
+        program.answer("Y\n");
+        program.end().assert_status(0);
     }
 
     fn nodes_that_are_named_twice_are_failed_once(kind) {

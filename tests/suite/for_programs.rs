@@ -9,7 +9,7 @@ use crate::returns::{drop_admin, held_connection, own_admin};
 
 impl Finished {
     /// What standard output has: one JSON object a line, and nothing else.
-    fn events(&self) -> Vec<Value> {
+    pub fn events(&self) -> Vec<Value> {
         let parsed = self.out.lines().map(serde_json::from_str);
         parsed
             .collect::<Result<_, _>>()
@@ -201,7 +201,7 @@ fn what_is_mistyped_is_suggested() {
         (&["statsu"][..], "did you mean 'status'?"),
         (&["recovr", "1"], "did you mean 'recover'?"),
         (&["1", "--metod", "lock"], "'--method'"),
-        (&["7"], "node 7 does not exist: nodes 1, 2, 3 do"),
+        (&["7"], "there is no node 7 (nodes: 1, 2, 3)"),
         (
             &["1", "--json", "--", "true"],
             "'--json' cannot be used with",

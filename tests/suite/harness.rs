@@ -332,11 +332,12 @@ pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
+/// The spelling for any value that README.md has.
 fn in_dotenv(value: &str) -> String {
     let escaped = value
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
-        .replace('$', "\\$");
+        .replace('$', "${DOLLAR}");
     format!("\"{escaped}\"")
 }
 
@@ -581,7 +582,7 @@ impl Nodes {
 
     /// The program in the nodes' folder, with their `.env`.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut content = String::new();
+        let mut content = "DOLLAR='$'\n".to_owned();
         for (name, value) in &self.variables {
             writeln!(content, "{name}={}", in_dotenv(value)).unwrap();
         }

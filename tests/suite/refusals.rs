@@ -1,7 +1,11 @@
 //! What cannot be done is refused with its reason, and nothing is touched.
 
+use std::fs::Permissions;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
@@ -66,16 +70,30 @@ fn help_and_version_are_status_0() {
 
 #[test]
 fn a_wrong_setting_is_named_without_its_value() {
-    let cloud = ("USE_CLOUD_SQL", "yes");
+    let cloud = ("USE_CLOUD_SQL", "true");
     for (variables, says) in [
         (&[("USE_CLOUD_SQL", "s3cret")][..], "USE_CLOUD_SQL"),
-        (&[("LOCAL_DB_PORT", "s3cret")], "LOCAL_DB_PORT of node 1"),
+        (
+            &[("USE_CLOUD_SQL", "1")],
+            "USE_CLOUD_SQL: expected true or false",
+        ),
+        (
+            &[("LOCAL_DB_PORT", "s3cret")],
+            "error: LOCAL_DB_PORT: expected a port",
+        ),
         (&[("LOCAL_DB_PORT", "0")], "1 to 65535"),
-        (&[("LOCAL_DB_PORT_NODE1", "65536")], "1 to 65535"),
+        (
+            &[("LOCAL_DB_PORT_NODE1", "65536")],
+            "LOCAL_DB_PORT_NODE1: expected a port, 1 to 65535",
+        ),
         (&[("LOCAL_DB_SSL_MODE", "s3cret")], "LOCAL_DB_SSL_MODE"),
         (
-            &[("LOCAL_DB_SSL_CA", "no-such.pem")],
-            "LOCAL_DB_SSL_CA: no-such.pem",
+            &[("LOCAL_DB_SSL_MODE_NODE1", "s3cret")],
+            "LOCAL_DB_SSL_MODE_NODE1: expected",
+        ),
+        (
+            &[("LOCAL_DB_SSL_CA", "s3cret.pem")],
+            "LOCAL_DB_SSL_CA: cannot read the file that it names: no such file\n",
         ),
         (
             &[cloud, ("TESTER_CLOUD_DB_PASSWORD", "p")],
@@ -105,8 +123,9 @@ fn all_that_is_wrong_is_said_at_once() {
 fn a_node_that_no_variable_names_does_not_exist() {
     alone(&["4"], &[])
         .assert_status(2)
-        .assert_says("node 4 does not exist")
-        .assert_says("LOCAL_DB_HOST_NODE4");
+        .assert_says(
+            "there is no node 4 (nodes: 1, 2, 3). To add it, set LOCAL_DB_PORT_NODE4 or LOCAL_DB_HOST_NODE4 in .env\n",
+        );
     // With a port it does: then the reason is another.
     let port = free_port().to_string();
     alone(&["4"], &[("LOCAL_DB_PORT_NODE4", &port)])
@@ -114,38 +133,210 @@ fn a_node_that_no_variable_names_does_not_exist() {
         .assert_says("nothing listens there");
 }
 
-#[test]
-fn a_malformed_file_is_named_with_its_line_and_no_value() {
-    for (content, line) in [
-        ("LOCAL_DB_HOST s3cret", 1),
-        ("# comment\n\nLOCAL_DB_HOST=ok\ns3cret\n", 4),
-        ("A=1\nLOCAL_DB_PASSWORD=s3cret more\nB=2\n", 2),
-        ("A=1\r\n=s3cret\r\n", 2),
-        ("A=1\nB='s3cret\nC=2\n# the end\n", 2),
-        ("A=\"two\nlines\"\nB=s3cret\\q\n", 3),
-        ("export\n", 1),
-    ] {
-        let folder = Folder::new();
-        folder.write(".env", content);
-        let finished = Program::start(&mut command(folder.path(), &["1"])).finish();
-        finished
-            .assert_status(2)
-            .assert_says(&format!(".env, line {line}:"));
-        assert!(!finished.err.contains("s3cret"), "{}", finished.err);
-    }
+/// What it says with this `.env`.
+fn with_file(content: impl AsRef<[u8]>, args: &[&str]) -> Finished {
     let folder = Folder::new();
-    folder.write(".env", b"A=1\nB=\xff\n");
-    Program::start(&mut command(folder.path(), &["1"]))
-        .finish()
+    folder.write(".env", content);
+    Program::start(&mut command(folder.path(), args)).finish()
+}
+
+#[test]
+fn a_line_of_ours_that_is_not_read_as_the_application_reads_it_is_named_with_no_value() {
+    for (content, lines) in [
+        ("LOCAL_DB_HOST s3cret", &[1][..]),
+        ("# comment\n\nLOCAL_DB_HOST=ok\nLOCAL_DB_PASSWORD\n", &[4]),
+        ("A=1\nLOCAL_DB_PASSWORD=s3cret more\nB=2\n", &[2]),
+        ("A=1\r\nset LOCAL_DB_PASSWORD=s3cret\r\n", &[2]),
+        ("A=1\nLOCAL_DB_PASSWORD='s3cret\nC=2\n# the end\n", &[2]),
+        ("A=\"two\nlines\"\nLOCAL_DB_PASSWORD=s3cret\\q\n", &[3]),
+        (
+            "TITLE='Bob\nTESTER_LOCAL_DB_USER=s3cret\nMOTD=don't\n",
+            &[2],
+        ),
+        (
+            "LOCAL_DB_PASSWORD=pa$$s3cret\nLOCAL_DB_PORT=1\nLOCAL_DB_NAME=s3cret#\\",
+            &[1, 3],
+        ),
+        ("A=1\rLOCAL_DB_PASSWORD=s3cret\r", &[2]),
+        ("A=1\n\nLOCAL_DB_PORT=s3cret\n", &[3]),
+        ("A=1\n\nUSE_CLOUD_SQL=s3cret\n", &[3]),
+    ] {
+        let finished = with_file(content, &["1"]);
+        finished.assert_status(2);
+        for line in lines {
+            finished.assert_says(&format!("error: .env, line {line}: "));
+        }
+        assert_eq!(
+            finished.err.lines().count(),
+            lines.len(),
+            "{}",
+            finished.err
+        );
+        assert!(!finished.err.contains("s3cret"), "{}", finished.err);
+        assert_eq!(finished.out, "");
+    }
+    with_file(b"A=1\nB=\xff\n", &["1"])
         .assert_status(2)
         .assert_says("line 2: not UTF-8");
+    with_file(b"\xff\xfeA\0=\0", &["1"])
+        .assert_status(2)
+        .assert_says("line 1: UTF-16: save the file as UTF-8");
+}
+
+#[test]
+fn a_line_of_the_application_is_no_error() {
+    let port = free_port();
+    let content = format!(
+        "APP_NAME=My Shop\nCFG={{\"a\": 1}}\nDIR=C:\\Users\\me\nmy-key=1\n[mysql]\nCRON=*/5 * * * *\n\
+         TITLE=Bob's  # isn't\nexport LOCAL_DB_PORT={port}  # it's\nMOTD=don't\n=\nexport\nKEY='open\n"
+    );
+    with_file(&content, &["1"])
+        .assert_status(1)
+        .assert_says(&format!("node 1 (localhost:{port}): "));
+}
+
+#[test]
+fn a_misspelt_name_is_a_warning_with_the_right_one() {
+    let port = free_port();
+    let content = format!("LOCAL_DB_PORT={port}\nLOCAL_DB_PROT_NODE2=1\nLOCAL_DB_POOL=5\n");
+    let warning = ".env, line 2: LOCAL_DB_PROT_NODE2 is not known: is LOCAL_DB_PORT_NODE2 meant?";
+    let finished = with_file(&content, &["1"]);
+    finished
+        .assert_status(1)
+        .assert_says(&format!("warning: {warning}\n"));
+    assert_eq!(
+        finished.err.matches("warning").count(),
+        1,
+        "{}",
+        finished.err
+    );
+    let events = with_file(&content, &["1", "--json"]).events();
+    assert_eq!(
+        (&events[0]["event"], &events[0]["message"]),
+        (&"warning".into(), &warning.into())
+    );
+    assert!(events[0]["node"].is_null());
+    alone(&["4"], &[("USE_CLOUD_SQ", "true")]).assert_says(
+        "warning: the environment: USE_CLOUD_SQ is not known: is USE_CLOUD_SQL meant?",
+    );
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_makes_no_node() {
+    let [one, two, three] = [free_port(), free_port(), free_port()];
+    let content = format!(
+        "LOCAL_DB_PORT={one}\nLOCAL_DB_PORT_NODE2={two}\nLOCAL_DB_PORT_NODE3={three}\nLOCAL_DB_HOST_NODE4=\n\
+         LOCAL_DB_PORT_NODE0=1\nLOCAL_DB_PORT_NODE007=1\n"
+    );
+    let finished = with_file(content, &["status"]);
+    finished.assert_status(1);
+    assert_eq!(finished.out.lines().count(), 3, "{}", finished.out);
+    assert_eq!(finished.err.lines().count(), 2, "{}", finished.err);
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_said_and_not_passed_over() {
+    let folder = Folder::new();
+    let file = folder.path().join(".env");
+    let child = folder.path().join("child");
+    std::fs::create_dir(&child).unwrap();
+    let says = |reason: &str| {
+        let inside = Program::start(&mut command(folder.path(), &["1"])).finish();
+        let expected = format!("error: cannot read .env: {reason}\n");
+        assert_eq!((inside.status, inside.err), (2, expected));
+        let below = Program::start(&mut command(&child, &["1"])).finish();
+        let expected = format!("error: cannot read {}: {reason}\n", file.display());
+        assert_eq!((below.status, &below.err), (2, &expected));
+        let named = ["1", "--env-file", file.to_str().unwrap()];
+        let named = Program::start(&mut command(Path::new("/"), &named)).finish();
+        assert_eq!((named.status, named.err), (2, expected));
+    };
+    symlink("no-such-file", &file).unwrap();
+    says("no such file");
+    std::fs::remove_file(&file).unwrap();
+    symlink(".env", &file).unwrap();
+    says("too many levels of symbolic links");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    says("it is a directory");
+    std::fs::remove_dir(&file).unwrap();
+    let made = Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    says("it is a pipe");
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_said() {
+    let folder = Folder::new();
+    let child = folder.path().join("child");
+    std::fs::create_dir(&child).unwrap();
+    let program = child.join("fail-start");
+    std::fs::copy(env!("CARGO_BIN_EXE_fail-start"), &program).unwrap();
+    let says = |reason: &str| {
+        // To root no permission is missing.
+        let mut started = Command::new("setpriv");
+        if rustix::process::getuid().is_root() {
+            started.args(["--reuid=65534", "--clear-groups"]);
+        }
+        let started = started.arg("./fail-start").arg("1").current_dir(&child);
+        let finished = Program::start(started).finish();
+        assert_eq!(
+            (finished.status, finished.err),
+            (2, format!("error: cannot read {reason}\n"))
+        );
+    };
+    let mode =
+        |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let file = folder.write(".env", "");
+    mode(&file, 0o000);
+    says(&format!("{}: permission denied", file.display()));
+    let own = child.join(".env");
+    std::fs::copy(&file, &own).unwrap();
+    mode(&own, 0o000);
+    says(".env: permission denied");
+}
+
+#[test]
+fn a_pipe_that_is_open_already_is_read() {
+    let folder = Folder::new();
+    let program = env!("CARGO_BIN_EXE_fail-start");
+    let line = format!("{program} 1 --env-file <(printf 'LOCAL_DB_PORT=x\\n')");
+    let mut bash = Command::new("bash");
+    let started = bash.args(["-c", &line]).current_dir(folder.path());
+    Program::start(started)
+        .finish()
+        .assert_status(2)
+        .assert_says(", line 1: LOCAL_DB_PORT: expected a port");
+}
+
+#[test]
+fn the_first_line_says_which_file_was_read() {
+    let folder = Folder::new();
+    let child = folder.path().join("child");
+    std::fs::create_dir(&child).unwrap();
+    let port = free_port();
+    let file = folder.write(".env", format!("LOCAL_DB_PORT={port}\n"));
+    let above = format!("from {}", file.display());
+    for (folder, args, origin) in [
+        (folder.path(), &["1"][..], "from .env"),
+        (&child, &["1"], &above),
+        (&child, &["1", "--env-file", "../.env"], "from ../.env"),
+    ] {
+        let finished = Program::start(&mut command(folder, args)).finish();
+        let expected = format!("local environment: node 1 (localhost:{port}), {origin}\n");
+        assert_eq!(finished.out, expected);
+    }
+    let port = port.to_string();
+    let without = alone(&["1"], &[("LOCAL_DB_PORT", &port)]);
+    let expected = format!("local environment: node 1 (localhost:{port}), no .env\n");
+    assert_eq!(without.out, expected);
 }
 
 #[test]
 fn an_env_file_that_is_not_there_is_status_2() {
     alone(&["1", "--env-file", "no-such-file"], &[])
         .assert_status(2)
-        .assert_says("no-such-file");
+        .assert_says("error: cannot read no-such-file: no such file\n");
 }
 
 #[test]

@@ -1,0 +1,490 @@
+//! `.env`, split into lines as the application's python-dotenv does it, each value of ours read by dotenvy, and a value
+//! taken only where both read the same. <https://github.com/theskumar/python-dotenv/blob/main/src/dotenv/parser.py>
+//!
+//! dotenvy alone would not do: it takes an apostrophe in a comment for a quote that spans lines, `$` for a reference, and
+//! stops at the first line that it does not understand, whosever that is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::settings::is_ours;
+
+/// What the file sets of ours.
+#[derive(Default)]
+pub struct EnvFile {
+    /// The last value of each name, and its line.
+    pub values: BTreeMap<String, (String, usize)>,
+    /// The other names, each with its line.
+    pub others: Vec<(String, usize)>,
+}
+
+/// What is wrong with a line, without any value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub line: usize,
+    pub text: String,
+}
+
+/// The nearest `.env`, in the working directory or a parent; also one that cannot be read, which is not passed over.
+pub fn find() -> Result<Option<PathBuf>> {
+    let here = std::env::current_dir()
+        .map_err(|error| anyhow::anyhow!(reason(&error)))
+        .context("cannot read the working directory")?;
+    for folder in here.ancestors() {
+        let path = if folder == here {
+            ".env".into()
+        } else {
+            folder.join(".env")
+        };
+        match fs::symlink_metadata(&path) {
+            Ok(_) => return Ok(Some(path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => bail!("cannot read {}: {}", path.display(), reason(&error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the file; all that is wrong with it at once, one problem a line.
+pub fn read(path: &Path) -> Result<EnvFile> {
+    let shown = path.display();
+    let mut content = Vec::new();
+    match open(path) {
+        Ok(mut file) => file.read_to_end(&mut content).map_err(|e| reason(&e)),
+        Err(why) => Err(why),
+    }
+    .map_err(|why| anyhow::anyhow!("cannot read {shown}: {why}"))?;
+    parse(&content).map_err(|problems| {
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|Problem { line, text }| format!("{shown}, line {line}: {text}"))
+            .collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })
+}
+
+/// Opens a file for reading, or says why that cannot be. A named pipe would block until somebody writes to it; one that
+/// is open already, as in `--env-file <(command)`, does not.
+pub fn open(path: &Path) -> std::result::Result<File, String> {
+    let kind = fs::metadata(path)
+        .map_err(|error| reason(&error))?
+        .file_type();
+    if kind.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    if kind.is_fifo() && !path.starts_with("/dev") {
+        return Err("it is a pipe".to_owned());
+    }
+    File::open(path).map_err(|error| reason(&error))
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "no such file".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            text[..end].to_lowercase()
+        }
+    }
+}
+
+/// What the content sets, or all that is wrong with it.
+pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Problem>> {
+    let problem = |line, text: &str| {
+        let text = text.to_owned();
+        vec![Problem { line, text }]
+    };
+    // With its mark or without: then every other byte of what is usual here is zero.
+    if matches!(
+        content,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [_, 0, ..] | [0, _, ..]
+    ) {
+        return Err(problem(1, "UTF-16: save the file as UTF-8"));
+    }
+    let original = std::str::from_utf8(content).map_err(|error| {
+        let before = String::from_utf8_lossy(&content[..error.valid_up_to()]);
+        problem(1 + before.matches('\n').count(), "not UTF-8")
+    })?;
+    let original = original.strip_prefix('\u{feff}').unwrap_or(original);
+    let original = original.replace("\r\n", "\n");
+    // To Python they end a line too.
+    let text = original.replace('\r', "\n");
+    let mut file = EnvFile::default();
+    let mut earlier = HashMap::new();
+    let mut problems = Vec::new();
+    let (mut line, mut counted) = (1, 0);
+    for Statement { start, end, read } in Statements::of(&text) {
+        line += text[counted..start].matches('\n').count();
+        counted = start;
+        let mut complain = |line, text| problems.push(Problem { line, text });
+        for (number, inner) in (line..).zip(text[start..end].lines()).skip(1) {
+            if let Some(name) = assigned(inner) {
+                complain(
+                    number,
+                    format!("{name} is inside the quotes that line {line} opens: close them"),
+                );
+            }
+        }
+        let first = text[start..].lines().next().unwrap_or_default();
+        let ours = match &read {
+            Some((name, _)) if is_ours(name) => Some(*name),
+            Some(_) => first_word(first),
+            None => first_word(first).or_else(|| last_word_before_equals(first)),
+        };
+        match (ours, &read) {
+            (Some(name), _)
+                if original.as_bytes()[start.saturating_sub(1)..end].contains(&b'\r') =>
+            {
+                complain(
+                    line,
+                    format!(
+                        "{name}: a carriage return alone ends a line here: save the file with LF or CRLF"
+                    ),
+                );
+            }
+            (Some(name), Some((found, Some(value)))) if *found == name => {
+                match agreed(name, value, &earlier) {
+                    Ok(value) => {
+                        file.values.insert(name.to_owned(), (value, line));
+                    }
+                    Err(text) => complain(line, format!("{name}: {text}")),
+                }
+            }
+            (Some(name), _) => complain(
+                line,
+                format!(
+                    "{name}: expected {name}=value, the value in single quotes where it has spaces, quotes, $, # or \\"
+                ),
+            ),
+            (None, Some((name, _))) => file.others.push(((*name).to_owned(), line)),
+            (None, None) => {}
+        }
+        if let Some((name, value)) = read {
+            let value = value.map(|value| interpolate(&value.decoded, &earlier));
+            earlier.insert(name.to_owned(), value);
+        }
+    }
+    if problems.is_empty() {
+        Ok(file)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Our variable that begins the line, however the line goes on.
+fn first_word(line: &str) -> Option<&str> {
+    let line = line.trim_start_matches(is_space);
+    let line = match line.strip_prefix("export") {
+        Some(rest) if rest.starts_with(is_space) => rest.trim_start_matches(is_space),
+        _ => line,
+    };
+    let line = line.trim_start_matches(['\'', '"']);
+    let end = line.find(|c: char| !(c.is_alphanumeric() || "_.-".contains(c)));
+    let word = &line[..end.unwrap_or(line.len())];
+    is_ours(word).then_some(word)
+}
+
+/// Our variable that the line sets.
+fn assigned(line: &str) -> Option<&str> {
+    let name = first_word(line)?;
+    let (_, rest) = line.split_once(name)?;
+    let rest = rest
+        .trim_start_matches(['\'', '"'])
+        .trim_start_matches(is_space);
+    rest.starts_with('=').then_some(name)
+}
+
+/// Our variable that a line sets that begins with something else, such as `set`.
+fn last_word_before_equals(line: &str) -> Option<&str> {
+    let (before, _) = line.split_once('=')?;
+    let word = before.split(is_space).rfind(|word| !word.is_empty())?;
+    let word = word.trim_matches(['\'', '"']);
+    is_ours(word).then_some(word)
+}
+
+/// The value if dotenvy and python-dotenv read the same, else what to do about it.
+fn agreed(name: &str, value: &Value, earlier: &Earlier) -> std::result::Result<String, String> {
+    if value.is_comment {
+        return Err(format!(
+            "older versions of python-dotenv read the comment as the value: write {name}='' before it"
+        ));
+    }
+    let read = interpolate(&value.decoded, earlier);
+    if by_dotenvy(name, value.text, earlier).as_ref() == Some(&read) {
+        return Ok(read);
+    }
+    let single = !(read.contains(['\'', '\r'])
+        || read.contains("\\\\")
+        || read.ends_with('\\')
+        || read.contains("${"));
+    let spelling = if value.text.contains("${") && value.text.contains(":-") {
+        "fail-start knows no ${NAME:-default}: write the value itself"
+    } else if single {
+        "not every reader reads this the same: put the value in single quotes"
+    } else if read.contains('$') {
+        "not every reader reads this the same: put the value in double quotes, with \\ before each \" and \\, and with \
+         ${DOLLAR} for each $, after a line DOLLAR='$'"
+    } else {
+        "not every reader reads this the same: put the value in double quotes, with \\ before each \" and \\"
+    };
+    Err(spelling.to_owned())
+}
+
+/// What was set earlier in the file, as python-dotenv reads it; nothing where there was no `=`.
+pub type Earlier = HashMap<String, Option<String>>;
+
+/// What dotenvy reads. It looks for what a value refers to in the environment, and then in the lines before it.
+fn by_dotenvy(name: &str, text: &str, earlier: &Earlier) -> Option<String> {
+    let mut lines = String::new();
+    let mut count = 1;
+    for (other, value) in earlier {
+        if let Some(value) = value
+            && text.contains('$')
+            && text.contains(other)
+            && other.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && other
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+        {
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('$', "\\$");
+            writeln!(lines, "{other}=\"{value}\"").ok()?;
+            count += 1;
+        }
+    }
+    writeln!(lines, "{name}={text}").ok()?;
+    let mut read = dotenvy::Iter::new(lines.as_bytes())
+        .collect::<dotenvy::Result<Vec<_>>>()
+        .ok()?;
+    let (last, value) = read.pop()?;
+    (last == name && read.len() + 1 == count).then_some(value)
+}
+
+/// The value with each `${NAME}` and `${NAME:-default}` replaced, as python-dotenv does it, whatever the quotes.
+pub fn interpolate(value: &str, earlier: &Earlier) -> String {
+    let mut result = String::new();
+    let mut rest = value;
+    while let Some((before, inside)) = rest.split_once("${") {
+        result += before;
+        let name_end = inside.find(['}', ':']).unwrap_or(inside.len());
+        let (name, end) = inside.split_at(name_end);
+        let reference = match end.strip_prefix(":-") {
+            Some(default) => default.split_once('}'),
+            None => end.strip_prefix('}').map(|after| ("", after)),
+        };
+        if let Some((default, after)) = reference {
+            // `${A=B}` is not what `A` is set to, though the system would have it so.
+            let real = std::env::var_os(name).filter(|_| !name.contains('='));
+            match (real, earlier.get(name)) {
+                (Some(real), _) => result += &real.to_string_lossy(),
+                (None, Some(value)) => result += value.as_deref().unwrap_or_default(),
+                (None, None) => result += default,
+            }
+            rest = after;
+        } else {
+            result += "${";
+            rest = inside;
+        }
+    }
+    result + rest
+}
+
+/// White space to Python.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
+
+fn is_blank(c: char) -> bool {
+    is_space(c) && c != '\n'
+}
+
+/// Python-dotenv's binding: mostly a line, more where quotes span lines. Comments are none.
+pub struct Statement<'a> {
+    start: usize,
+    end: usize,
+    /// The name, and what stands behind its `=`; nothing where python-dotenv reads nothing.
+    pub read: Option<(&'a str, Option<Value<'a>>)>,
+}
+
+#[derive(Default)]
+pub struct Value<'a> {
+    /// As it stands there, with its quotes.
+    text: &'a str,
+    /// As python-dotenv reads it, before it looks for references.
+    pub decoded: String,
+    /// It is empty, and a comment follows: `NAME= # comment`.
+    is_comment: bool,
+}
+
+/// The name of what has none.
+const COMMENT: &str = "";
+
+/// Python-dotenv's parser, function by function; line ends are `\n` only.
+pub struct Statements<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Iterator for Statements<'a> {
+    type Item = Statement<'a>;
+
+    fn next(&mut self) -> Option<Statement<'a>> {
+        loop {
+            self.take(is_space);
+            let start = self.at;
+            if self.rest().is_empty() {
+                return None;
+            }
+            let read = self.binding();
+            if read.is_none() {
+                // It does not go back to where the statement began.
+                self.take(|c| c != '\n');
+                self.eat("\n");
+            }
+            let end = self.at;
+            if !matches!(read, Some((COMMENT, _))) {
+                return Some(Statement { start, end, read });
+            }
+        }
+    }
+}
+
+impl<'a> Statements<'a> {
+    pub fn of(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn take(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest();
+        let end = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+        self.at += end;
+        &rest[..end]
+    }
+
+    fn eat(&mut self, text: &str) -> bool {
+        let found = self.rest().starts_with(text);
+        self.at += if found { text.len() } else { 0 };
+        found
+    }
+
+    fn binding(&mut self) -> Option<(&'a str, Option<Value<'a>>)> {
+        if self
+            .rest()
+            .strip_prefix("export")
+            .is_some_and(|rest| rest.starts_with(is_blank))
+        {
+            self.eat("export");
+            self.take(is_blank);
+        }
+        let name = self.name()?;
+        self.take(is_blank);
+        let value = if self.eat("=") {
+            Some(self.value()?)
+        } else {
+            None
+        };
+        self.take(is_blank);
+        if self.rest().starts_with('#') {
+            self.take(|c| c != '\n');
+        }
+        (self.rest().is_empty() || self.eat("\n")).then_some((name, value))
+    }
+
+    fn name(&mut self) -> Option<&'a str> {
+        if self.rest().starts_with('#') {
+            return Some(COMMENT);
+        }
+        let name = if let Some(rest) = self.rest().strip_prefix('\'') {
+            let (name, _) = rest.split_once('\'')?;
+            self.at += if name.is_empty() { 0 } else { name.len() + 2 };
+            name
+        } else {
+            self.take(|c| !(is_space(c) || c == '=' || c == '#'))
+        };
+        (!name.is_empty()).then_some(name)
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        let blanks = self.take(is_blank);
+        let rest = self.rest();
+        let is_comment = !blanks.is_empty() && rest.starts_with('#');
+        if is_comment {
+            return Some(Value {
+                is_comment,
+                ..Value::default()
+            });
+        }
+        for (quote, escapes) in [('\'', "\\'"), ('"', "\\'\"abfnrtv")] {
+            if rest.starts_with(quote) {
+                let text = quoted(rest, quote)?;
+                self.at += text.len();
+                let decoded = decode(&text[1..text.len() - 1], escapes);
+                return Some(Value {
+                    text,
+                    decoded,
+                    is_comment,
+                });
+            }
+        }
+        let line = self.take(|c| c != '\n');
+        let mut comments = line.match_indices('#').map(|(at, _)| &line[..at]);
+        let text = comments
+            .find(|before| before.ends_with(is_space))
+            .unwrap_or(line);
+        let text = text.trim_end_matches(is_space);
+        Some(Value {
+            text,
+            decoded: text.to_owned(),
+            is_comment,
+        })
+    }
+}
+
+/// The text up to the quote that closes the one that it begins with.
+fn quoted(text: &str, quote: char) -> Option<&str> {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if c == quote => return Some(&text[..=at]),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A backslash stays one, except before these.
+fn decode(text: &str, escapes: &str) -> String {
+    let mut decoded = String::new();
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let escape = characters.next_if(|&next| c == '\\' && escapes.contains(next));
+        decoded.push(match escape {
+            None => c,
+            Some('a') => '\x07',
+            Some('b') => '\x08',
+            Some('f') => '\x0c',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('v') => '\x0b',
+            Some(other) => other,
+        });
+    }
+    decoded
+}

@@ -1,0 +1,456 @@
+//! The variables' names, and what each is when it is set and when it is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::env_file::{self, EnvFile};
+use super::{Address, Environment, Login, Node, Secret, SslMode};
+
+const CLOUD_SWITCH: &str = "USE_CLOUD_SQL";
+const ENVIRONMENTS: [&str; 2] = ["LOCAL", "CLOUD"];
+const SETTINGS: [&str; 7] = [
+    "HOST", "PORT", "NAME", "USER", "PASSWORD", "SSL_MODE", "SSL_CA",
+];
+const ADMIN_SETTINGS: [&str; 2] = ["USER", "PASSWORD"];
+
+/// Whether fail-start reads a variable of this name.
+pub fn is_ours(name: &str) -> bool {
+    let plain = match name.rsplit_once("_NODE") {
+        Some((plain, digits)) if node_number(digits).is_some() => plain,
+        _ => return name == CLOUD_SWITCH || is_plain(name),
+    };
+    is_plain(plain)
+}
+
+fn is_plain(name: &str) -> bool {
+    let (name, settings) = match name.strip_prefix("TESTER_") {
+        Some(name) => (name, &ADMIN_SETTINGS[..]),
+        None => (name, &SETTINGS[..]),
+    };
+    name.split_once("_DB_")
+        .is_some_and(|(environment, setting)| {
+            ENVIRONMENTS.contains(&environment) && settings.contains(&setting)
+        })
+}
+
+/// The number behind `_NODE`, without leading zeros.
+fn node_number(digits: &str) -> Option<u32> {
+    let number: u32 = digits.parse().ok()?;
+    (number > 0 && number.to_string() == digits).then_some(number)
+}
+
+/// A name that may have been meant.
+struct Known {
+    name: String,
+    /// Without `_NODE`.
+    plain: String,
+    /// How many of its letters may be wrong.
+    wrong: usize,
+}
+
+/// All names without a number, those that lack one too.
+fn known_names() -> Vec<Known> {
+    let mut names = vec![(CLOUD_SWITCH.to_owned(), 2)];
+    for environment in ENVIRONMENTS {
+        let of = |setting: &&str, admin| {
+            let name = format!("{admin}{environment}_DB_{setting}");
+            (name, setting.len() / 3)
+        };
+        names.extend(SETTINGS.iter().map(|setting| of(setting, "")));
+        names.extend(ADMIN_SETTINGS.iter().map(|setting| of(setting, "TESTER_")));
+    }
+    let with_suffix = |(plain, wrong): (String, usize)| {
+        [plain.clone(), format!("{plain}_NODE")].map(|name| Known {
+            name,
+            plain: plain.clone(),
+            wrong,
+        })
+    };
+    names.into_iter().flat_map(with_suffix).collect()
+}
+
+/// What is to be said about a name that is none of ours but looks as if it was meant to be.
+fn misspelling(name: &str, known: &[Known]) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    let stem = upper.trim_end_matches(|c: char| c.is_ascii_digit());
+    let digits = upper[stem.len()..].trim_start_matches('0');
+    let has_number = stem.len() < upper.len();
+    let stem = stem.trim_end_matches('_');
+    let (_, Known { name, plain, .. }) = known
+        .iter()
+        .filter(|known| known.name.len().abs_diff(stem.len()) <= known.wrong)
+        .map(|known| (strsim::osa_distance(stem, &known.name), known))
+        .filter(|(distance, known)| *distance <= known.wrong)
+        .min_by_key(|(distance, _)| *distance)?;
+    if !has_number && name == plain || plain == CLOUD_SWITCH {
+        return Some(format!("is {plain} meant?"));
+    }
+    Some(match node_number(digits) {
+        Some(number) => format!("is {plain}_NODE{number} meant?"),
+        None => format!("{plain}_NODE<N> is for node N, 1 or more"),
+    })
+}
+
+/// What a variable is set to, if it is, and which one that is: the one to set, if none is.
+struct Setting {
+    value: Option<String>,
+    variable: String,
+    /// Where it is in the file, if it comes from there.
+    line: Option<usize>,
+}
+
+/// The real environment over the file.
+#[derive(Default)]
+pub struct Variables {
+    pub file: Option<PathBuf>,
+    pub from_file: EnvFile,
+}
+
+impl Variables {
+    pub fn read(env_file: Option<&Path>) -> Result<Self> {
+        let file = match env_file {
+            Some(path) => Some(path.to_owned()),
+            None => env_file::find()?,
+        };
+        let from_file = match &file {
+            Some(path) => env_file::read(path)?,
+            None => EnvFile::default(),
+        };
+        Ok(Self { file, from_file })
+    }
+
+    /// The variable's value; an empty one counts as none.
+    fn get(&self, name: &str) -> Result<Setting> {
+        let mut setting = self.get_or_empty(name)?;
+        setting.value = setting.value.filter(|value| !value.is_empty());
+        Ok(setting)
+    }
+
+    fn get_or_empty(&self, name: &str) -> Result<Setting> {
+        let (value, line) = match (std::env::var(name), self.from_file.values.get(name)) {
+            (Ok(value), _) => (Some(value), None),
+            (Err(std::env::VarError::NotUnicode(_)), _) => bail!("{name}: not UTF-8"),
+            (Err(_), Some((value, line))) => (Some(value.clone()), Some(*line)),
+            (Err(_), None) => (None, None),
+        };
+        Ok(Setting {
+            value,
+            variable: name.to_owned(),
+            line,
+        })
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.from_file.values.keys().cloned().chain(real_names())
+    }
+
+    fn cloud(&self) -> Result<bool> {
+        let setting = self.get(CLOUD_SWITCH)?;
+        match setting.value.as_deref() {
+            None => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(_) => bail!("{}: expected true or false", self.named(&setting)),
+        }
+    }
+
+    /// The variable of a setting, after its place in the file.
+    fn named(&self, setting: &Setting) -> String {
+        let variable = &setting.variable;
+        match (&self.file, setting.line) {
+            (Some(file), Some(line)) => format!("{}, line {line}: {variable}", file.display()),
+            _ => variable.clone(),
+        }
+    }
+
+    /// Where to set what is not set.
+    fn place(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => ".env".to_owned(),
+        }
+    }
+
+    /// A warning for each name that looks like a misspelt one of ours.
+    pub fn misspelt(&self) -> Vec<String> {
+        let known = known_names();
+        let file = self.place();
+        let in_file = self.from_file.others.iter();
+        let in_file = in_file.map(|(name, line)| (format!("{file}, line {line}"), name.clone()));
+        let real = real_names().filter(|name| !is_ours(name));
+        let real = real.map(|name| ("the environment".to_owned(), name));
+        let warning = |(place, name): (String, String)| {
+            let meant = misspelling(&name, &known)?;
+            Some(format!("{place}: {name} is not known: {meant}"))
+        };
+        in_file.chain(real).filter_map(warning).collect()
+    }
+}
+
+fn real_names() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
+/// The variables, seen from one environment.
+pub struct Settings {
+    variables: Variables,
+    environment: Environment,
+}
+
+impl Settings {
+    /// The settings of the environment that the variables name.
+    pub fn new(variables: Variables) -> Result<Self> {
+        let environment = if variables.cloud()? {
+            Environment::Cloud
+        } else {
+            Environment::Local
+        };
+        Ok(Self {
+            variables,
+            environment,
+        })
+    }
+
+    #[cfg(test)]
+    pub fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    /// A variable of this environment, such as `LOCAL_DB_HOST` for `DB_HOST`.
+    fn variable(&self, name: &str) -> String {
+        format!("{}_{name}", self.environment.prefix())
+    }
+
+    /// A setting that each node has for itself: `LOCAL_DB_HOST` is node 1's, `LOCAL_DB_HOST_NODE2` node 2's.
+    fn own(&self, name: &str, number: u32) -> Result<Setting> {
+        self.numbered(&self.variable(name), number, number == 1)
+    }
+
+    /// A setting that holds for all nodes under its plain name, and for one under its numbered name.
+    fn shared(&self, name: &str, number: u32) -> Result<Setting> {
+        self.numbered(&self.variable(name), number, true)
+    }
+
+    /// The numbered variable's value, else the plain one's if that holds for this node.
+    fn numbered(&self, plain: &str, number: u32, else_plain: bool) -> Result<Setting> {
+        let setting = self.variables.get(&format!("{plain}_NODE{number}"))?;
+        if setting.value.is_none() && else_plain {
+            self.variables.get(plain)
+        } else {
+            Ok(setting)
+        }
+    }
+
+    /// Nodes 1 to 3, and those that a host or a port names.
+    pub fn known_nodes(&self) -> BTreeSet<u32> {
+        let prefixes = ["DB_HOST_NODE", "DB_PORT_NODE"].map(|name| self.variable(name));
+        let number = |name: String| {
+            let digits = prefixes
+                .iter()
+                .find_map(|prefix| name.strip_prefix(prefix))?;
+            let number = node_number(digits)?;
+            // One that is set to nothing names no node.
+            let is_set = !matches!(self.variables.get(&name), Ok(Setting { value: None, .. }));
+            is_set.then_some(number)
+        };
+        (1..=3)
+            .chain(self.variables.names().filter_map(number))
+            .collect()
+    }
+
+    fn port(&self, setting: &Setting) -> Result<Option<u16>> {
+        let Some(value) = &setting.value else {
+            return Ok(None);
+        };
+        match value.trim().parse() {
+            Ok(port) if port > 0 => Ok(Some(port)),
+            _ => bail!(
+                "{}: expected a port, 1 to 65535",
+                self.variables.named(setting)
+            ),
+        }
+    }
+
+    /// Where the node is.
+    pub fn address_of(&self, number: u32) -> Result<Address> {
+        self.address(number).map(|(address, ..)| address)
+    }
+
+    /// Where the node is, and the host and the port that say so.
+    fn address(&self, number: u32) -> Result<(Address, Setting, Setting)> {
+        let mut host = self.own("DB_HOST", number)?;
+        let mut port = self.own("DB_PORT", number)?;
+        let prefix = self.environment.prefix();
+        if number > 3 && host.value.is_none() && port.value.is_none() {
+            let known: Vec<String> = self.known_nodes().iter().map(u32::to_string).collect();
+            bail!(
+                "there is no node {number} (nodes: {}). To add it, set {prefix}_DB_PORT_NODE{number} or \
+                 {prefix}_DB_HOST_NODE{number} in {}",
+                known.join(", "),
+                self.variables.place()
+            );
+        }
+        let default_port = match (self.environment, number) {
+            (Environment::Local, 2) => 3307,
+            (Environment::Local, 3) => 3308,
+            _ => 3306,
+        };
+        if host.value.is_none() && self.environment == Environment::Cloud {
+            // The host of all nodes brings its port with it.
+            host = self.own("DB_HOST", 1)?;
+            if port.value.is_none() {
+                port = self.own("DB_PORT", 1)?;
+            }
+            if host.value.is_none() {
+                return Err(self.needed("CLOUD_DB_HOST"));
+            }
+        }
+        let number = self.port(&port)?.unwrap_or(default_port);
+        let name = host.value.as_deref().unwrap_or("localhost");
+        let address = if name.starts_with('/') {
+            Address::Socket(name.to_owned())
+        } else {
+            let bare = name
+                .strip_prefix('[')
+                .and_then(|name| name.strip_suffix(']'));
+            Address::Tcp(bare.unwrap_or(name).to_owned(), number)
+        };
+        Ok((address, host, port))
+    }
+
+    fn needed(&self, name: &str) -> anyhow::Error {
+        let place = self.variables.place();
+        anyhow::anyhow!("{name} is not set, and the cloud environment needs it: set it in {place}")
+    }
+
+    fn admin_setting(&self, name: &str, number: u32) -> Result<Setting> {
+        let plain = format!("TESTER_{}_DB_{name}", self.environment.prefix());
+        self.numbered(&plain, number, true)
+    }
+
+    fn admin_password(&self, number: u32) -> Result<Setting> {
+        let mut setting = self.admin_setting("PASSWORD", number)?;
+        if setting.value.is_none() {
+            if self.environment == Environment::Cloud {
+                return Err(self.needed(&setting.variable));
+            }
+            // Set and empty is an admin without a password; not set at all is the documented default.
+            if self
+                .variables
+                .get_or_empty(&setting.variable)?
+                .value
+                .is_none()
+            {
+                setting.value = Some("testpass".to_owned());
+            }
+        }
+        Ok(setting)
+    }
+
+    fn ssl_mode(&self, setting: &Setting) -> Result<SslMode> {
+        let Some(value) = &setting.value else {
+            return Ok(match self.environment {
+                Environment::Local => SslMode::Preferred,
+                Environment::Cloud => SslMode::Required,
+            });
+        };
+        Ok(match value.to_ascii_lowercase().as_str() {
+            "disabled" => SslMode::Disabled,
+            "preferred" => SslMode::Preferred,
+            "required" => SslMode::Required,
+            "verify_ca" => SslMode::VerifyCa,
+            "verify_identity" => SslMode::VerifyIdentity,
+            _ => bail!(
+                "{}: expected disabled, preferred, required, verify_ca or verify_identity",
+                self.variables.named(setting)
+            ),
+        })
+    }
+
+    fn ssl_ca(&self, setting: &Setting) -> Result<Option<PathBuf>> {
+        let Some(path) = &setting.value else {
+            return Ok(None);
+        };
+        // Else a file that is not there would look like a server that is not there.
+        match env_file::open(Path::new(path)) {
+            Ok(_) => Ok(Some(path.into())),
+            Err(why) => bail!(
+                "{}: cannot read the file that it names: {why}",
+                self.variables.named(setting)
+            ),
+        }
+    }
+
+    /// A node's settings, or all that is wrong with them.
+    pub fn node(&self, number: u32) -> std::result::Result<Node, Vec<anyhow::Error>> {
+        let mut problems = Vec::new();
+        let node = self.node_or_problems(number, &mut problems);
+        node.ok_or(problems)
+    }
+
+    fn node_or_problems(&self, number: u32, problems: &mut Vec<anyhow::Error>) -> Option<Node> {
+        let address = keep(self.address(number), problems);
+        let admin_user = keep(self.admin_setting("USER", number), problems);
+        let admin_password = keep(self.admin_password(number), problems);
+        let database = keep(self.own("DB_NAME", number), problems);
+        let user = keep(self.shared("DB_USER", number), problems);
+        let password = keep(self.shared("DB_PASSWORD", number), problems);
+        let ssl_mode = keep(
+            self.shared("DB_SSL_MODE", number)
+                .and_then(|setting| Ok((self.ssl_mode(&setting)?, setting))),
+            problems,
+        );
+        let ssl_ca = keep(
+            self.shared("DB_SSL_CA", number)
+                .and_then(|setting| Ok((self.ssl_ca(&setting)?, setting))),
+            problems,
+        );
+        let (address, host, port) = address?;
+        let (ssl_mode, mode) = ssl_mode?;
+        let (ssl_ca, ca) = ssl_ca?;
+        let (admin_user, admin_password) = (admin_user?, admin_password?);
+        let (database, user, password) = (database?, user?, password?);
+        let variables: BTreeMap<String, String> = [
+            ("DB_HOST", &host),
+            ("DB_PORT", &port),
+            ("DB_NAME", &database),
+            ("DB_USER", &user),
+            ("DB_PASSWORD", &password),
+            ("DB_SSL_MODE", &mode),
+            ("DB_SSL_CA", &ca),
+        ]
+        .map(|(name, setting)| (self.variable(name), setting.variable.clone()))
+        .into_iter()
+        .chain(
+            [("USER", &admin_user), ("PASSWORD", &admin_password)].map(|(name, setting)| {
+                let plain = format!("TESTER_{}_DB_{name}", self.environment.prefix());
+                (plain, setting.variable.clone())
+            }),
+        )
+        .collect();
+        Some(Node {
+            number,
+            environment: self.environment,
+            address,
+            database: database.value.unwrap_or_else(|| format!("node{number}_db")),
+            account: Login {
+                user: user.value.unwrap_or_else(|| "user".to_owned()),
+                password: password.value.map(Secret),
+            },
+            admin: Login {
+                user: admin_user.value.unwrap_or_else(|| "tester".to_owned()),
+                password: admin_password.value.map(Secret),
+            },
+            ssl_mode,
+            ssl_ca,
+            unnamed: Vec::new(),
+            variables,
+        })
+    }
+}
+
+fn keep<T>(result: Result<T>, problems: &mut Vec<anyhow::Error>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
