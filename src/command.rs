@@ -1,29 +1,67 @@
 //! The command that an outage lasts for: started when the nodes are offline, and told what fail-start itself is told.
+//!
+//! It stays in fail-start's own process group, so that a terminal treats both as one job: what is typed there reaches the
+//! command, and Ctrl-C, Ctrl-Z and `fg` do. coreutils' `timeout` makes a group instead and sends a signal to all of it; here
+//! it goes to everything that descends from the command, and does not reach a script that waits for fail-start in the same group.
 
-use std::ffi::OsString;
-use std::io;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, getsid, kill_process, wait};
 
-use crate::hold::{Event, Interrupt};
+use crate::hold::{Event, Interrupt, has_terminal};
 
 /// The variable that tells the command which nodes are offline, such as `2,3`.
 const NODES: &str = "FAIL_START_NODES";
 
+/// How long a command may take to end after a signal before it is ended by force.
+pub const TIME_TO_END: Duration = Duration::from_secs(10);
+
+/// How long what was ended by force is waited for: what another user runs, or the kernel holds, may not end at all.
+const TIME_TO_DIE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether what the command has started has ended: nobody tells that.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// A command that was started.
 pub struct Running {
     process: Pid,
+    /// The children that this process had already, such as those of a shell that became fail-start by `exec`.
+    others: Vec<Pid>,
+    ended: Option<ExitStatus>,
+    /// When it is ended by force: it was told to end.
+    force_at: Option<Instant>,
+    forced: bool,
+}
+
+/// How it stands with a command.
+pub enum Stand {
+    /// It is to be looked at again when something happens, and at this time at the latest.
+    Runs(Option<Instant>),
+    /// It has been ended by force just now.
+    Forced,
+    /// It has ended, with this exit status.
+    Ended(u8),
+    /// Something of it has not even been ended by force.
+    Unending(u8),
 }
 
 impl Running {
     /// Starts the command, with fail-start's own standard input, output and error. Its end comes as an event.
     ///
     /// # Errors
-    /// Where it cannot be started: [`io::ErrorKind::NotFound`] where there is no such program.
+    /// Where it cannot be started.
     pub fn start<W: Send + 'static>(
         command: &[OsString],
         nodes: &str,
@@ -31,52 +69,274 @@ impl Running {
     ) -> io::Result<Self> {
         let (program, arguments) = command
             .split_first()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let mut child = Command::new(program)
+            .ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        // What the command leaves behind becomes a child of this process, so that a signal reaches it too.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::set_child_subreaper(Some(getpid()));
+        let others = Process::all()
+            .into_iter()
+            .filter(|one| one.parent == Some(getpid()))
+            .map(|one| one.id)
+            .collect();
+        let child = Command::new(program)
             .args(arguments)
             .env(NODES, nodes)
             .spawn()?;
         let process = Pid::from_child(&child);
         thread::spawn(move || {
-            // It is our child and nobody else waits for it, so this does not fail.
-            if let Ok(status) = child.wait() {
-                // Nobody listens any more only when the program is about to end.
-                let _ = events.send(Event::CommandEnded(status));
+            loop {
+                match wait(WaitOptions::empty()) {
+                    Ok(Some((ended, status))) if ended == process => {
+                        let status = ExitStatus::from_raw(status.as_raw());
+                        // Nobody listens any more only when the program is about to end.
+                        let _ = events.send(Event::CommandEnded(status));
+                    }
+                    Ok(_) | Err(Errno::INTR) => {}
+                    // No child is left.
+                    Err(_) => break,
+                }
             }
         });
-        Ok(Self { process })
+        Ok(Self {
+            process,
+            others,
+            ended: None,
+            force_at: None,
+            forced: false,
+        })
     }
 
-    /// Passes a signal on. Ctrl-C is not: the terminal has sent it to the command already.
-    pub fn pass_on(&self, interrupt: Interrupt) {
-        let signal = match interrupt {
-            Interrupt::Int => return,
-            Interrupt::Term => Signal::TERM,
-            Interrupt::Hup => Signal::HUP,
+    /// Its end has come as an event.
+    pub fn has_ended(&mut self, status: ExitStatus) {
+        self.ended = Some(status);
+    }
+
+    /// Passes a signal on to everything that the command has started, and returns whether it did: what was typed at the
+    /// terminal, the terminal has sent to all of it already. That may well go on then; what was told to end must.
+    pub fn pass_on(&mut self, interrupt: Interrupt) -> bool {
+        let (signal, must_end) = match interrupt {
+            Interrupt::Int | Interrupt::Quit if has_terminal() => return false,
+            Interrupt::Int => (Signal::INT, false),
+            Interrupt::Quit => (Signal::QUIT, false),
+            Interrupt::Term => (Signal::TERM, true),
+            Interrupt::Hup => (Signal::HUP, true),
         };
-        // It may have ended just now.
-        let _ = kill_process(self.process, signal);
+        if must_end {
+            self.force_at.get_or_insert(Instant::now() + TIME_TO_END);
+        }
+        // One that is stopped ends only when it goes on.
+        self.send(&[signal, Signal::CONT]);
+        true
     }
 
-    /// Ends it by force.
-    pub fn kill(&self) {
-        let _ = kill_process(self.process, Signal::KILL);
+    /// How it stands, after what happened. Once it was told to end, so must everything that it has started.
+    pub fn stand(&mut self) -> Stand {
+        let Some(force_at) = self.force_at else {
+            return match self.ended {
+                Some(status) => Stand::Ended(passed_on(status)),
+                None => Stand::Runs(None),
+            };
+        };
+        let status = self.ended.map(passed_on);
+        if let Some(status) = status
+            && self.left().is_empty()
+        {
+            return Stand::Ended(status);
+        }
+        let now = Instant::now();
+        if now < force_at {
+            return Stand::Runs(Some(match status {
+                Some(_) => force_at.min(now + LOOK_EVERY),
+                None => force_at,
+            }));
+        }
+        if now >= force_at + TIME_TO_DIE {
+            return Stand::Unending(status.unwrap_or(128 + 9));
+        }
+        // Again and again, since one of them may start another before its end.
+        self.send(&[Signal::KILL]);
+        if self.forced {
+            return Stand::Runs(Some(now + LOOK_EVERY));
+        }
+        self.forced = true;
+        Stand::Forced
+    }
+
+    fn send(&self, signals: &[Signal]) {
+        let left = self.left();
+        for &signal in signals {
+            for &process in &left {
+                // It may have ended just now, or be another user's.
+                let _ = kill_process(process, signal);
+            }
+        }
+    }
+
+    /// The processes of the command that have not ended: itself and all that descend from it, parents first, but not those
+    /// that have left for a session of their own, as a daemon does. Without Linux's `/proc` it is the command alone.
+    fn left(&self) -> Vec<Pid> {
+        let processes = Process::all();
+        if !processes.iter().any(|one| one.id == getpid()) {
+            return match self.ended {
+                Some(_) => Vec::new(),
+                None => vec![self.process],
+            };
+        }
+        let own = getsid(None).ok();
+        let mut family = vec![getpid()];
+        let mut left = Vec::new();
+        let mut next = 0;
+        while let Some(&parent) = family.get(next) {
+            next += 1;
+            for process in &processes {
+                if process.parent != Some(parent) || self.others.contains(&process.id) {
+                    continue;
+                }
+                family.push(process.id);
+                if process.session == own || process.session == Some(self.process) {
+                    left.push(process.id);
+                }
+            }
+        }
+        left
+    }
+}
+
+/// What `/proc/<id>/stat` says of a process that has not ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    id: Pid,
+    parent: Option<Pid>,
+    session: Option<Pid>,
+}
+
+impl Process {
+    fn all() -> Vec<Self> {
+        let Ok(folders) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        folders
+            .filter_map(|folder| {
+                Self::read(&fs::read_to_string(folder.ok()?.path().join("stat")).ok()?)
+            })
+            .collect()
+    }
+
+    /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+    fn read(stat: &str) -> Option<Self> {
+        let pid = |text: &str| text.parse().ok().and_then(Pid::from_raw);
+        // The name of its program stands in parentheses, and may hold spaces and parentheses itself.
+        let (id, _) = stat.split_once(" (")?;
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut fields = rest.split(' ');
+        if matches!(fields.next()?, "Z" | "X") {
+            return None;
+        }
+        let parent = pid(fields.next()?);
+        Some(Self {
+            id: pid(id)?,
+            parent,
+            session: pid(fields.nth(1)?),
+        })
     }
 }
 
 /// The exit status to pass on: 128 and the signal where one ended the command, as a shell has it.
-pub fn passed_on(status: ExitStatus) -> u8 {
+fn passed_on(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-/// The exit status for a command that cannot be started, as `timeout` has it: 127 where there is none, else 126.
-pub fn not_started(error: &io::Error) -> u8 {
-    if error.kind() == io::ErrorKind::NotFound {
-        127
+/// Where the system looks without a `PATH`, whichever C library it has.
+const PATH_IF_NONE: &str = "/usr/local/bin:/bin:/usr/bin";
+
+/// Why a command cannot be started.
+pub struct NotStarted {
+    /// The reason, in words that begin with its name.
+    pub why: String,
+    /// The exit status for it, as `timeout` has it: 127 where there is none, else 126.
+    pub status: u8,
+}
+
+/// Looks whether there is such a program and it may be executed, as the system looks for it in `PATH`.
+///
+/// # Errors
+/// Where it cannot be started.
+pub fn check(command: &[OsString]) -> Result<(), NotStarted> {
+    let Some(program) = command.first() else {
+        return Ok(());
+    };
+    let places: Vec<PathBuf> = if program.is_empty() {
+        Vec::new()
+    } else if program.as_bytes().contains(&b'/') {
+        vec![program.into()]
     } else {
-        126
+        let path = env::var_os("PATH").unwrap_or_else(|| PATH_IF_NONE.into());
+        env::split_paths(&path)
+            .map(|folder| folder.join(program))
+            .collect()
+    };
+    let mut found = false;
+    for place in places {
+        match access(&place, Access::EXEC_OK) {
+            Ok(()) if !place.is_dir() => return Ok(()),
+            Ok(()) | Err(Errno::ACCESS) => found = true,
+            Err(_) => {}
+        }
+    }
+    let (why, status) = if found {
+        ("permission denied", 126)
+    } else {
+        ("command not found", 127)
+    };
+    Err(NotStarted {
+        why: told(program, why),
+        status,
+    })
+}
+
+impl NotStarted {
+    /// Why a command that was found could not be started.
+    pub fn because(command: &[OsString], error: &io::Error) -> Self {
+        let (why, status) = match error.kind() {
+            // It was there: the system says so of what its first line names.
+            ErrorKind::NotFound => ("its interpreter was not found".to_owned(), 127),
+            _ if Errno::from_io_error(error) == Some(Errno::NOEXEC) => {
+                ("it is no program (a script begins with #!)".to_owned(), 126)
+            }
+            kind => (kind.to_string(), 126),
+        };
+        let program = command.first().map(OsString::as_os_str).unwrap_or_default();
+        Self {
+            why: told(program, &why),
+            status,
+        }
+    }
+}
+
+fn told(program: &OsStr, why: &str) -> String {
+    format!("{}: {why}", program.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_program_can_hold_anything() {
+        let pid = Pid::from_raw;
+        for name in ["sh", "a b", ") Z 7 (", "(", ""] {
+            let process = Process {
+                id: pid(12).unwrap(),
+                parent: pid(3),
+                session: pid(5),
+            };
+            let stat = |state| format!("12 ({name}) {state} 3 4 5 34816 4 0");
+            assert_eq!(Process::read(&stat("S")), Some(process), "{name}");
+            assert_eq!(Process::read(&stat("Z")), None, "{name}");
+        }
+        assert_eq!(Process::read(""), None);
     }
 }

@@ -1,7 +1,9 @@
 //! What ends an outage: answers, the end of input, the end of a command, interrupts. All of it arrives on one channel,
 //! since a thread that reads standard input cannot be interrupted. The only file that knows ctrlc.
 
-use std::io::{self, BufRead, Read};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Read};
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +11,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// A signal that ends the program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A signal that ends an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Interrupt {
     /// SIGINT, from Ctrl-C: the terminal sends it to a command too.
     Int,
+    /// SIGQUIT, from Ctrl-\: so does it.
+    Quit,
     /// SIGTERM.
     Term,
     /// SIGHUP: the terminal was closed.
@@ -27,6 +34,8 @@ pub enum Interrupt {
 pub enum Event<W> {
     /// A signal came.
     Interrupt(Interrupt),
+    /// The program was stopped, and has the terminal again: what it showed there may be gone.
+    Foreground,
     /// The command that the outage lasts for has ended.
     CommandEnded(ExitStatus),
     /// A line of standard input, without its end.
@@ -37,43 +46,60 @@ pub enum Event<W> {
     Work(W),
 }
 
-/// One ending often comes as several signals: a closed terminal sends SIGHUP twice, `timeout` SIGTERM twice. Within this
-/// time they are one interrupt, so that only a person's second Ctrl-C counts as a second.
-const ONE_INTERRUPT: Duration = Duration::from_secs(1);
+/// One ending often comes as several signals: a closed terminal sends SIGHUP twice, `timeout` SIGTERM twice, systemd SIGTERM
+/// and SIGHUP. Within this time they are one interrupt, so that only a person's second Ctrl-C counts as a second.
+pub const ONE_INTERRUPT: Duration = Duration::from_secs(1);
 
-/// Turns signals into events from now on.
+/// Turns signals into events from now on. Each comes once within [`ONE_INTERRUPT`]; another one comes too, since a command must
+/// get the SIGTERM that follows a SIGINT. One that whoever started the program had it ignore stays ignored: SIGINT and SIGQUIT
+/// in a script's `… &`, SIGHUP under `nohup`.
 ///
 /// # Errors
 /// Where the system does not let signals be handled.
 pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
-    let last = Mutex::new(None::<Instant>);
-    let send = Arc::new(move |signal| {
-        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= ONE_INTERRUPT) {
-            *last = Some(Instant::now());
-            // Nobody listens any more only when the program is about to end.
-            let _ = events.send(Event::Interrupt(signal));
-        }
-    });
+    let last = Mutex::new(BTreeMap::<Interrupt, Instant>::new());
+    let send = {
+        let events = events.clone();
+        Arc::new(move |signal| {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = last.get(&signal);
+            if before.is_none_or(|before| before.elapsed() >= ONE_INTERRUPT) {
+                last.insert(signal, Instant::now());
+                // Nobody listens any more only when the program is about to end.
+                let _ = events.send(Event::Interrupt(signal));
+            }
+        })
+    };
     let cannot = "signals cannot be handled, so Ctrl-C would leave the nodes offline";
-    let on_ctrl_c = Arc::clone(&send);
-    ctrlc::set_handler(move || on_ctrl_c(Interrupt::Int)).context(cannot)?;
+    if !is_ignored(SIGINT) {
+        let on_ctrl_c = Arc::clone(&send);
+        ctrlc::set_handler(move || on_ctrl_c(Interrupt::Int)).context(cannot)?;
+    }
     // ctrlc does not tell which signal came, and a command must get the one that was meant for it.
-    // Under nohup the end of the terminal is not to be noticed.
-    let others = [SIGTERM, SIGHUP]
+    let others = [SIGQUIT, SIGTERM, SIGHUP, SIGCONT]
         .into_iter()
         .filter(|&signal| !is_ignored(signal));
     let mut others = Signals::new(others).context(cannot)?;
     thread::spawn(move || {
         for signal in others.forever() {
-            send(if signal == SIGTERM {
-                Interrupt::Term
-            } else {
-                Interrupt::Hup
-            });
+            match signal {
+                SIGQUIT => send(Interrupt::Quit),
+                SIGTERM => send(Interrupt::Term),
+                SIGHUP => send(Interrupt::Hup),
+                _ if io::stdin().is_terminal() && has_terminal() => {
+                    let _ = events.send(Event::Foreground);
+                }
+                _ => {}
+            }
         }
     });
     Ok(())
+}
+
+/// Whether the program is in the foreground of a terminal: then Ctrl-C there goes to it, and to all else that is.
+pub fn has_terminal() -> bool {
+    File::open("/dev/tty")
+        .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
 }
 
 /// Whether whoever started the program had it ignore this signal; never, where the system does not tell so.
@@ -118,13 +144,24 @@ impl Answers {
 const LONGEST_ANSWER: u64 = 4096;
 
 fn read_line<W>() -> Event<W> {
+    let mut input = io::stdin().lock().take(LONGEST_ANSWER);
     let mut line = Vec::new();
-    match io::stdin()
-        .lock()
-        .take(LONGEST_ANSWER)
-        .read_until(b'\n', &mut line)
-    {
-        Ok(0) | Err(_) => Event::EndOfInput,
-        Ok(_) => Event::Answer(String::from_utf8_lossy(&line).trim().to_owned()),
+    loop {
+        match input.read_until(b'\n', &mut line) {
+            // Another process has made the terminal or pipe non-blocking, which it then is for all that share it. What was read
+            // of the line is kept.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_input(),
+            // Any other error is that of a terminal that is gone.
+            Err(_) => return Event::EndOfInput,
+            Ok(_) if line.is_empty() => return Event::EndOfInput,
+            Ok(_) => return Event::Answer(String::from_utf8_lossy(&line).trim().to_owned()),
+        }
     }
+}
+
+/// Waits until standard input can be read, or has ended.
+fn wait_for_input() {
+    let input = io::stdin();
+    // Where it fails, such as by a signal, the next read tells.
+    let _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], None);
 }

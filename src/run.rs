@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::command::{self, Running};
+use crate::command::{self, NotStarted, Running, Stand, TIME_TO_END};
 use crate::config::Node;
-use crate::hold::{Answers, Event, Interrupt, interrupts};
+use crate::hold::{Answers, Event, Interrupt, ONE_INTERRUPT, interrupts};
 use crate::node::{Error, Problem, in_words};
 use crate::outage::{Back, Failed, Offline};
 use crate::plan::{GRACE, Options};
@@ -91,6 +91,9 @@ pub fn fail(
     command: &[OsString],
     report: &mut Report,
 ) -> Result<Status> {
+    if let Err(not_started) = command::check(command) {
+        return Ok(not_started.told(report));
+    }
     let mut run = Run::start(nodes, report)?;
     run.report.head(&run.nodes);
     let status = run.outage(options, command);
@@ -104,8 +107,12 @@ pub fn fail(
 /// The status where a command was to run and the nodes could not be taken offline, as `timeout` has it for its own errors.
 const NOT_TAKEN: u8 = 125;
 
-/// How long a command may take to end after a signal before it is ended by force.
-const TIME_TO_END: Duration = Duration::from_secs(10);
+impl NotStarted {
+    fn told(&self, report: &mut Report) -> Status {
+        report.general_error(&self.why);
+        Status::Command(self.status)
+    }
+}
 
 /// Brings back the nodes that were left offline; those that were `named` also where nothing on them says how they were.
 ///
@@ -161,12 +168,10 @@ struct Run<'a> {
     report: &'a mut Report,
     sender: Sender<Event<Work>>,
     events: Receiver<Event<Work>>,
-    interrupted: bool,
+    /// Since when, where a signal came that was not a command's.
+    interrupted: Option<Instant>,
     /// The command that the outage lasts for, until its end was dealt with.
     running: Option<Running>,
-    command_ended: Option<ExitStatus>,
-    /// When a command that was sent a signal is ended by force.
-    force_at: Option<Instant>,
     /// Whether a node could not be brought back.
     stuck: bool,
     /// Tells the workers to change nothing more.
@@ -186,10 +191,8 @@ impl<'a> Run<'a> {
             report,
             sender,
             events,
-            interrupted: false,
+            interrupted: None,
             running: None,
-            command_ended: None,
-            force_at: None,
             stuck: false,
             stop: Arc::new(AtomicBool::new(false)),
             by_hand: BTreeMap::new(),
@@ -205,7 +208,7 @@ impl<'a> Run<'a> {
         let deadline = options
             .hold_for
             .map(|held| (Instant::now() + held).min(began + held + GRACE / 2));
-        let outcome = match (all_taken, self.interrupted) {
+        let outcome = match (all_taken, self.interrupted.is_some()) {
             (_, true) => Status::Interrupted,
             (false, false) => Status::NotDone,
             (true, false) => match (command.is_empty(), deadline) {
@@ -282,7 +285,7 @@ impl<'a> Run<'a> {
     fn status_after(&self, outcome: Status) -> Status {
         match outcome {
             _ if self.stuck => Status::Stuck,
-            Status::Done if self.interrupted => Status::Interrupted,
+            Status::Done if self.interrupted.is_some() => Status::Interrupted,
             outcome => outcome,
         }
     }
@@ -327,9 +330,9 @@ impl<'a> Run<'a> {
                     self.pass_on(interrupt);
                     on_interrupt(self)?;
                 }
-                Ok(Event::CommandEnded(status)) => self.command_ended = Some(status),
+                Ok(Event::CommandEnded(status)) => self.command_ended(status),
                 // Typed ahead: there is no question that it could answer.
-                Ok(Event::Answer(_) | Event::EndOfInput) => {}
+                Ok(Event::Answer(_) | Event::EndOfInput | Event::Foreground) => {}
                 // The run holds a sender itself, so this cannot come.
                 Err(RecvTimeoutError::Disconnected) => return Err(Left(Status::Stuck)),
             }
@@ -452,14 +455,17 @@ impl<'a> Run<'a> {
 
     /// What an interrupt does while nodes go offline or come back.
     fn interrupt(&mut self) -> Result<(), Left> {
-        if self.interrupted {
+        if let Some(first) = self.interrupted {
+            if first.elapsed() < ONE_INTERRUPT {
+                return Ok(());
+            }
             self.report.general_error("left before every node was back");
             for (&index, statements) in &self.by_hand {
                 self.report.by_hand(&self.nodes[index], statements);
             }
             return Err(Left(Status::Stuck));
         }
-        self.interrupted = true;
+        self.interrupted = Some(Instant::now());
         self.stop.store(true, Ordering::SeqCst);
         self.report
             .note("interrupted: bringing the nodes back (again: leave at once)");
@@ -475,12 +481,12 @@ impl<'a> Run<'a> {
             match self.events.recv() {
                 Ok(Event::Answer(answer)) => {
                     self.report.answered();
-                    match answer.as_str() {
-                        "Y" | "y" => return Status::Done,
+                    match answer.to_lowercase().as_str() {
+                        "y" | "yes" => return Status::Done,
                         // Nothing else can be made to: tests see that a panic, too, brings the nodes back.
                         #[cfg(debug_assertions)]
                         "panic" => panic!("as it was told"),
-                        "N" | "n" => self.report.stays_offline(),
+                        "n" | "no" => self.report.stays_offline(),
                         _ => self.report.not_an_answer(),
                     }
                     self.report.prompt();
@@ -499,6 +505,7 @@ impl<'a> Run<'a> {
                     self.report.end_prompt();
                     return self.interrupted_while_held();
                 }
+                Ok(Event::Foreground) => self.report.prompt(),
                 Ok(Event::Work(work)) => self.watched(&work),
                 Ok(Event::CommandEnded(_)) => {}
                 Err(_) => return Status::NotDone,
@@ -549,51 +556,44 @@ impl<'a> Run<'a> {
                 self.running = Some(running);
                 self.attend(deadline)
             }
-            Err(error) => {
-                let program = command.first().map(|program| program.to_string_lossy());
-                self.report.general_error(format!(
-                    "{} cannot be started: {}",
-                    program.unwrap_or_default(),
-                    error.kind()
-                ));
-                Status::Command(command::not_started(&error))
-            }
+            Err(error) => NotStarted::because(command, &error).told(self.report),
         }
     }
 
     /// Waits for the command's end, and no longer than until the deadline.
     fn attend(&mut self, deadline: Option<Instant>) -> Status {
         loop {
-            if let Some(status) = self.command_ended.take() {
-                self.running = None;
-                return Status::Command(command::passed_on(status));
-            }
             let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Status::Done;
-            }
-            if self.force_at.is_some_and(|force_at| force_at <= now) {
-                self.force_at = None;
-                self.report.note(format!(
-                    "the command has not ended within {}: ending it by force",
-                    in_words(TIME_TO_END)
-                ));
-                if let Some(running) = &self.running {
-                    running.kill();
+            let stand = self.running.as_mut().map(Running::stand);
+            let look_at = match stand {
+                Some(Stand::Ended(status)) => {
+                    self.running = None;
+                    return Status::Command(status);
                 }
-            }
-            let next = [deadline, self.force_at].into_iter().flatten().min();
+                Some(Stand::Unending(status)) => {
+                    self.running = None;
+                    self.report
+                        .note("something that the command has started could not be ended");
+                    return Status::Command(status);
+                }
+                Some(Stand::Forced) => {
+                    self.report.note(format!(
+                        "the command has not ended within {}: ending it by force",
+                        in_words(TIME_TO_END)
+                    ));
+                    continue;
+                }
+                Some(Stand::Runs(_)) if deadline.is_some_and(|deadline| deadline <= now) => {
+                    return Status::Done;
+                }
+                Some(Stand::Runs(look_at)) => look_at,
+                None => return Status::Done,
+            };
+            let next = [deadline, look_at].into_iter().flatten().min();
             let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
             match self.events.recv_timeout(wait) {
-                Ok(Event::Interrupt(interrupt)) => {
-                    self.pass_on(interrupt);
-                    if !self.interrupted {
-                        self.interrupted = true;
-                        self.report
-                            .note("interrupted: waiting for the command to end");
-                    }
-                }
-                Ok(Event::CommandEnded(status)) => self.command_ended = Some(status),
+                Ok(Event::Interrupt(interrupt)) => self.pass_on(interrupt),
+                Ok(Event::CommandEnded(status)) => self.command_ended(status),
                 Ok(Event::Work(work)) => self.watched(&work),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
@@ -601,11 +601,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Passes a signal on to the command, if one is running.
+    /// Passes a signal on to the command, if one is running. It is no interrupt of fail-start's own: a second one does not
+    /// leave before the nodes are back.
     fn pass_on(&mut self, interrupt: Interrupt) {
-        if let Some(running) = &self.running {
-            running.pass_on(interrupt);
-            self.force_at.get_or_insert(Instant::now() + TIME_TO_END);
+        if let Some(running) = &mut self.running
+            && running.pass_on(interrupt)
+        {
+            self.report
+                .note("interrupted: waiting for the command to end");
+        }
+    }
+
+    fn command_ended(&mut self, status: ExitStatus) {
+        if let Some(running) = &mut self.running {
+            running.has_ended(status);
         }
     }
 

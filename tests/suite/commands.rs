@@ -7,7 +7,7 @@ use std::time::Instant;
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Kind, Nodes, Program, Server, free_port, login, offline, on_both_servers, online,
+    Kind, Nodes, Program, Server, free_port, login, offline, on_both_servers, online, wait_until,
 };
 
 use crate::returns::{drop_admin, held_connection, own_admin, run_by_hand};
@@ -36,21 +36,49 @@ on_both_servers! {
     fn however_the_command_ends_the_nodes_come_back(kind) {
         let nodes = Nodes::local(kind);
         let before = nodes.states();
-        let plain = nodes.folder.write("plain", "no program");
-        let plain = plain.to_str().unwrap();
-        std::fs::set_permissions(plain, std::fs::Permissions::from_mode(0o644)).unwrap();
-        for (command, status) in [
-            (&["true"][..], 0),
-            (&["false"], 1),
-            (&["sh", "-c", "kill -9 $$"], 137),
-            (&["sh", "-c", "kill -15 $$"], 143),
-            (&["no-such-program-here"], 127),
-            (&[plain], 126),
+        let odd = file(&nodes, "odd", "#!/no/such/interpreter\n", 0o755);
+        let empty = file(&nodes, "empty", "\n", 0o755);
+        for (command, status, says) in [
+            (&["true"][..], 0, ""),
+            (&["false"], 1, ""),
+            (&["sh", "-c", "kill -9 $$"], 137, ""),
+            (&["sh", "-c", "kill -15 $$"], 143, ""),
+            (&["sh", "-c", "exec <&- >&- 2>&-; exit 4"], 4, ""),
+            (&[&odd], 127, "odd: its interpreter was not found"),
+            (&[&empty], 126, "empty: it is no program"),
         ] {
             let finished = nodes.run(&[&["1", "--"], command].concat(), "");
-            finished.assert_status(status).assert_says(&online(1));
+            finished.assert_status(status).assert_says(&online(1)).assert_says(says);
             assert_eq!(finished.out, "");
             assert_eq!(nodes.states(), before);
+        }
+    }
+
+    fn a_command_that_cannot_be_executed_touches_nothing(kind) {
+        let mut nodes = Nodes::local(kind);
+        // Nothing is even connected to.
+        nodes.reach_by(1, free_port());
+        let plain = file(&nodes, "plain", "no program", 0o644);
+        let here = nodes.folder.path().to_str().unwrap().to_owned();
+        for (command, status, says) in [
+            ("no-such-program-here", 127, "error: no-such-program-here: command not found\n"),
+            ("./no/such/program", 127, "error: ./no/such/program: command not found\n"),
+            ("", 127, "error: : command not found\n"),
+            ("plain", 127, "error: plain: command not found\n"),
+            (&plain, 126, "/plain: permission denied\n"),
+            (&here, 126, ": permission denied\n"),
+        ] {
+            let finished = nodes.run(&["1", "--", command], "");
+            finished.assert_status(status);
+            assert!(finished.err.ends_with(says), "{command}: {}", finished.err);
+            assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
+            assert_eq!(finished.out, "");
+        }
+        // The search goes on behind what may not be executed, and ends with that if there is nothing else.
+        for (path, status) in [(format!("{here}:/bin"), 125), (format!("/nowhere::{here}"), 126)] {
+            file(&nodes, "true", "no program", 0o644);
+            let mut command = nodes.command(&["1", "--", "true"]);
+            Program::start(command.env("PATH", path)).finish().assert_status(status);
         }
     }
 
@@ -80,17 +108,107 @@ on_both_servers! {
         }
     }
 
-    fn a_command_that_ignores_the_signal_is_killed_after_10_seconds(kind) {
+    fn what_ignores_the_signal_is_killed_after_10_seconds(kind) {
         let nodes = Nodes::local(kind);
-        let mut program = nodes.start(&["1", "--", "sh", "-c", "trap '' TERM; echo started; exec sleep 50"]);
-        program.wait_for("started");
+        let ignores = nodes.start(&["1", "--", "sh", "-c", "trap '' TERM; echo started; exec sleep 50"]);
+        let script = "(trap '' TERM; exec sleep 50 >/dev/null 2>&1) & echo \"is $!;\"; echo \"is $$;\"; exec sleep 51";
+        let child_ignores = nodes.start(&["2", "--", "sh", "-c", script]);
+        ignores.wait_for("started");
+        let ids = ids(&child_ignores, 2);
         let signalled = Instant::now();
+        ignores.signal("TERM");
+        child_ignores.signal("TERM");
+        // The command ends at once, but what it has started would still write.
+        wait_until("the command's end", || (!is_alive(&ids[1])).then_some(()));
+        nodes.assert_offline(2);
+        for (mut program, number, status) in [(ignores, 1, 137), (child_ignores, 2, 143)] {
+            let finished = program.end();
+            let took = signalled.elapsed();
+            finished.assert_status(status).assert_says("ending it by force").assert_says(&online(number));
+            assert!((10..30).contains(&took.as_secs()), "{took:?}");
+            nodes.assert_online(number);
+        }
+        assert!(!is_alive(&ids[0]));
+    }
+
+    fn a_signal_reaches_everything_that_the_command_started(kind) {
+        let nodes = Nodes::local(kind);
+        let sleep = "sleep 1000 >/dev/null 2>&1 & echo \"is $!;\"";
+        // A child that is stopped, the child of a shell that has ended, the same in a group of its own, another child.
+        let script = format!(
+            "{sleep}; stopped=$!; sh -c '{sleep}'; bash -c 'set -m; {sleep}'; {sleep}; \
+             setsid {sleep}; kill -STOP $stopped; echo started; exec sleep 1001"
+        );
+        for signal in ["TERM", "HUP"] {
+            let mut program = nodes.start(&["1", "--", "sh", "-c", &script]);
+            program.wait_for("started");
+            let ids = ids(&program, 5);
+            let (daemon, others) = ids.split_last().unwrap();
+            for id in &ids {
+                assert!(is_alive(id));
+            }
+            program.signal(signal);
+            let status = if signal == "TERM" { 143 } else { 129 };
+            let finished = program.end();
+            let left: Vec<bool> = others.iter().map(|id| is_alive(id)).collect();
+            // One that has made itself independent is none of the command's.
+            let daemon_is_alive = is_alive(daemon);
+            for id in &ids {
+                kill(id);
+            }
+            finished.assert_status(status).assert_says(&online(1));
+            assert!(!finished.err.contains("by force"), "{}", finished.err);
+            assert_eq!(left, [false; 4], "{signal}");
+            assert!(daemon_is_alive, "{signal}");
+            nodes.assert_online(1);
+        }
+    }
+
+    fn a_signal_does_not_reach_what_was_there_before(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_str().unwrap().to_owned();
+        let script = format!(
+            "sleep 1000 >/dev/null 2>&1 & echo \"is $!;\"; exec '{program}' 1 -- sh -c 'echo started; exec sleep 1001'"
+        );
+        let mut shell = Command::new("sh");
+        let mut program = Program::start(shell.args(["-c", &script]).current_dir(nodes.folder.path()));
+        program.wait_for("started");
+        let id = ids(&program, 1).remove(0);
         program.signal("TERM");
         let finished = program.end();
-        let took = signalled.elapsed();
-        finished.assert_status(137).assert_says("ending it by force").assert_says(&online(1));
-        assert!((10..30).contains(&took.as_secs()), "{took:?}");
-        nodes.assert_online(1);
+        let is_alive = is_alive(&id);
+        kill(&id);
+        finished.assert_status(143).assert_says(&online(1));
+        assert!(is_alive);
+        assert!(!finished.err.contains("by force"), "{}", finished.err);
+    }
+
+    fn what_a_command_leaves_behind_when_it_ends_by_itself_is_left_alone(kind) {
+        let nodes = Nodes::local(kind);
+        let mut program = nodes.start(&["1", "--", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo \"is $!;\"; exit 3"]);
+        let id = ids(&program, 1).remove(0);
+        let finished = program.end();
+        let is_alive = is_alive(&id);
+        kill(&id);
+        finished.assert_status(3).assert_says(&online(1));
+        assert!(is_alive);
+    }
+
+    fn an_interrupt_that_no_terminal_has_sent_is_passed_on_and_so_is_what_follows(kind) {
+        let nodes = Nodes::local(kind);
+        let script = "trap 'echo it goes on' INT QUIT; trap 'echo it ends; exit 9' TERM; echo started; while :; do sleep 0.05; done";
+        for signal in ["INT", "QUIT"] {
+            let mut program = without_terminal(&nodes, &["1", "--", "sh", "-c", script]);
+            program.wait_for("started");
+            program.signal(signal);
+            program.wait_for("it goes on");
+            nodes.assert_offline(1);
+            // At once after the other one.
+            program.signal("TERM");
+            let finished = program.end();
+            finished.assert_status(9).assert_says(&online(1));
+            assert_eq!(finished.out, "started\nit goes on\nit ends\n");
+        }
     }
 
     fn with_a_deadline_the_nodes_come_back_while_the_command_goes_on(kind) {
@@ -118,6 +236,43 @@ on_both_servers! {
         nodes.assert_online(1);
         drop_admin(&nodes, &name);
     }
+}
+
+/// Makes a file for the nodes' program, and returns its path.
+fn file(nodes: &Nodes, name: &str, content: &str, mode: u32) -> String {
+    let path = nodes.folder.write(name, content);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Starts the program in a session of its own: whoever runs the tests may do that in a terminal.
+fn without_terminal(nodes: &Nodes, args: &[&str]) -> Program {
+    let program = nodes.command(args);
+    let mut command = Command::new("setsid");
+    command.arg(program.get_program()).args(args);
+    command.current_dir(nodes.folder.path());
+    Program::start(&mut command)
+}
+
+/// The processes that the command has told of, in the order in which it did.
+fn ids(program: &Program, count: usize) -> Vec<String> {
+    let printed = program.wait_for_nth(";\n", count);
+    let ids = printed.split("is ").skip(1);
+    ids.map(|rest| rest[..rest.find(';').unwrap()].to_owned())
+        .collect()
+}
+
+/// Whether there is such a process that has not ended.
+fn is_alive(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Ends what a test has left.
+fn kill(id: &str) {
+    let _ = Command::new("sh")
+        .args(["-c", &format!("kill -9 {id} 2>/dev/null")])
+        .status();
 }
 
 /// The README's code block that begins so.

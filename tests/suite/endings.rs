@@ -1,14 +1,17 @@
 //! What else ends an outage: signals, the end of input. Whatever it is, the nodes come back.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
+use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online, wait_until};
+use crate::proxy::Proxy;
 
 on_both_servers! {
     fn each_signal_brings_the_nodes_back(kind) {
         for nodes in Nodes::in_both_environments(kind) {
             let before = nodes.states();
-            for signal in ["INT", "TERM", "HUP"] {
+            for signal in ["INT", "TERM", "HUP", "QUIT"] {
                 let mut program = nodes.fail(&["1", "3"]);
                 nodes.assert_offline(1);
                 program.signal(signal);
@@ -34,13 +37,83 @@ on_both_servers! {
         program.end().assert_status(130).assert_line(&online(1));
     }
 
-    fn a_signal_that_comes_twice_at_once_is_one_interrupt(kind) {
+    fn an_ignored_ctrl_c_stays_ignored(kind) {
         let nodes = Nodes::local(kind);
-        let mut program = nodes.fail(&["1"]);
-        program.signal("HUP");
-        program.signal("HUP");
+        let program = nodes.command(&[]).get_program().to_owned();
+        let mut shell = Command::new("sh");
+        // As a shell without job control starts `fail-start 1 &`.
+        shell.args(["-c", "trap '' INT QUIT; exec \"$0\" 1"]).arg(program).current_dir(nodes.folder.path());
+        let mut program = Program::start(&mut shell);
+        program.wait_for(PROMPT);
+        program.signal("INT");
+        program.signal("QUIT");
+        program.answer("N\n");
+        program.wait_for_nth(PROMPT, 2);
+        nodes.assert_offline(1);
+        program.signal("TERM");
+        program.end().assert_status(130).assert_line(&online(1));
+    }
+
+    fn signals_that_come_at_once_are_one_interrupt(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxy = Proxy::to(nodes.port(1));
+        // So far away that the second one comes before the end.
+        nodes.reach_by(1, proxy.port);
+        for signals in [["HUP", "HUP"], ["TERM", "HUP"], ["INT", "TERM"]] {
+            let mut program = nodes.fail(&["1"]);
+            proxy.set_delay(Duration::from_millis(20));
+            for signal in signals {
+                program.signal(signal);
+            }
+            program.end().assert_status(130).assert_line(&online(1));
+            proxy.set_delay(Duration::ZERO);
+            nodes.assert_online(1);
+        }
+    }
+
+    fn input_that_is_not_there_yet_is_not_its_end(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_owned();
+        // As a node or ssh leaves a pipe that it shared.
+        let script = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])";
+        let start = || {
+            let mut python = Command::new("/usr/bin/python3");
+            python.args(["-c", script]).arg(&program).arg("1").current_dir(nodes.folder.path());
+            let program = Program::start(&mut python);
+            program.wait_for(PROMPT);
+            program
+        };
+        let mut program = start();
+        // A line that comes in pieces is one answer.
+        program.answer("y");
+        program.signal("CONT");
+        nodes.assert_offline(1);
+        program.answer("e");
+        nodes.assert_offline(1);
+        program.answer("s\n");
+        program.end().assert_status(0).assert_line(&online(1));
+        start().finish().assert_status(1).assert_says("nobody can answer").assert_line(&online(1));
+        let mut program = start();
+        program.signal("TERM");
         program.end().assert_status(130).assert_line(&online(1));
         nodes.assert_online(1);
+    }
+
+    fn a_reader_that_takes_one_line_ends_no_outage(kind) {
+        let nodes = Nodes::local(kind);
+        for (args, status) in [(&["1"][..], 0), (&["1", "--json"], 0), (&["1", "--", "cat"], 141)] {
+            let mut child = nodes.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            wait_until("offline", || nodes.log_in(1).err());
+            // As `| head -1` does.
+            drop(child.stdout.take());
+            drop(child.stderr.take());
+            let mut input = child.stdin.take().unwrap();
+            nodes.assert_offline(1);
+            input.write_all(b"n\n").unwrap();
+            let _ = input.write_all(b"Y\n");
+            assert_eq!(child.wait().unwrap().code(), Some(status));
+            nodes.assert_online(1);
+        }
     }
 
     fn the_end_of_input_brings_the_nodes_back(kind) {
@@ -56,7 +129,6 @@ on_both_servers! {
     }
 
     fn closed_standard_streams_do_not_keep_a_node_offline(kind) {
-        use std::process::Stdio;
         let nodes = Nodes::local(kind);
         // Standard output is a pipe that nobody reads any more, as after `| head -1`.
         let mut child = nodes.command(&["1"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,8 +1,10 @@
 //! The question and its answers.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online};
+use crate::harness::{Kind, Nodes, PROMPT, Program, offline, on_both_servers, online, wait_until};
+use crate::proxy::Proxy;
 
 /// Starts the program with these arguments in a pseudo-terminal, with this variable in its environment.
 pub fn in_a_terminal(nodes: &Nodes, variable: &str, args: &str) -> Program {
@@ -21,11 +23,37 @@ pub fn in_a_terminal(nodes: &Nodes, variable: &str, args: &str) -> Program {
     Program::start(&mut command)
 }
 
+/// Runs `jobs.sh` in a pseudo-terminal.
+fn a_shell_in_a_terminal(nodes: &Nodes) -> Program {
+    let mut command = Command::new("script");
+    command
+        .args(["--quiet", "--flush", "--return", "--command"])
+        .args(["exec bash jobs.sh", "/dev/null"])
+        .current_dir(nodes.folder.path());
+    Program::start(&mut command)
+}
+
+/// Starts a program in a pseudo-terminal, with a signal ignored, waits until it has printed a text, closes the terminal, and
+/// passes its exit status on.
+const CLOSES_THE_TERMINAL: &str = "\
+import os, pty, signal, sys
+ignored, text, *command = sys.argv[1:]
+process, terminal = pty.fork()
+if process == 0:
+    if ignored: signal.signal(signal.Signals[ignored], signal.SIG_IGN)
+    os.execv(command[0], command)
+printed = b''
+while text.encode() not in printed: printed += os.read(terminal, 4096)
+os.close(terminal)
+status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+sys.exit(status if status >= 0 else 128 - status)
+";
+
 on_both_servers! {
     fn y_in_either_case_and_with_spaces_brings_the_nodes_back(kind) {
         let nodes = Nodes::local(kind);
         // The last one without a line end, as `printf Y` gives it.
-        for answer in ["Y\n", "y\n", "  y  \n", "\tY\r\n", "Y"] {
+        for answer in ["Y\n", "y\n", "  y  \n", "\tY\r\n", "yes\n", " Yes \n", "YES\n", "Y"] {
             let finished = nodes.run(&["1"], answer);
             finished.assert_status(0).assert_line(&online(1));
             assert_eq!(finished.out.matches(PROMPT).count(), 1, "{answer:?}: {}", finished.out);
@@ -35,7 +63,7 @@ on_both_servers! {
     fn n_leaves_the_nodes_offline_and_asks_again(kind) {
         let nodes = Nodes::local(kind);
         let mut program = nodes.fail(&["1"]);
-        for (asked, answer) in [(2, "N\n"), (3, " n \n")] {
+        for (asked, answer) in [(2, "N\n"), (3, " n \n"), (4, "no\n"), (5, "No\n")] {
             program.answer(answer);
             let printed = program.wait_for_nth(PROMPT, asked);
             assert_eq!(printed.matches("stay offline").count(), asked - 1, "{printed}");
@@ -49,7 +77,7 @@ on_both_servers! {
     fn anything_else_is_told_what_is_expected(kind) {
         let nodes = Nodes::local(kind);
         let mut program = nodes.fail(&["1"]);
-        let rubbish = ["\n", "yes\n", "Y N\n", "ja\u{7}\n", "\u{fffd}\n"];
+        let rubbish = ["\n", "ye\n", "yess\n", "Y N\n", "ja\u{7}\n", "\u{fffd}\n"];
         for (already, answer) in rubbish.iter().enumerate() {
             program.answer(answer);
             let printed = program.wait_for_nth(PROMPT, already + 2);
@@ -86,20 +114,33 @@ on_both_servers! {
 
     fn ctrl_c_in_a_real_terminal_brings_the_node_back(kind) {
         let nodes = Nodes::local(kind);
-        let mut program = in_a_terminal(&nodes, "", "1");
-        program.wait_for(PROMPT);
-        program.answer("\u{3}");
-        program.end().assert_status(130).assert_line(&online(1));
-        nodes.assert_online(1);
+        nodes.folder.write("waits.sh", "echo started; exec sleep 50");
+        // And Ctrl-\; a command ends by it.
+        for (typed, args, text, status) in [
+            ("\u{3}", "1", PROMPT, 130),
+            ("\u{1c}", "1", PROMPT, 130),
+            ("\u{3}", "1 -- sh waits.sh", "started", 130),
+            ("\u{1c}", "1 -- sh waits.sh", "started", 131),
+        ] {
+            let mut program = in_a_terminal(&nodes, "", args);
+            program.wait_for(text);
+            program.answer(typed);
+            let finished = program.end();
+            finished.assert_status(status);
+            // The terminal echoes what is typed, and a command leaves its line as it is.
+            assert!(finished.out.contains(&online(1)), "{}", finished.out);
+            nodes.assert_online(1);
+        }
     }
 
-    fn ctrl_c_reaches_a_command_once(kind) {
+    fn ctrl_c_reaches_a_command_once_and_that_may_go_on(kind) {
         let nodes = Nodes::local(kind);
         // A shell makes one of two signals that come while it waits; this counts each.
         let counts = "import signal, time\n\
             signal.signal(signal.SIGINT, lambda *_: print('interrupted once', flush=True))\n\
             print('started', flush=True)\n\
-            for _ in range(20): time.sleep(0.05)\n\
+            deadline = time.monotonic() + 12\n\
+            while time.monotonic() < deadline: time.sleep(0.05)\n\
             raise SystemExit(4)\n";
         nodes.folder.write("counts.py", counts);
         let mut program = in_a_terminal(&nodes, "", "1 -- /usr/bin/python3 counts.py");
@@ -110,6 +151,121 @@ on_both_servers! {
         finished.assert_status(4).assert_line(&online(1));
         assert_eq!(finished.out.matches("interrupted once").count(), 1, "{}", finished.out);
         nodes.assert_online(1);
+    }
+
+    fn a_ctrl_c_that_a_command_dealt_with_is_not_the_first_of_two(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxy = Proxy::to(nodes.port(1));
+        nodes.reach_by(1, proxy.port);
+        let script = "trap 'echo it goes on' INT; echo started; until read line; do :; done; exit 5";
+        nodes.folder.write("script.sh", script);
+        let mut program = in_a_terminal(&nodes, "", "1 -- sh script.sh");
+        program.wait_for("started");
+        program.answer("\u{3}");
+        program.wait_for("it goes on");
+        let first = Instant::now();
+        wait_until("one interrupt's time", || (first.elapsed() > Duration::from_secs(1)).then_some(()));
+        proxy.set_silent(true);
+        program.answer("end\n");
+        program.wait_for("waiting for node 1");
+        program.answer("\u{3}");
+        program.wait_for("again: leave at once");
+        proxy.set_silent(false);
+        proxy.set_cut(true);
+        program.wait_for("trying again");
+        proxy.set_cut(false);
+        program.end().assert_status(5).assert_line(&online(1));
+        nodes.assert_online(1);
+    }
+
+    fn job_control_stops_it_and_the_prompt_comes_again(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_str().unwrap().to_owned();
+        let script = format!("set -m; '{program}' 1; echo first stop; fg; echo second stop; fg; echo status $?");
+        nodes.folder.write("jobs.sh", script);
+        let mut shell = a_shell_in_a_terminal(&nodes);
+        shell.wait_for(PROMPT);
+        shell.answer("\u{1a}");
+        shell.wait_for("first stop");
+        shell.wait_for_nth(PROMPT, 2);
+        nodes.assert_offline(1);
+        shell.answer("n\n");
+        shell.wait_for_nth(PROMPT, 3);
+        shell.answer("\u{1a}");
+        shell.wait_for("second stop");
+        shell.wait_for_nth(PROMPT, 4);
+        shell.answer("y\n");
+        let finished = shell.end();
+        finished.assert_line("status 0").assert_line(&online(1));
+        // One answer is taken for each question.
+        assert_eq!(finished.out.matches(PROMPT).count(), 4, "{}", finished.out);
+        nodes.assert_online(1);
+    }
+
+    fn job_control_stops_a_command_too_and_it_reads_from_the_terminal(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_str().unwrap().to_owned();
+        nodes.folder.write("reads.sh", "echo started; read line; echo \"read $line\"; read line </dev/tty; exit \"$line\"");
+        let script = format!("set -m; '{program}' 1 -- sh reads.sh; echo it stopped; fg; echo status $?");
+        nodes.folder.write("jobs.sh", script);
+        let mut shell = a_shell_in_a_terminal(&nodes);
+        shell.wait_for("started");
+        shell.answer("\u{1a}");
+        shell.wait_for("it stopped");
+        nodes.assert_offline(1);
+        shell.answer("this\n");
+        shell.wait_for("read this");
+        shell.answer("6\n");
+        shell.end().assert_line("status 6");
+        nodes.assert_online(1);
+    }
+
+    fn a_deadline_holds_after_a_stop(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_str().unwrap().to_owned();
+        let script = format!("set -m; '{program}' 1 --for 1s; echo it stopped; read line; fg; echo status $?");
+        nodes.folder.write("jobs.sh", script);
+        let mut shell = a_shell_in_a_terminal(&nodes);
+        shell.wait_for("back in 1s");
+        shell.answer("\u{1a}");
+        shell.wait_for("it stopped");
+        let stopped = Instant::now();
+        wait_until("the deadline", || (stopped.elapsed() > Duration::from_secs(2)).then_some(()));
+        nodes.assert_offline(1);
+        shell.answer("go\n");
+        shell.end().assert_line("status 0");
+        nodes.assert_online(1);
+    }
+
+    fn a_terminal_that_another_program_left_non_blocking_can_be_answered(kind) {
+        let nodes = Nodes::local(kind);
+        nodes.folder.write("leaves.py", "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])");
+        let mut program = in_a_terminal(&nodes, "/usr/bin/python3 leaves.py", "1");
+        program.wait_for(PROMPT);
+        program.answer("n\n");
+        program.wait_for_nth(PROMPT, 2);
+        nodes.assert_offline(1);
+        program.answer("y\n");
+        program.end().assert_status(0).assert_line(&online(1));
+    }
+
+    fn when_the_terminal_is_closed_the_nodes_come_back(kind) {
+        let nodes = Nodes::local(kind);
+        let program = nodes.command(&[]).get_program().to_str().unwrap().to_owned();
+        nodes.folder.write("close.py", CLOSES_THE_TERMINAL);
+        for (ignored, text, args, statuses) in [
+            // The signal or the end of its input, whichever is there first.
+            ("", PROMPT, &["1"][..], [130, 1]),
+            ("SIGHUP", PROMPT, &["1"], [1, 1]),
+            ("", "started", &["1", "--", "sh", "-c", "sleep 1000 & echo started; wait"], [129, 129]),
+            ("", "started", &["1", "--", "sh", "-c", "trap 'exit 9' HUP; echo started; while :; do sleep 0.05; done"], [9, 9]),
+        ] {
+            let mut python = Command::new("/usr/bin/python3");
+            python.args(["close.py", ignored, text, &program]).args(args).current_dir(nodes.folder.path());
+            let finished = Program::start(&mut python).end();
+            assert!(statuses.contains(&finished.status), "{args:?}: {finished:?}");
+            nodes.assert_online(1);
+        }
     }
 
     fn a_terminal_shows_the_time_that_is_left(kind) {
