@@ -1,44 +1,109 @@
 //! What an account holds, read from `SHOW GRANTS`, and how it is taken away and given back exactly.
 //!
-//! A line of `SHOW GRANTS` is itself the statement that gives the grant back:
+//! A line of `SHOW GRANTS` is read once into what it means, and only that is compared: servers differ in how they quote
+//! names, and MariaDB lists the columns of one grant in another order each time.
 //! <https://dev.mysql.com/doc/refman/9.7/en/show-grants.html>.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::sql::Account;
+use crate::sql::{self, Account, identifier};
 
-/// Where a grant applies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// `*.*`
-    Everywhere,
-    /// A database, by a pattern in which `_` and `%` stand for others and `\` escapes.
-    Database(String),
-    /// One table or routine of the database of this name.
-    Object(String),
-    /// No object: a role.
-    Role,
-    /// Another account, for which this one may log in (`PROXY`).
-    Proxy,
+/// What the name of a database stands for in a grant on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// All databases that it covers as a pattern: `_` and `%` stand for others, `\` escapes.
+    Patterns,
+    /// The one database of this name: MySQL with `partial_revokes`.
+    /// <https://dev.mysql.com/doc/refman/9.7/en/partial-revokes.html>
+    Literal,
 }
 
-/// One line of `SHOW GRANTS`.
+impl Names {
+    /// Whether a grant on this name covers the database.
+    pub fn cover(self, name: &str, database: &str) -> bool {
+        match self {
+            Self::Patterns => matches(name, database),
+            Self::Literal => name == database,
+        }
+    }
+
+    /// The name that covers this database and no other.
+    pub fn of(self, database: &str) -> String {
+        match self {
+            Self::Patterns => database
+                .replace('\\', "\\\\")
+                .replace('_', "\\_")
+                .replace('%', "\\%"),
+            Self::Literal => database.to_owned(),
+        }
+    }
+}
+
+/// What a grant is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// `*.*`
+    Everywhere,
+    /// Databases, by a [name](Names).
+    Database(String),
+    /// One table or view.
+    Table {
+        /// The database that it is in.
+        database: String,
+        /// Its name.
+        name: String,
+    },
+    /// One routine, or what else has a name in a database.
+    Routine {
+        /// `PROCEDURE`, `FUNCTION`, on MariaDB `PACKAGE` or `PACKAGE BODY`.
+        kind: String,
+        /// The database that it is in.
+        database: String,
+        /// Its name.
+        name: String,
+    },
+    /// None: a role, or another account, for which this one may log in (`PROXY`). In the server's words.
+    Other(String),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everywhere => f.write_str("*.*"),
+            Self::Database(name) => write!(f, "{}.*", identifier(name)),
+            Self::Table { database, name } => {
+                write!(f, "{}.{}", identifier(database), identifier(name))
+            }
+            Self::Routine {
+                kind,
+                database,
+                name,
+            } => {
+                write!(f, "{kind} {}.{}", identifier(database), identifier(name))
+            }
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
+
+/// What one account row holds on one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The line, as the server shows it.
-    pub line: String,
-    /// Where it applies.
-    pub scope: Scope,
-    privileges: String,
-    object: String,
-    account: String,
+    object: Object,
+    /// The privileges on the object as a whole (`None`), and those on each of its columns.
+    privileges: BTreeMap<Option<String>, BTreeSet<String>>,
+    account: Option<Account>,
     may_pass_on: bool,
 }
 
+const ALL: &str = "ALL PRIVILEGES";
+/// No privilege at all.
+const USAGE: &str = "USAGE";
+
 /// Privileges that open the data of a database, as the servers' manuals name them. Others, such as `PROCESS`, do not.
 const ON_DATA: [&str; 21] = [
-    "ALL",
-    "ALL PRIVILEGES",
+    ALL,
     "SELECT",
     "INSERT",
     "UPDATE",
@@ -58,111 +123,124 @@ const ON_DATA: [&str; 21] = [
     "EVENT",
     "TRIGGER",
     "DELETE HISTORY",
+    // The same, by its older name.
+    "DELETE VERSIONING ROWS",
 ];
 
 impl Grant {
-    /// Reads one line of `SHOW GRANTS`; `None` for a line that grants nothing (`SET DEFAULT ROLE`, a partial revoke).
+    /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that grants nothing (`SET DEFAULT
+    /// ROLE`, a partial revoke) and for one that cannot be read.
     pub fn parse(line: &str) -> Option<Self> {
-        let rest = line.strip_prefix("GRANT ")?;
-        let to = find(rest, " TO ")?;
-        let (granted, rest) = (&rest[..to], &rest[to + 4..]);
-        let account = &rest[..find(rest, " ").unwrap_or(rest.len())];
-        let (privileges, object) = match find(granted, " ON ") {
-            Some(on) => (&granted[..on], &granted[on + 4..]),
-            None => (granted, ""),
+        let (starts, tokens) = tokens(line)?;
+        let (first, rest) = tokens.split_first()?;
+        let to = rest.iter().position(|token| token.is("TO"))?;
+        let (granted, to) = (&rest[..to], (starts[1], starts[1 + to], &rest[to + 1..]));
+        if !first.is("GRANT") {
+            return None;
+        }
+        let (words, to) = (line[to.0..to.1].trim(), to.2);
+        let other = || (Object::Other(words.to_owned()), BTreeMap::new());
+        let (object, privileges) = match granted.iter().position(|token| token.is("ON")) {
+            Some(1) if granted[0].is("PROXY") => other(),
+            None => other(),
+            Some(on) => (object(&granted[on + 1..])?, privileges(&granted[..on])?),
         };
-        let scope = match object {
-            "" => Scope::Role,
-            "*.*" => Scope::Everywhere,
-            _ if privileges == "PROXY" => Scope::Proxy,
-            _ => {
-                let named = object.find('`').map_or(object, |at| &object[at..]);
-                let dot = find(named, ".")?;
-                let name = unquote(&named[..dot]);
-                if &named[dot..] == ".*" {
-                    Scope::Database(name)
-                } else {
-                    Scope::Object(name)
-                }
-            }
-        };
+        let (account, options) = account(to)?;
+        let with = options.iter().position(|token| token.is("WITH"));
+        let mut options = options[with.unwrap_or(options.len())..].windows(2);
         Some(Self {
-            line: line.to_owned(),
-            scope,
-            privileges: privileges.to_owned(),
-            object: object.to_owned(),
-            account: account.to_owned(),
-            may_pass_on: rest.ends_with(" WITH GRANT OPTION"),
+            object,
+            privileges,
+            account,
+            // On MariaDB, and on MySQL before 8.0, limits may stand behind it.
+            may_pass_on: options.any(|pair| pair[0].is("GRANT") && pair[1].is("OPTION")),
         })
     }
 
+    /// Reads a statement that gives a part of a grant, if it is exactly what [`Self::give`] writes: for one account, and
+    /// safe to run whoever wrote it.
+    pub fn given_by(statement: &str) -> Option<Self> {
+        let inner = sql::inside_oracle(statement);
+        let grant = Self::parse(inner.as_deref().unwrap_or(statement))?;
+        (grant.privileges.len() == 1 && grant.give().as_deref() == Some(statement)).then_some(grant)
+    }
+
+    /// The same, held by this account row, however the server spells that.
+    pub fn held_by(self, account: &Account) -> Self {
+        let account = Some(account.clone());
+        Self { account, ..self }
+    }
+
+    /// What it is on.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Whether it is on databases as a whole.
+    pub fn is_on_a_database(&self) -> bool {
+        matches!(self.object, Object::Database(_))
+    }
+
+    /// The account row that holds it.
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
     /// Whether this is a grant on the database of this name, on one of its tables or on one of its routines.
-    pub fn is_on(&self, database: &str) -> bool {
-        match &self.scope {
+    pub fn is_on(&self, database: &str, names: Names) -> bool {
+        match &self.object {
             // Both spellings stand for this database: the escaped one, and the one that most people type.
-            Scope::Database(pattern) => pattern == database || unescape(pattern) == database,
-            Scope::Object(name) => name == database,
-            _ => false,
+            Object::Database(name) => {
+                name == database || names == Names::Patterns && unescape(name) == database
+            }
+            Object::Table { database: name, .. } | Object::Routine { database: name, .. } => {
+                name == database
+            }
+            Object::Everywhere | Object::Other(_) => false,
         }
     }
 
     /// Whether it opens the data of the database of this name and is not [on](Self::is_on) it: a way in that stays.
-    pub fn is_another_way_into(&self, database: &str) -> bool {
-        match &self.scope {
-            Scope::Everywhere => self.opens_data(),
-            Scope::Database(pattern) => {
-                !self.is_on(database) && self.opens_data() && matches(pattern, database)
+    pub fn is_another_way_into(&self, database: &str, names: Names) -> bool {
+        match &self.object {
+            Object::Everywhere => self.opens_data(),
+            Object::Database(name) => {
+                !self.is_on(database, names) && self.opens_data() && names.cover(name, database)
             }
-            Scope::Object(_) => false,
+            Object::Table { .. } | Object::Routine { .. } => false,
             // What a role or another account holds may change at any time: never rely on it.
-            Scope::Role | Scope::Proxy => true,
+            Object::Other(_) => true,
         }
     }
 
     /// Whether it opens the data of the database of this name in whatever way.
-    pub fn reaches(&self, database: &str) -> bool {
-        self.is_on(database) || self.is_another_way_into(database)
+    pub fn reaches(&self, database: &str, names: Names) -> bool {
+        self.is_on(database, names) || self.is_another_way_into(database, names)
     }
 
     /// Whether it is a global grant of this privilege, or of all.
     pub fn gives_everywhere(&self, privilege: &str) -> bool {
-        self.scope == Scope::Everywhere && self.gives_some(privilege)
+        self.object == Object::Everywhere && self.gives_some(privilege)
     }
 
     /// Whether it gives this privilege on the database of this name.
-    pub fn gives(&self, privilege: &str, database: &str) -> bool {
-        let covers = match &self.scope {
-            Scope::Everywhere => true,
-            Scope::Database(pattern) => matches(pattern, database),
+    pub fn gives(&self, privilege: &str, database: &str, names: Names) -> bool {
+        let covers = match &self.object {
+            Object::Everywhere => true,
+            Object::Database(name) => names.cover(name, database),
             _ => false,
         };
         covers && self.gives_some(privilege)
     }
 
     fn gives_some(&self, privilege: &str) -> bool {
-        self.list()
-            .any(|held| held == privilege || held == "ALL PRIVILEGES" || held == "ALL")
+        self.holds(None, privilege)
     }
 
-    /// Whether its line grants this to one account and says nothing else, so that it is safe to run whoever wrote it.
-    pub fn is_plain(&self) -> bool {
-        let option = if self.may_pass_on {
-            " WITH GRANT OPTION"
-        } else {
-            ""
-        };
-        let plain = format!(
-            "GRANT {} ON {} TO {}{option}",
-            self.privileges, self.object, self.account
-        );
-        let mut quoted = false;
-        let mut syntax = self.line.chars().filter(|&c| {
-            quoted ^= c == '`';
-            !quoted
-        });
-        plain == self.line
-            && self.account().is_some()
-            && syntax.all(|c| c.is_ascii_alphanumeric() || " _`,().*@".contains(c))
+    /// Whether the privilege is held on the column, or on the object as a whole.
+    fn holds(&self, column: Option<&String>, privilege: &str) -> bool {
+        let on = self.privileges.get(&column.cloned());
+        on.is_some_and(|held| held.contains(privilege) || held.contains(ALL))
     }
 
     /// Whether its holder may pass it on.
@@ -170,53 +248,258 @@ impl Grant {
         self.may_pass_on
     }
 
-    fn list(&self) -> impl Iterator<Item = &str> {
-        self.privileges.split(',').map(str::trim)
+    /// Whether it can be given for a table that is not there.
+    pub fn makes_its_table(&self) -> bool {
+        ["CREATE", ALL].iter().any(|one| self.gives_some(one))
     }
 
     fn opens_data(&self) -> bool {
-        self.list().any(|held| ON_DATA.contains(&held))
+        let mut held = self.privileges.values().flatten();
+        held.any(|one| ON_DATA.contains(&one.as_str()))
     }
 
-    /// The account row that holds it.
-    pub fn account(&self) -> Option<Account> {
-        Account::parse(&self.account)
-    }
-
-    /// Whether it gives all that the other one gives, to the same account row on the same object.
-    pub fn covers(&self, other: &Self) -> bool {
-        let everything = self.list().any(|held| held == "ALL PRIVILEGES");
-        self.object == other.object
-            && self.account == other.account
-            && self.may_pass_on >= other.may_pass_on
-            && other.list().all(|wanted| {
-                everything || wanted == "USAGE" || self.list().any(|held| held == wanted)
+    /// Whether these grants together give all that this one gives, to the same account row on the same object.
+    pub fn is_within(&self, held: &[Self]) -> bool {
+        let same = |one: &&Self| one.object == self.object && one.account == self.account;
+        let same: Vec<&Self> = held.iter().filter(same).collect();
+        let mut wanted = self
+            .privileges
+            .iter()
+            .flat_map(|(column, all)| all.iter().map(move |one| (column.as_ref(), one)));
+        (!self.may_pass_on || same.iter().any(|one| one.may_pass_on))
+            && wanted.all(|(column, privilege)| {
+                privilege == USAGE || same.iter().any(|one| one.holds(column, privilege))
             })
     }
 
+    /// Its parts that can be given one by one: what it gives on the object as a whole, and on each of its columns. A column
+    /// that is gone must not keep the others.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        self.privileges.iter().map(|(column, privileges)| Self {
+            privileges: BTreeMap::from([(column.clone(), privileges.clone())]),
+            ..self.clone()
+        })
+    }
+
+    /// The columns that it gives something on.
+    pub fn columns(&self) -> impl Iterator<Item = &String> {
+        self.privileges.keys().flatten()
+    }
+
+    /// The statement that gives it; none where it is not on a database or not an account's.
+    pub fn give(&self) -> Option<String> {
+        let option = if self.may_pass_on {
+            " WITH GRANT OPTION"
+        } else {
+            ""
+        };
+        let account = self.account.as_ref()?;
+        self.statement(&format!("GRANT {self} TO {account}{option}"))
+    }
+
     /// The statements that take exactly this grant away.
-    pub fn revoke(&self) -> Vec<String> {
-        let from = |what: &str| format!("REVOKE {what} ON {} FROM {}", self.object, self.account);
-        let mut statements = Vec::new();
-        if self.privileges != "USAGE" {
-            statements.push(from(&self.privileges));
+    pub fn take(&self) -> Vec<String> {
+        let Some(account) = &self.account else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        if self.privileges.values().flatten().any(|one| one != USAGE) {
+            taken.push(self.privileges_in_words());
         }
         if self.may_pass_on {
             // "ALL PRIVILEGES" leaves the grant option: https://dev.mysql.com/doc/refman/9.7/en/revoke.html
-            statements.push(from("GRANT OPTION"));
+            taken.push("GRANT OPTION".to_owned());
         }
-        statements
+        let revoke = |what| format!("REVOKE {what} ON {} FROM {account}", self.object);
+        let statements = taken.into_iter().map(revoke);
+        statements.filter_map(|one| self.statement(&one)).collect()
+    }
+
+    /// The statement as it must be sent, which is about this grant's object.
+    fn statement(&self, statement: &str) -> Option<String> {
+        match &self.object {
+            Object::Other(_) => None,
+            Object::Routine { kind, .. } if kind.starts_with("PACKAGE") => {
+                Some(sql::in_oracle(statement))
+            }
+            _ => Some(statement.to_owned()),
+        }
+    }
+
+    fn privileges_in_words(&self) -> String {
+        let mut words = Vec::new();
+        for (column, privileges) in &self.privileges {
+            let column = column.as_deref().map(identifier);
+            let column = column.map_or_else(String::new, |name| format!(" ({name})"));
+            words.extend(privileges.iter().map(|one| format!("{one}{column}")));
+        }
+        words.join(", ")
     }
 }
 
 impl fmt::Display for Grant {
     /// What is granted, and not the whole line: MariaDB's may end in the password's hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.privileges)?;
-        if !self.object.is_empty() {
-            write!(f, " ON {}", self.object)?;
+        match &self.object {
+            Object::Other(words) => f.write_str(words),
+            object => write!(f, "{} ON {object}", self.privileges_in_words()),
         }
-        Ok(())
+    }
+}
+
+/// A piece of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// A keyword, or a name without quotes.
+    Word(String),
+    /// A name or text in quotes, without them.
+    Quoted(String),
+    Symbol(char),
+}
+
+impl Token {
+    fn is(&self, keyword: &str) -> bool {
+        matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
+    }
+
+    /// What it names, if it can be a name.
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::Word(name) | Self::Quoted(name) => Some(name.clone()),
+            Self::Symbol(_) => None,
+        }
+    }
+}
+
+/// The pieces of a statement, and where each begins; `None` where a quote does not end.
+fn tokens(text: &str) -> Option<(Vec<usize>, Vec<Token>)> {
+    let (mut starts, mut tokens) = (Vec::new(), Vec::new());
+    let mut chars = text.char_indices().peekable();
+    while let Some((start, c)) = chars.next() {
+        let token = match c {
+            _ if c.is_whitespace() => continue,
+            '`' | '"' | '\'' => {
+                let mut quoted = String::new();
+                loop {
+                    match chars.next()?.1 {
+                        // Doubled it is a part of the name.
+                        end if end == c => match chars.next_if(|&(_, next)| next == c) {
+                            Some(_) => quoted.push(c),
+                            None => break,
+                        },
+                        '\\' if c == '\'' => unescape_one(chars.next()?.1, &mut quoted),
+                        inner => quoted.push(inner),
+                    }
+                }
+                Token::Quoted(quoted)
+            }
+            _ if is_of_word(c) => {
+                let mut word = String::from(c);
+                while let Some((_, c)) = chars.next_if(|&(_, c)| is_of_word(c)) {
+                    word.push(c);
+                }
+                Token::Word(word)
+            }
+            _ => Token::Symbol(c),
+        };
+        starts.push(start);
+        tokens.push(token);
+    }
+    Some((starts, tokens))
+}
+
+/// What the servers take in a name without quotes.
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii() && !c.is_whitespace()
+}
+
+/// Adds what a backslash and this character stand for in a text.
+/// <https://dev.mysql.com/doc/refman/9.7/en/string-literals.html>
+fn unescape_one(c: char, text: &mut String) {
+    if matches!(c, '%' | '_') {
+        text.push('\\');
+    }
+    text.push(match c {
+        '0' => '\0',
+        'b' => '\u{8}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'Z' => '\u{1a}',
+        c => c,
+    });
+}
+
+/// Reads a list such as `SELECT (a, b), INSERT`.
+fn privileges(tokens: &[Token]) -> Option<BTreeMap<Option<String>, BTreeSet<String>>> {
+    let mut privileges: BTreeMap<Option<String>, BTreeSet<String>> = BTreeMap::new();
+    let mut rest = tokens;
+    loop {
+        let is_word = |token: &Token| matches!(token, Token::Word(word) if word.is_ascii());
+        let words = rest.iter().take_while(|&token| is_word(token)).count();
+        let name: Vec<String> = rest[..words].iter().filter_map(Token::name).collect();
+        let name = match name.join(" ").to_ascii_uppercase() {
+            name if name.is_empty() => return None,
+            name if name == "ALL" => ALL.to_owned(),
+            name => name,
+        };
+        rest = &rest[words..];
+        if let [Token::Symbol('('), inner @ ..] = rest {
+            let end = inner
+                .iter()
+                .position(|token| *token == Token::Symbol(')'))?;
+            for column in inner[..end].split(|token| *token == Token::Symbol(',')) {
+                let [column] = column else { return None };
+                let held = privileges.entry(Some(column.name()?)).or_default();
+                held.insert(name.clone());
+            }
+            rest = &inner[end + 1..];
+        } else {
+            privileges.entry(None).or_default().insert(name);
+        }
+        match rest {
+            [] => return Some(privileges),
+            [Token::Symbol(','), next @ ..] => rest = next,
+            _ => return None,
+        }
+    }
+}
+
+/// Reads what stands behind `ON`.
+fn object(tokens: &[Token]) -> Option<Object> {
+    let [kind @ .., database, Token::Symbol('.'), name] = tokens else {
+        return None;
+    };
+    let kind = kind.iter().map(|token| match token {
+        Token::Word(word) if word.is_ascii() => Some(word.to_ascii_uppercase()),
+        _ => None,
+    });
+    let kind = kind.collect::<Option<Vec<String>>>()?.join(" ");
+    let any = Token::Symbol('*');
+    Some(match (kind.as_str(), *database == any, *name == any) {
+        ("", true, true) => Object::Everywhere,
+        ("", false, true) => Object::Database(database.name()?),
+        ("" | "TABLE", ..) => Object::Table {
+            database: database.name()?,
+            name: name.name()?,
+        },
+        _ => Object::Routine {
+            kind,
+            database: database.name()?,
+            name: name.name()?,
+        },
+    })
+}
+
+/// Reads the account row at the beginning, and what is behind it; none for a role of MariaDB's, which has no host.
+fn account(tokens: &[Token]) -> Option<(Option<Account>, &[Token])> {
+    match tokens {
+        [user, Token::Symbol('@'), host, rest @ ..] => {
+            let (user, host) = (user.name()?, host.name()?);
+            Some((Some(Account { user, host }), rest))
+        }
+        [role, rest @ ..] => role.name().map(|_| (None, rest)),
+        [] => None,
     }
 }
 
@@ -234,13 +517,6 @@ pub fn find(text: &str, needle: &str) -> Option<usize> {
     None
 }
 
-fn unquote(identifier: &str) -> String {
-    identifier
-        .strip_prefix('`')
-        .and_then(|inner| inner.strip_suffix('`'))
-        .map_or_else(|| identifier.to_owned(), |inner| inner.replace("``", "`"))
-}
-
 fn unescape(pattern: &str) -> String {
     let mut name = String::new();
     let mut chars = pattern.chars();
@@ -256,7 +532,7 @@ fn unescape(pattern: &str) -> String {
 
 /// Whether the pattern of a database grant covers this name.
 /// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
-pub fn matches(pattern: &str, name: &str) -> bool {
+fn matches(pattern: &str, name: &str) -> bool {
     let mut pattern = pattern.chars();
     // Which beginnings of the name the pattern so far covers, by their length: no pattern takes longer than its length
     // times the name's.
@@ -287,63 +563,236 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use Names::{Literal, Patterns};
 
     fn grant(line: &str) -> Grant {
-        Grant::parse(line).unwrap()
+        Grant::parse(line).unwrap_or_else(|| panic!("{line}"))
+    }
+
+    fn given(line: &str) -> Vec<String> {
+        grant(line).parts().filter_map(|part| part.give()).collect()
     }
 
     #[test]
-    fn a_database_is_known_in_both_spellings() {
-        assert!(grant("GRANT ALL PRIVILEGES ON `node1_db`.* TO `user`@`%`").is_on("node1_db"));
-        assert!(grant("GRANT SELECT ON `node1\\_db`.* TO `user`@`%`").is_on("node1_db"));
-        assert!(!grant("GRANT SELECT ON `node2\\_db`.* TO `user`@`%`").is_on("node1_db"));
+    fn a_database_is_known_in_both_spellings_where_names_are_patterns() {
+        let all = grant("GRANT ALL PRIVILEGES ON `node1_db`.* TO `user`@`%`");
+        let escaped = grant("GRANT SELECT ON `node1\\_db`.* TO `user`@`%`");
+        assert!(all.is_on("node1_db", Patterns) && escaped.is_on("node1_db", Patterns));
+        assert!(!grant("GRANT SELECT ON `node2\\_db`.* TO `u`@`%`").is_on("node1_db", Patterns));
+        assert!(all.is_on("node1_db", Literal) && !escaped.is_on("node1_db", Literal));
+        assert!(escaped.is_on("node1\\_db", Literal));
+        let wide = grant("GRANT SELECT ON `node%`.* TO `user`@`%`");
+        assert!(wide.gives("SELECT", "node1_db", Patterns));
+        assert!(!wide.reaches("node1_db", Literal) && wide.reaches("node%", Literal));
+        for database in ["node1_db", "a%\\b"] {
+            for names in [Patterns, Literal] {
+                assert!(names.cover(&names.of(database), database));
+            }
+        }
     }
 
     #[test]
     fn tables_and_routines_belong_to_their_database() {
-        assert!(grant("GRANT SELECT (`a`), INSERT ON `node1_db`.`t` TO `u`@`%`").is_on("node1_db"));
-        assert!(grant("GRANT EXECUTE ON PROCEDURE `node1_db`.`p` TO `u`@`%`").is_on("node1_db"));
-        assert!(
-            !grant("GRANT EXECUTE ON PROCEDURE `other`.`node1_db` TO `u`@`%`").is_on("node1_db")
-        );
+        for on in [
+            "GRANT SELECT (`a`), INSERT ON `node1_db`.`t` TO `u`@`%`",
+            "GRANT EXECUTE ON PROCEDURE `node1_db`.`p` TO `u`@`%`",
+            "GRANT EXECUTE ON PACKAGE BODY `node1_db`.`p` TO `u`@`%`",
+        ] {
+            assert!(grant(on).is_on("node1_db", Patterns), "{on}");
+        }
+        let other = grant("GRANT EXECUTE ON PROCEDURE `other`.`node1_db` TO `u`@`%`");
+        assert!(!other.is_on("node1_db", Patterns));
     }
 
     #[test]
-    fn what_is_granted_is_what_is_revoked() {
+    fn what_is_granted_is_what_is_revoked_and_given_back_column_by_column() {
+        let line =
+            "GRANT SELECT, SELECT (`b`, `a`), INSERT (`a`) ON `d`.`t` TO `u`@`%` WITH GRANT OPTION";
         assert_eq!(
-            grant("GRANT SELECT (`a`), INSERT ON `d`.`t` TO `u`@`%` WITH GRANT OPTION").revoke(),
+            grant(line).take(),
             [
-                "REVOKE SELECT (`a`), INSERT ON `d`.`t` FROM `u`@`%`",
+                "REVOKE SELECT, INSERT (`a`), SELECT (`a`), SELECT (`b`) ON `d`.`t` FROM `u`@`%`",
                 "REVOKE GRANT OPTION ON `d`.`t` FROM `u`@`%`"
             ]
         );
         assert_eq!(
-            grant("GRANT USAGE ON `d`.* TO `u`@`%` WITH GRANT OPTION").revoke(),
+            given(line),
+            [
+                "GRANT SELECT ON `d`.`t` TO `u`@`%` WITH GRANT OPTION",
+                "GRANT INSERT (`a`), SELECT (`a`) ON `d`.`t` TO `u`@`%` WITH GRANT OPTION",
+                "GRANT SELECT (`b`) ON `d`.`t` TO `u`@`%` WITH GRANT OPTION",
+            ]
+        );
+        let nothing = "GRANT USAGE ON `d`.* TO `u`@`%` WITH GRANT OPTION";
+        assert_eq!(
+            grant(nothing).take(),
             ["REVOKE GRANT OPTION ON `d`.* FROM `u`@`%`"]
         );
+        assert_eq!(given(nothing), [nothing]);
+    }
+
+    #[test]
+    fn only_what_is_missing_is_missing() {
+        let held = [
+            grant("GRANT SELECT (`name`, `id`), UPDATE (id) ON `d`.`t` TO `u`@`%`"),
+            grant("GRANT SELECT(x) ON `d`.`t` TO 'u'@'%' WITH GRANT OPTION"),
+            grant("GRANT ALL PRIVILEGES ON `d`.* TO `u`@`%`"),
+        ];
+        for within in [
+            "GRANT SELECT (`id`, `name`) ON `d`.`t` TO `u`@`%`",
+            "GRANT SELECT (`x`, `id`) ON `d`.`t` TO \"u\"@\"%\" WITH GRANT OPTION",
+            "GRANT INSERT, SELECT ON `d`.* TO `u`@`%`",
+            "GRANT USAGE ON `d`.`t` TO `u`@`%`",
+        ] {
+            assert!(grant(within).is_within(&held), "{within}");
+        }
+        for more in [
+            "GRANT SELECT ON `d`.`t` TO `u`@`%`",
+            "GRANT SELECT (`y`) ON `d`.`t` TO `u`@`%`",
+            "GRANT INSERT (`id`) ON `d`.`t` TO `u`@`%`",
+            "GRANT SELECT ON `d`.* TO `u`@`%` WITH GRANT OPTION",
+            "GRANT SELECT (`id`) ON `d`.`t` TO `u`@`localhost`",
+            "GRANT SELECT (`id`) ON `D`.`t` TO `u`@`%`",
+            "GRANT EXECUTE ON FUNCTION `d`.`t` TO `u`@`%`",
+        ] {
+            assert!(!grant(more).is_within(&held), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_however_its_server_writes_it() {
+        let canonical = grant("GRANT SELECT (`a`), INSERT ON `d`.`t` TO `u`@`%` WITH GRANT OPTION");
+        for line in [
+            "GRANT SELECT (a), INSERT ON `d`.`t` TO 'u'@'%' WITH GRANT OPTION", // MySQL 5.7
+            "GRANT SELECT(a), INSERT ON d.t TO 'u'@'%' WITH GRANT OPTION",      // TiDB
+            "GRANT SELECT (\"a\"), INSERT ON \"d\".\"t\" TO \"u\"@\"%\" WITH GRANT OPTION", // ANSI_QUOTES
+            "GRANT INSERT, SELECT (a) ON d.t TO u@`%` WITH GRANT OPTION", // sql_quote_show_create = 0
+            "grant select (a) , insert on table d . t to u @'%' with grant option MAX_USER_CONNECTIONS 5",
+        ] {
+            assert_eq!(grant(line), canonical, "{line}");
+        }
+        let odd = grant("GRANT SELECT ON \"a`\"\"\".* TO 'it''s \\\\ \\'q\\''@''");
+        assert_eq!(
+            odd.give().as_deref(),
+            Some("GRANT SELECT ON `a``\"`.* TO `it's \\ 'q'`@``")
+        );
+    }
+
+    #[test]
+    fn limits_and_secrets_stand_behind_the_grant_option() {
+        for (line, may_pass_on) in [
+            (
+                "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*A' REQUIRE SSL WITH GRANT OPTION \
+                 MAX_QUERIES_PER_HOUR 9 MAX_USER_CONNECTIONS 50",
+                true,
+            ),
+            (
+                "GRANT SELECT ON *.* TO 'u'@'%' IDENTIFIED BY PASSWORD <secret> WITH MAX_USER_CONNECTIONS 5",
+                false,
+            ),
+            (
+                "GRANT SELECT ON *.* TO `u`@`%` REQUIRE SUBJECT ' WITH GRANT OPTION'",
+                false,
+            ),
+            ("GRANT SELECT ON *.* TO `u`@` WITH GRANT OPTION`", false),
+            ("GRANT SELECT ON *.* TO PUBLIC WITH GRANT OPTION", true),
+        ] {
+            let read = grant(line);
+            assert_eq!(read.may_be_passed_on(), may_pass_on, "{line}");
+            assert!(!read.to_string().contains('A') || read.gives_everywhere("CREATE"));
+        }
+    }
+
+    #[test]
+    fn a_package_is_granted_in_the_mode_that_knows_of_packages() {
+        let line = "GRANT EXECUTE ON PACKAGE BODY `it's`.`a\\b` TO `u`@`%`";
+        let statement = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE \
+                         'GRANT EXECUTE ON PACKAGE BODY `it''s`.`a\\\\b` TO `u`@`%`'";
+        assert_eq!(given(line), [statement]);
+        assert_eq!(Grant::given_by(statement), Some(grant(line)));
+        assert_eq!(
+            Grant::given_by(line),
+            None,
+            "the server would not understand it"
+        );
+        let other = "GRANT SELECT ON `d`.`t` TO `u`@`%`";
+        assert_eq!(Grant::given_by(&sql::in_oracle(other)), None);
+    }
+
+    #[test]
+    fn what_is_not_one_part_of_one_accounts_grant_is_not_run() {
+        for good in [
+            "GRANT SELECT ON `d`.* TO `u`@`%`",
+            "GRANT INSERT (`a`), SELECT (`a`) ON `d`.`t` TO `u`@`%` WITH GRANT OPTION",
+        ] {
+            assert!(Grant::given_by(good).is_some(), "{good}");
+        }
+        for bad in [
+            "GRANT SELECT ON `d`.* TO `u`@`%`, `v`@`%`",
+            "GRANT SELECT ON `d`.* TO `u`",
+            "GRANT SELECT ON `d`.* TO `u`@`%` IDENTIFIED BY 'x'",
+            "GRANT SELECT ON `d`.* TO `u`@`%` REQUIRE NONE",
+            "GRANT SELECT ON `d`.* TO `u`@`%` # WITH GRANT OPTION",
+            "GRANT SELECT ON `d`.* TO `u`@`%` WITH GRANT OPTION MAX_USER_CONNECTIONS 5",
+            "GRANT SELECT  ON `d`.* TO `u`@`%`",
+            "GRANT SELECT ON `d`.* TO `u`@`%` ",
+            "GRANT SELECT ON d.* TO `u`@`%`",
+            "GRANT SELECT ON `d`.* TO 'u'@'%'",
+            "GRANT SELECT ON TABLE `d`.`t` TO `u`@`%`",
+            "GRANT SELECT /*! , INSERT */ ON `d`.* TO `u`@`%`",
+            "GRANT SELECT; DROP TABLE t; GRANT SELECT ON `d`.* TO `u`@`%`",
+            "GRANT SELECT (`a`), SELECT (`b`) ON `d`.`t` TO `u`@`%`",
+            "GRANT SELECT, INSERT ON `d`.* TO `u`@`%`",
+            "GRANT `admin`@`%` TO `u`@`%`",
+            "GRANT admin TO `u`@`%`",
+            "GRANT PROXY ON `r`@`%` TO `u`@`%`",
+            "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE 'DROP DATABASE d'",
+            "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE \
+             'GRANT EXECUTE ON PACKAGE `d`.`p` TO `u`@`%`'; DROP DATABASE d; DO 'x'",
+        ] {
+            assert_eq!(Grant::given_by(bad), None, "{bad}");
+        }
     }
 
     #[test]
     fn names_that_look_like_syntax_are_read_as_names() {
         let odd = grant("GRANT SELECT ON `a TO b`` ON ``c.*`.* TO `it's TO`@`%` WITH GRANT OPTION");
-        assert!(odd.is_on("a TO b` ON `c.*"));
+        assert!(odd.is_on("a TO b` ON `c.*", Patterns));
         assert_eq!(
-            odd.revoke()[0],
+            odd.take()[0],
             "REVOKE SELECT ON `a TO b`` ON ``c.*`.* FROM `it's TO`@`%`"
         );
     }
 
     #[test]
     fn other_ways_in_are_named() {
-        for way_in in [
-            "GRANT SELECT, PROCESS ON *.* TO `u`@`%`",
-            "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*A'",
-            "GRANT `admin`@`%` TO `u`@`%`",
-            "GRANT SELECT ON `node%`.* TO `u`@`%`",
-            "GRANT SELECT ON `node__db`.* TO `u`@`%`",
-            "GRANT PROXY ON `root`@`%` TO `u`@`%`",
+        for (way_in, told) in [
+            (
+                "GRANT PROCESS, SELECT ON *.* TO `u`@`%`",
+                "PROCESS, SELECT ON *.*",
+            ),
+            (
+                "GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*A'",
+                "ALL PRIVILEGES ON *.*",
+            ),
+            ("GRANT `admin`@`%` TO `u`@`%`", "`admin`@`%`"),
+            ("GRANT admin TO `u`@`%` WITH ADMIN OPTION", "admin"),
+            (
+                "GRANT SELECT ON `node%`.* TO `u`@`%`",
+                "SELECT ON `node%`.*",
+            ),
+            (
+                "GRANT SELECT ON `node__db`.* TO `u`@`%`",
+                "SELECT ON `node__db`.*",
+            ),
+            (
+                "GRANT PROXY ON `root`@`%` TO `u`@`%` WITH GRANT OPTION",
+                "PROXY ON `root`@`%`",
+            ),
         ] {
-            assert!(grant(way_in).is_another_way_into("node1_db"), "{way_in}");
+            let way_in = grant(way_in);
+            assert!(way_in.is_another_way_into("node1_db", Patterns), "{told}");
+            assert_eq!(way_in.to_string(), told);
         }
         for harmless in [
             "GRANT USAGE ON *.* TO `u`@`%`",
@@ -352,10 +801,8 @@ mod tests {
             "GRANT SELECT ON `node1\\_db`.* TO `u`@`%`",
             "GRANT SELECT ON `node2_db`.`node1_db` TO `u`@`%`",
         ] {
-            assert!(
-                !grant(harmless).is_another_way_into("node1_db"),
-                "{harmless}"
-            );
+            let way_in = grant(harmless).is_another_way_into("node1_db", Patterns);
+            assert!(!way_in, "{harmless}");
         }
     }
 
@@ -382,24 +829,128 @@ mod tests {
         assert!(!matches(&("%a".repeat(30) + "b"), &"a".repeat(64)));
     }
 
+    /// A line of `SHOW GRANTS` in one of the servers' ways to quote, its columns in any order; and what it means.
+    fn lines() -> impl Strategy<Value = (String, Grant)> {
+        let name = || {
+            // Most are ordinary; all are compared exactly.
+            prop_oneof!["[a-z]{1,3}", "[ -~]{0,8}", any::<String>()]
+        };
+        let privilege = || prop::sample::select(vec!["SELECT", "INSERT", "UPDATE", "REFERENCES"]);
+        let columns = prop::collection::vec((privilege(), prop::option::of(name())), 1..8);
+        let object = (0..4usize, name(), name());
+        (columns, object, name(), name(), any::<bool>(), 0..3usize).prop_map(
+            |(columns, (kind, database, table), user, host, may_pass_on, style)| {
+                let quote = |name: &str, mark: char| {
+                    let doubled = format!("{mark}{mark}");
+                    let name = match mark {
+                        '\'' => name.replace('\\', "\\\\"),
+                        _ => name.to_owned(),
+                    };
+                    format!("{mark}{}{mark}", name.replace(mark, &doubled))
+                };
+                let (names, accounts) = [('`', '`'), ('`', '\''), ('"', '"')][style];
+                let (whole, object) = match kind {
+                    0 => (
+                        format!("{}.*", quote(&database, names)),
+                        Object::Database(database),
+                    ),
+                    1 => (
+                        format!("{}.{}", quote(&database, names), quote(&table, names)),
+                        Object::Table {
+                            database,
+                            name: table,
+                        },
+                    ),
+                    kind => {
+                        let kind = ["FUNCTION", "PACKAGE BODY"][kind - 2].to_owned();
+                        let names = (quote(&database, names), quote(&table, names));
+                        let whole = format!("{kind} {}.{}", names.0, names.1);
+                        let name = table;
+                        (
+                            whole,
+                            Object::Routine {
+                                kind,
+                                database,
+                                name,
+                            },
+                        )
+                    }
+                };
+                let mut privileges: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+                let mut words = Vec::new();
+                for (privilege, column) in columns {
+                    words.push(match &column {
+                        Some(column) => format!("{privilege} ({})", quote(column, names)),
+                        None => privilege.to_owned(),
+                    });
+                    privileges
+                        .entry(column)
+                        .or_default()
+                        .insert(privilege.to_owned());
+                }
+                let option = if may_pass_on {
+                    " WITH GRANT OPTION"
+                } else {
+                    ""
+                };
+                let line = format!(
+                    "GRANT {} ON {whole} TO {}@{}{option}",
+                    words.join(", "),
+                    quote(&user, accounts),
+                    quote(&host, accounts)
+                );
+                let account = Some(Account { user, host });
+                let grant = Grant {
+                    object,
+                    privileges,
+                    account,
+                    may_pass_on,
+                };
+                (line, grant)
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn any_line_is_read_without_a_panic(line in any::<String>(), name in any::<String>()) {
             for line in [line.clone(), format!("GRANT {line}"), format!("GRANT SELECT ON {line} TO {name}")] {
                 if let Some(grant) = Grant::parse(&line) {
-                    let _ = (grant.is_on(&name), grant.reaches(&name), grant.revoke(), grant.is_plain(), grant.account());
+                    let _ = (grant.is_on(&name, Patterns), grant.reaches(&name, Literal), grant.take(), grant.to_string());
                 }
+                let _ = Grant::given_by(&line);
             }
         }
 
         #[test]
-        fn any_name_is_read_as_a_name(user in any::<String>(), host in any::<String>(), database in any::<String>()) {
-            let account = Account { user, host };
-            let quoted = format!("`{}`", database.replace('`', "``"));
-            let line = format!("GRANT SELECT ON {quoted}.`t` TO {account} WITH GRANT OPTION");
-            let grant = Grant::parse(&line).unwrap();
-            prop_assert!(grant.is_on(&database) && grant.is_plain());
-            prop_assert_eq!(grant.account(), Some(account));
+        fn a_line_means_the_same_however_it_is_written((line, grant) in lines()) {
+            prop_assert_eq!(Grant::parse(&line), Some(grant.clone()), "{}", line);
+            // What gives it part by part reads back, and is all of it.
+            let mut parts = Vec::new();
+            for part in grant.parts() {
+                prop_assert!(part.is_within(std::slice::from_ref(&grant)));
+                let statement = part.give().unwrap();
+                prop_assert_eq!(Grant::given_by(&statement), Some(part.clone()), "{}", statement);
+                parts.push(part);
+            }
+            prop_assert!(grant.is_within(&parts));
+            // With any part left out it is not.
+            for left_out in 0..parts.len() {
+                let mut rest = parts.clone();
+                rest.remove(left_out);
+                prop_assert!(!grant.is_within(&rest));
+            }
+        }
+
+        #[test]
+        fn what_is_run_is_written_again_as_it_was(at in any::<prop::sample::Index>(), to in any::<char>(), (line, _) in lines()) {
+            let mut altered: Vec<char> = line.chars().collect();
+            let at = at.index(altered.len());
+            altered[at] = to;
+            let altered: String = altered.into_iter().collect();
+            if let Some(grant) = Grant::given_by(&altered) {
+                prop_assert_eq!(grant.give(), Some(altered));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod config;
 mod drain;
+mod gone;
 mod grants;
 mod hold;
 mod listing;

@@ -14,7 +14,7 @@ use mysql::{Conn, DriverError, Opts, OptsBuilder, Row, SslOpts, Value};
 use rustls::NamedGroup;
 
 use crate::config::{Address, Login, Node, SslMode};
-use crate::grants::Grant;
+use crate::grants::{Grant, Names};
 use crate::listing::Wanted;
 use crate::server_id::ServerId;
 use crate::sql::{self, Account, ProcessList, Server};
@@ -296,6 +296,8 @@ pub struct Admin {
     pub server: Server,
     /// Its version, by its own word.
     pub version: String,
+    /// What the name of a database stands for in a grant.
+    pub names: Names,
     /// What the admin holds, its active roles included.
     pub grants: Vec<Grant>,
     /// The user name that the server took the login for.
@@ -361,9 +363,14 @@ impl Admin {
             .collect();
         // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
         let performance_schema = server == Server::MySql && on("performance_schema");
+        let names = if on("partial_revokes") {
+            Names::Literal
+        } else {
+            Names::Patterns
+        };
         let may_read_locks = grants
             .iter()
-            .any(|grant| grant.gives("SELECT", "performance_schema"));
+            .any(|grant| grant.gives("SELECT", "performance_schema", names));
         let mut admin = Self {
             reads_locks: performance_schema && may_read_locks,
             may_not_read_locks: performance_schema && !may_read_locks,
@@ -376,6 +383,7 @@ impl Admin {
             } else {
                 ProcessList::InformationSchema
             },
+            names,
             grants,
             user: user
                 .rsplit_once('@')
@@ -482,22 +490,19 @@ impl Admin {
         Ok(())
     }
 
-    /// Runs all of the statements that can be run, going on after one that fails with a code in `except`; returns those.
+    /// Runs all of the statements that can be run, going on after one that the server refuses; returns those, each with the
+    /// reason. Where they take longer than the timeout, as when each waits for a lock, the rest is left.
     ///
     /// # Errors
-    /// The first other error; the statements after it were not run.
-    pub fn all_except(
-        &mut self,
-        statements: &[String],
-        except: &[u16],
-    ) -> Result<Vec<String>, Error> {
-        let (mut rest, mut failed) = (statements, Vec::new());
-        while !rest.is_empty() {
+    /// As [`Connection::all`], other than the server's.
+    pub fn try_each(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
+        let (mut rest, mut failed, began) = (statements, Vec::new(), Instant::now());
+        while !rest.is_empty() && began.elapsed() < self.connection.timeout {
             let (answers, last) = self.connection.try_all(rest);
             match last {
                 Ok(()) => break,
-                Err(Error::Server { code, .. }) if except.contains(&code) => {
-                    failed.push(rest[answers.len()].clone());
+                Err(error @ Error::Server { .. }) => {
+                    failed.push((rest[answers.len()].clone(), error));
                     rest = &rest[answers.len() + 1..];
                 }
                 Err(error) => return Err(error),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Method;
 use crate::drain::{Next, SessionDrain, timed_out};
+use crate::gone::Gone;
 use crate::listing::{Listing, Session};
 use crate::login::{Login, leads_elsewhere};
 use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Rows};
@@ -15,7 +16,6 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::sql;
 use crate::state::State;
-use crate::undo::GONE;
 use crate::watch::Watch;
 
 /// How long a node that does not answer is tried again before it is given up.
@@ -404,19 +404,19 @@ impl Offline {
             let now = admin.turned_away(&plan.node.account.user);
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
-        let result = admin.all_except(&plan.back, &GONE);
-        let gone = result.as_ref().map_or(&[][..], |gone| gone);
-        let left = plan.without(gone);
+        let failed = admin.try_each(&plan.back)?;
+        let gone = Gone::look(&mut admin, plan, failed)?;
+        let left = plan.without(&gone.statements());
         let is_back = left.is_back(&admin.all(&left.state())?);
         // What could not be changed back may never have been changed, as on a server that became read-only.
         if !is_back {
-            return Err(result.err().unwrap_or_else(|| {
+            return Err(gone.other.unwrap_or_else(|| {
                 Error::Connection(
                     "the server took the statements, but the account is not as before".to_owned(),
                 )
             }));
         }
-        if plan.login_proves && gone.is_empty() {
+        if plan.login_proves && gone.statements().is_empty() {
             // The server's own state is proven: what a login meets beside that is no part of the outage.
             let user = &plan.node.account.user;
             match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
@@ -441,10 +441,13 @@ impl Offline {
                 result?;
             }
         }
-        if !gone.is_empty() {
+        for grant in &gone.grants {
+            tell(Progress::Warning(format!("it is back without {grant}")));
+        }
+        if !gone.rows.is_empty() {
             return Err(Error::Refused(format!(
                 "somebody dropped what these are about: {}",
-                gone.join("; ")
+                gone.rows.join("; ")
             )));
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cli::Method;
 use crate::config::{Environment, Login, Node};
-use crate::grants::Grant;
+use crate::grants::{Grant, Names};
 use crate::listing::{Session, Wanted};
 use crate::node::{Admin, Error, Rows};
 use crate::server_id::ServerId;
@@ -55,11 +55,13 @@ pub struct Plan {
     pub server_id: ServerId,
     /// The database, as the server spells it.
     pub database: String,
+    /// What the name of a database stands for in a grant there.
+    pub names: Names,
     /// The account rows whose state counts.
     pub accounts: Vec<Account>,
     /// The statements that take the node away.
     pub out: Vec<String>,
-    /// The statements that bring it back; each can be run again. To revoke: the lines of `SHOW GRANTS` that must be there.
+    /// The statements that bring it back; each can be run again, and stands for itself.
     pub back: Vec<String>,
     /// The statements by which a session's changes stay on the node.
     pub stays_here: Vec<String>,
@@ -87,7 +89,7 @@ impl Plan {
         let unlocked: Vec<Account> = undo.unlocked().collect();
         let (method, accounts) = if unlocked.is_empty() {
             let mut accounts = Vec::new();
-            for account in undo.granted().filter_map(|grant| grant.account()) {
+            for account in undo.granted().filter_map(|grant| grant.account().cloned()) {
                 if !accounts.contains(&account) {
                     accounts.push(account);
                 }
@@ -129,6 +131,7 @@ impl Plan {
             server: admin.server,
             server_id: admin.server_id.clone(),
             database: database.to_owned(),
+            names: admin.names,
             accounts: Vec::new(),
             out: Vec::new(),
             back: Vec::new(),
@@ -222,6 +225,16 @@ impl Plan {
             .map(|rows| Admin::accounts(&self.node.account.user, rows))
     }
 
+    /// Revoke: what the account rows hold.
+    fn held(&self, answers: &[Rows]) -> Vec<Grant> {
+        let rows = self.accounts.iter().zip(answers);
+        rows.flat_map(|(account, answer)| {
+            let grants = lines(std::slice::from_ref(answer)).filter_map(Grant::parse);
+            grants.map(move |grant| grant.held_by(account))
+        })
+        .collect()
+    }
+
     /// Whether the server's own state keeps the account out.
     pub fn is_out(&self, answers: &[Rows]) -> bool {
         match self.method {
@@ -232,7 +245,7 @@ impl Plan {
             Method::Revoke => {
                 let rows = self.rows(answers).unwrap_or_default();
                 rows.iter().all(|(row, _)| self.accounts.contains(row))
-                    && !state::reaches(&answers[1..], &self.database)
+                    && !state::reaches(&answers[1..], &self.database, self.names)
             }
         }
     }
@@ -247,9 +260,9 @@ impl Plan {
                     .all(|account| rows.contains(&(account.clone(), false)))
             }
             Method::Revoke => {
-                let holds: Vec<Grant> = lines(&answers[1..]).filter_map(Grant::parse).collect();
-                let mut held = self.back.iter().filter_map(|line| Grant::parse(line));
-                held.all(|held| holds.iter().any(|grant| grant.covers(&held)))
+                let holds = self.held(&answers[1..]);
+                let mut wanted = self.back.iter().filter_map(|one| Grant::given_by(one));
+                wanted.all(|grant| grant.is_within(&holds))
             }
         }
     }

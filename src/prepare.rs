@@ -7,7 +7,8 @@ use std::thread;
 
 use crate::cli::Method;
 use crate::config::Node;
-use crate::grants::{Grant, matches};
+use crate::gone;
+use crate::grants::Grant;
 use crate::listing::{Listing, Wanted};
 use crate::login::{Login, leads_elsewhere};
 use crate::node::{Admin, Error, Problem, Rows, at_same_address, cell, in_words};
@@ -225,13 +226,13 @@ impl Ready {
         let why_not = if !admin
             .grants
             .iter()
-            .any(|grant| grant.gives("EVENT", &plan.database))
+            .any(|grant| grant.gives("EVENT", &plan.database, plan.names))
         {
             Some(format!(
                 "{} may not create events on `{}` (GRANT EVENT)",
                 plan.node.admin.user, plan.database
             ))
-        } else if !undo.survives(&plan.database, plan.server) {
+        } else if !undo.survives(&plan.database, plan.names, plan.server) {
             Some("names like these do not survive in an event".to_owned())
         } else {
             None
@@ -281,25 +282,52 @@ impl Ready {
             }
             Ok(()) => {}
         }
-        let mut ways_in = Vec::new();
-        for grant in lines(&answers[..rows]).filter_map(Grant::parse) {
-            if grant.is_on(&plan.database) {
-                plan.out.extend(grant.revoke());
-                plan.back.push(grant.line.clone());
-            } else if grant.is_another_way_into(&plan.database) {
-                ways_in.push(grant.to_string());
+        let (mut ways_in, mut unread, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for (account, answer) in plan.accounts.iter().zip(&answers) {
+            for line in lines(std::slice::from_ref(answer)) {
+                match Grant::parse(line).map(|grant| grant.held_by(account)) {
+                    Some(grant) if grant.is_on(&plan.database, plan.names) => {
+                        plan.out.extend(grant.take());
+                        parts.extend(grant.parts());
+                    }
+                    Some(grant) if grant.is_another_way_into(&plan.database, plan.names) => {
+                        ways_in.push(grant.to_string());
+                    }
+                    None if line.starts_with("GRANT ") => unread.push(account),
+                    Some(_) | None => {}
+                }
             }
         }
+        if let Some(account) = unread.first() {
+            return Err(Problem::from(format!(
+                "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it back: use \
+                 --method lock"
+            )));
+        }
+        // What can fail stands last: by hand, the first error may be the end.
+        parts.sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
+        let there = gone::there(&mut self.admin, &parts)?;
+        let (back, lost): (Vec<_>, Vec<_>) = parts.iter().zip(there).partition(|(_, is)| *is);
+        let all = back.iter().chain(&lost).filter_map(|(part, _)| part.give());
+        plan.back = all.collect();
+        let warning = |(part, _): &(&Grant, bool)| {
+            format!(
+                "'{}' holds {part}, which is of no use any more and cannot be granted again: the table, column or routine is \
+                 gone, or the view does not work. The node will come back without it",
+                plan.node.account.user
+            )
+        };
+        self.warnings.extend(lost.iter().map(warning));
         if everybodys {
-            let to_all =
-                lines(&answers[rows..=rows]).filter(|pattern| matches(pattern, &plan.database));
+            let to_all = lines(&answers[rows..=rows])
+                .filter(|pattern| plan.names.cover(pattern, &plan.database));
             ways_in
                 .extend(to_all.map(|pattern| {
                     format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
                 }));
         }
         let public = lines(&answers[rows + 1..]).filter_map(Grant::parse);
-        let public = public.filter(|grant| grant.reaches(&plan.database));
+        let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
         ways_in.extend(public.map(|grant| format!("{grant} TO PUBLIC")));
 
         if plan.back.is_empty() {
@@ -307,7 +335,8 @@ impl Ready {
                 "'{}' holds nothing on `{}`; ALL PRIVILEGES will be granted when the node is brought back",
                 plan.node.account.user, plan.database
             ));
-            let grant_all = |account| sql::grant_all(&plan.database, account);
+            let database = plan.names.of(&plan.database);
+            let grant_all = |account| sql::grant_all(&database, account);
             plan.back = plan.accounts.iter().map(grant_all).collect();
         }
         let database = plan.database.clone();
@@ -448,7 +477,7 @@ fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Err
     let mut ways_in = Vec::new();
     for role in Account::list(&admin.mandatory_roles) {
         match admin.all(&[sql::grants(&role)]) {
-            Ok(grants) if reaches(&grants, database) => {
+            Ok(grants) if reaches(&grants, database, admin.names) => {
                 ways_in.push(format!("{role}, a mandatory role of this server"));
             }
             // The server ignores one that does not exist.
@@ -504,7 +533,8 @@ fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) 
             ));
         }
     }
-    let may_pass_on = |grant: &Grant| grant.may_be_passed_on() && grant.reaches(&node.database);
+    let may_pass_on =
+        |grant: &Grant| grant.may_be_passed_on() && grant.reaches(&node.database, admin.names);
     if method == Method::Revoke && !admin.grants.iter().any(may_pass_on) {
         problems.push(format!(
             "{} may not revoke and grant on `{}`: it needs its privileges WITH GRANT OPTION",

@@ -91,7 +91,7 @@ fn stands_with(
 fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<Standing, Error> {
     let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
     let database = state.database.as_deref().unwrap_or_default();
-    let without_grants = !state::reaches(&admin.all(&grants)?, database);
+    let without_grants = !state::reaches(&admin.all(&grants)?, database, admin.names);
     let locked = state.is_locked();
     Ok(match state.locked_elsewhere(&node.account.user) {
         Some(found) if locked => Standing::LockedElsewhere(found.clone()),
@@ -152,7 +152,7 @@ pub fn find(
                 what.push("unlocking the account");
             }
             if without_grants {
-                let grant = |account| sql::grant_all(database, account);
+                let grant = |account| sql::grant_all(&admin.names.of(database), account);
                 back.extend(state.rows().iter().map(grant));
                 what.push("granting it ALL PRIVILEGES on the database");
             }

@@ -16,6 +16,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use crate::config::Node;
+use crate::grants::Grant;
 use crate::node::Problem;
 use crate::outage::{Back, Taken};
 use crate::prepare::Preview;
@@ -385,6 +386,13 @@ impl Report {
         ));
         for statement in statements {
             self.err(&format!("  {statement};"));
+        }
+        let can_be_gone = |grant: Grant| !grant.is_on_a_database();
+        if statements
+            .iter()
+            .any(|one| Grant::given_by(one).is_some_and(can_be_gone))
+        {
+            self.err("where one fails since its table, column or routine is gone, go on with the next (mysql --force)");
         }
         self.err(&format!(
             "or, as soon as it can be reached: fail-start recover {}",

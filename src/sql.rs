@@ -123,7 +123,7 @@ pub const IDENTITY: [&str; 8] = [
 ];
 
 /// Server variables by which a node on it is handled.
-const HANDLING: [&str; 8] = [
+const HANDLING: [&str; 9] = [
     "version",
     "log_bin",
     "super_read_only",
@@ -131,12 +131,13 @@ const HANDLING: [&str; 8] = [
     "performance_schema",
     "event_scheduler",
     "mandatory_roles",
+    "partial_revokes",
     "mysqlx_port",
 ];
 
 /// All of them, [`IDENTITY`] included: name, value.
 pub fn variables() -> String {
-    show_variables(&[IDENTITY, HANDLING].concat())
+    show_variables(&[&IDENTITY[..], &HANDLING].concat())
 }
 
 /// Those of [`IDENTITY`]: name, value.
@@ -357,16 +358,66 @@ pub fn unlocked(statement: &str) -> Option<Account> {
     Account::parse(account)
 }
 
-/// The guide's grant, for an account that held nothing on the database before.
+/// The guide's grant, for an account that held nothing on the database before; the database by its name in a grant.
 pub fn grant_all(database: &str, account: &Account) -> String {
-    // The name is a pattern in this place: an underscore would stand for any character.
-    let pattern = database
-        .replace('\\', "\\\\")
-        .replace('_', "\\_")
-        .replace('%', "\\%");
     format!(
         "GRANT ALL PRIVILEGES ON {}.* TO {account}",
-        identifier(&pattern)
+        identifier(database)
+    )
+}
+
+const IN_ORACLE: &str = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE ";
+
+/// The statement as MariaDB must be sent it where it is about a package, of which its parser knows in this mode alone. Both
+/// the mode and the parsing are for this statement only, so that it can be sent in an event too.
+/// <https://mariadb.com/kb/en/create-package/>
+pub fn in_oracle(statement: &str) -> String {
+    IN_ORACLE.to_owned() + &literal(statement)
+}
+
+/// The statement that [`in_oracle`] was given.
+pub fn inside_oracle(statement: &str) -> Option<String> {
+    let quoted = statement.strip_prefix(IN_ORACLE)?;
+    let inner = quoted.strip_prefix('\'')?.strip_suffix('\'')?;
+    let inner = inner.replace("''", "'").replace("\\\\", "\\");
+    (literal(&inner) == quoted).then_some(inner)
+}
+
+/// What there is of a table or view: its name with no column, and with each of its columns. A view that does not work has none.
+pub fn columns(database: &str, table: &str) -> String {
+    let of = format!(
+        "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(database),
+        literal(table)
+    );
+    format!(
+        "SELECT TABLE_NAME, NULL FROM information_schema.TABLES WHERE {of} \
+         UNION ALL SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE {of}"
+    )
+}
+
+/// Reads no row of a table or view, which fails where it does not work.
+pub fn open_only(database: &str, table: &str) -> String {
+    let (database, table) = (identifier(database), identifier(table));
+    format!("SELECT 1 FROM {database}.{table} LIMIT 0")
+}
+
+/// The routine's name, if it is there. `LIBRARY` is MySQL's, and has a table of its own.
+/// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-libraries-table.html>
+pub fn routine(kind: &str, database: &str, name: &str) -> String {
+    if kind == "LIBRARY" {
+        return format!(
+            "SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {} AND LIBRARY_NAME = {}",
+            literal(database),
+            literal(name)
+        );
+    }
+    format!(
+        "SELECT ROUTINE_NAME FROM information_schema.ROUTINES \
+         WHERE ROUTINE_TYPE = {} AND ROUTINE_SCHEMA = {} AND ROUTINE_NAME = {}",
+        literal(kind),
+        literal(database),
+        literal(name)
     )
 }
 

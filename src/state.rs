@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::Node;
-use crate::grants::Grant;
+use crate::grants::{Grant, Names};
 use crate::node::{Admin, Error, Rows, cell, in_words};
 use crate::sql::{self, Account};
 use crate::undo::Undo;
@@ -43,7 +43,7 @@ impl Found {
             .rsplit_once('@')
             .is_some_and(|(user, _)| user == admin.user);
         Self {
-            undo: Undo::parse(&cell(row, 5), &database).filter(|_| trusted),
+            undo: Undo::parse(&cell(row, 5), &database, admin.names).filter(|_| trusted),
             since: cell(row, 2),
             age: Duration::from_secs(cell(row, 3).parse().unwrap_or(0)),
             until: row.get(4).cloned().flatten().filter(|_| admin.runs_events),
@@ -194,8 +194,8 @@ pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> {
 }
 
 /// Whether any of these grants opens the database, in whatever way.
-pub fn reaches(answers: &[Rows], database: &str) -> bool {
+pub fn reaches(answers: &[Rows], database: &str, names: Names) -> bool {
     lines(answers)
         .filter_map(Grant::parse)
-        .any(|grant| grant.reaches(database))
+        .any(|grant| grant.reaches(database, names))
 }

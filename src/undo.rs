@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::grants::{Grant, find};
+use crate::grants::{Grant, Names, find};
 use crate::sql::{self, Account, Server};
 
 /// What brings a node back, and who left it there.
@@ -36,16 +36,24 @@ impl fmt::Display for Undo {
     }
 }
 
-/// What is gone cannot be brought back, and must not keep the rest: no such account (1396, 1133 and 1410), table (1146)
-/// or routine (1305).
-pub const GONE: [u16; 5] = [1133, 1146, 1305, 1396, 1410];
+/// What the server itself takes for gone, since it cannot look: no such account (1396, 1133 and 1410), column (1054), table
+/// (1146) or routine (1305), and a view that does not work (1356, 1449). What else may be wrong it tries again.
+const GONE: [u16; 8] = [1054, 1133, 1146, 1305, 1356, 1396, 1410, 1449];
 
 const BY: &str = "DO 'fail-start ";
-const END: &str = "END";
 
+/// No statement keeps those behind it. Where one failed though nothing is gone, the event stays, and is run again.
 fn begin() -> String {
     let gone = GONE.map(|code| code.to_string()).join(", ");
-    format!("BEGIN\nDECLARE CONTINUE HANDLER FOR {gone} BEGIN END;\n")
+    format!(
+        "BEGIN\nDECLARE failed INT DEFAULT 0;\nDECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET failed = 1;\n\
+         DECLARE CONTINUE HANDLER FOR {gone} BEGIN END;\n"
+    )
+}
+
+fn end(database: &str) -> String {
+    let drop = sql::drop_undo(database);
+    format!("IF failed = 0 THEN\n{drop};\nEND IF;\nEND")
 }
 
 impl Undo {
@@ -74,19 +82,18 @@ impl Undo {
             body += statement;
             body += ";\n";
         }
-        body + &sql::drop_undo(database) + ";\n" + END
+        body + &end(database)
     }
 
     /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does not write.
-    pub fn parse(body: &str, database: &str) -> Option<Self> {
+    pub fn parse(body: &str, database: &str, names: Names) -> Option<Self> {
         let rest = body.strip_prefix(&begin())?.strip_prefix(BY)?;
         let (by, rest) = rest.split_once(";\n")?;
         let mut by = by.splitn(4, ", ");
         let version = by.next()?.strip_suffix('\'')?;
         let host = by.next()?.strip_prefix('\'')?.strip_suffix('\'')?;
         let (process, session) = (by.next()?.parse().ok()?, by.next()?.parse().ok()?);
-        let last = sql::drop_undo(database) + ";\n" + END;
-        let mut rest = rest.strip_suffix(&last)?;
+        let mut rest = rest.strip_suffix(&end(database))?;
         let mut statements = Vec::new();
         while !rest.is_empty() {
             let end = find(rest, ";\n")?;
@@ -104,17 +111,17 @@ impl Undo {
         let only_that = undo
             .statements
             .iter()
-            .all(|statement| brings_back_only(statement, database));
+            .all(|statement| brings_back_only(statement, database, names));
         // What differs in any other way, such as a number with a sign, was not written here.
         (brings_back && only_that && undo.body(database) == body).then_some(undo)
     }
 
     /// Whether the server gives this undo back as it was written, for a node with this database.
-    pub fn survives(&self, database: &str, server: Server) -> bool {
+    pub fn survives(&self, database: &str, names: Names, server: Server) -> bool {
         let body = self.body(database);
         // MySQL doubles what stands before a doubled backtick when it shows an event, or cannot store it (error 3507).
-        let garbled = server == Server::MySql && body.contains("``");
-        !garbled && Self::parse(&body, database).as_ref() == Some(self)
+        let garbled = server == Server::MySql && has_doubled_backtick(&body);
+        !garbled && Self::parse(&body, database, names).as_ref() == Some(self)
     }
 
     /// The statements that change the node, without those that keep the change there.
@@ -135,19 +142,32 @@ impl Undo {
     pub fn granted(&self) -> impl Iterator<Item = Grant> {
         self.statements
             .iter()
-            .filter_map(|statement| Grant::parse(statement))
+            .filter_map(|statement| Grant::given_by(statement))
     }
 }
 
 /// The account row that a statement of an undo is about.
 pub fn account(statement: &str) -> Option<Account> {
-    sql::unlocked(statement).or_else(|| Grant::parse(statement)?.account())
+    sql::unlocked(statement).or_else(|| Grant::given_by(statement)?.account().cloned())
 }
 
-fn brings_back_only(statement: &str, database: &str) -> bool {
+/// Whether a name in backticks holds one; no name at all between two is an empty host.
+fn has_doubled_backtick(text: &str) -> bool {
+    let mut chars = text.chars().peekable();
+    let mut quoted = false;
+    while let Some(c) = chars.next() {
+        if c == '`' && quoted && chars.peek() == Some(&'`') {
+            return true;
+        }
+        quoted ^= c == '`';
+    }
+    false
+}
+
+fn brings_back_only(statement: &str, database: &str, names: Names) -> bool {
     stays_here(statement)
         || sql::unlocked(statement).is_some()
-        || Grant::parse(statement).is_some_and(|grant| grant.is_on(database) && grant.is_plain())
+        || Grant::given_by(statement).is_some_and(|grant| grant.is_on(database, names))
 }
 
 fn stays_here(statement: &str) -> bool {
@@ -188,11 +208,14 @@ mod tests {
             &[
                 "SET SESSION sql_log_bin = 0",
                 "SET SESSION wsrep_on = OFF",
-                "GRANT SELECT (`a`), INSERT ON `node;\n1'\"\\_ü`.`t;\n` TO `u`@`%` WITH GRANT OPTION",
+                "GRANT INSERT (`a`), SELECT (`a`) ON `node;\n1'\"\\_ü`.`t;\n` TO `u`@`%` WITH GRANT OPTION",
             ],
         ] {
             let undo = undo(statements);
-            assert_eq!(Undo::parse(&undo.body(database), database), Some(undo));
+            assert_eq!(
+                Undo::parse(&undo.body(database), database, Names::Patterns),
+                Some(undo)
+            );
         }
     }
 
@@ -200,11 +223,11 @@ mod tests {
     fn what_was_not_written_here_is_refused() {
         let unlock = "ALTER USER `u`@`%` ACCOUNT UNLOCK";
         let good = undo(&[unlock]).body("d");
-        assert!(Undo::parse(&good, "d").is_some());
+        assert!(Undo::parse(&good, "d", Names::Patterns).is_some());
         for bad in [
             String::new(),
             "BEGIN END".to_owned(),
-            good.replace("END;\n", ""),
+            good.replacen("END;\n", "", 1),
             good.replace("'fail-start", "'another"),
             good.replace(", 12;", ", +12;"),
             good.replace("UNLOCK", "UNLOCK REQUIRE NONE"),
@@ -228,9 +251,62 @@ mod tests {
             undo(&["SET SESSION sql_log_bin = 0"]).body("d"),
             good.clone() + " ",
         ] {
-            assert_eq!(Undo::parse(&bad, "d"), None, "{bad}");
+            assert_eq!(Undo::parse(&bad, "d", Names::Patterns), None, "{bad}");
         }
-        assert_eq!(Undo::parse(&good, "e"), None, "another database's");
+        assert_eq!(
+            Undo::parse(&good, "e", Names::Patterns),
+            None,
+            "another database's"
+        );
+    }
+
+    #[test]
+    fn an_undo_that_grants_elsewhere_is_refused() {
+        let body = |statement: &str| undo(&[statement]).body("a_b");
+        let plain = body("GRANT SELECT ON `a_b`.* TO `u`@`%`");
+        let escaped = body("GRANT SELECT ON `a\\_b`.* TO `u`@`%`");
+        for names in [Names::Patterns, Names::Literal] {
+            assert!(Undo::parse(&plain, "a_b", names).is_some());
+        }
+        // Where names are literal, this is another database.
+        assert!(Undo::parse(&escaped, "a_b", Names::Patterns).is_some());
+        assert_eq!(Undo::parse(&escaped, "a_b", Names::Literal), None);
+        let package = |name: &str| {
+            body(&sql::in_oracle(&format!(
+                "GRANT EXECUTE ON PACKAGE `{name}`.`p;\n` TO `it's; \\`@`%`"
+            )))
+        };
+        let names = Names::Patterns;
+        assert!(Undo::parse(&package("a_b"), "a_b", names).is_some());
+        assert_eq!(Undo::parse(&package("c"), "a_b", names), None);
+        let more = package("a_b").replace("`%`'", "`%`'; DROP DATABASE d");
+        assert_eq!(Undo::parse(&more, "a_b", names), None);
+        let drops = package("a_b").replace("GRANT EXECUTE", "DROP DATABASE d -- ");
+        assert_eq!(Undo::parse(&drops, "a_b", names), None);
+    }
+
+    #[test]
+    fn only_a_backtick_within_a_name_does_not_survive_on_mysql() {
+        let survives = |user: &str, host: &str, server| {
+            let (user, host) = (user.to_owned(), host.to_owned());
+            let undo = undo(&[&sql::unlock(&Account { user, host })]);
+            undo.survives("d", Names::Patterns, server)
+        };
+        for (user, host, on_mysql) in [
+            ("u", "%", true),
+            ("u", "", true),
+            ("", "", true),
+            ("a`b", "%", false),
+            ("`", "", false),
+            ("a@`", "%", false),
+        ] {
+            assert_eq!(
+                survives(user, host, Server::MySql),
+                on_mysql,
+                "{user} {host}"
+            );
+            assert!(survives(user, host, Server::MariaDb));
+        }
     }
 
     proptest! {
@@ -245,17 +321,17 @@ mod tests {
             undo.host = plain(&host);
             for row in rows {
                 undo.statements.push(sql::unlock(&row));
-                undo.statements.push(sql::grant_all(&database, &row));
+                undo.statements.push(sql::grant_all(&Names::Patterns.of(&database), &row));
             }
             let body = undo.body(&database);
-            prop_assert_eq!(Undo::parse(&body, &database), Some(undo));
+            prop_assert_eq!(Undo::parse(&body, &database, Names::Patterns), Some(undo));
         }
 
         #[test]
         fn arbitrary_text_is_refused(text in any::<String>(), more in any::<String>()) {
-            prop_assert_eq!(Undo::parse(&text, "d"), None);
-            let body = format!("{}{BY}0.1.0', 'h', 1, 2;\n{text};\n{more}{}", begin(), sql::drop_undo("d") + ";\n" + END);
-            prop_assert_eq!(Undo::parse(&body, "d"), None);
+            prop_assert_eq!(Undo::parse(&text, "d", Names::Patterns), None);
+            let body = format!("{}{BY}0.1.0', 'h', 1, 2;\n{text};\n{more}{}", begin(), end("d"));
+            prop_assert_eq!(Undo::parse(&body, "d", Names::Patterns), None);
         }
 
         #[test]
@@ -264,7 +340,7 @@ mod tests {
             let at = at.index(body.len());
             body[at] = to;
             let body: String = body.into_iter().collect();
-            if let Some(undo) = Undo::parse(&body, "d") {
+            if let Some(undo) = Undo::parse(&body, "d", Names::Patterns) {
                 prop_assert_eq!(undo.body("d"), body);
                 prop_assert!(undo.statements.iter().all(|one| sql::unlocked(one).is_some()));
             }

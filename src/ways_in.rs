@@ -75,7 +75,7 @@ impl Questions {
         for account in anonymous {
             let grants = admin.all(&[sql::grants(&account)])?;
             let mut grants = lines(&grants).filter_map(Grant::parse);
-            if let Some(grant) = grants.find(|grant| grant.reaches(database)) {
+            if let Some(grant) = grants.find(|grant| grant.reaches(database, admin.names)) {
                 let host = &account.host;
                 found.open.push(format!(
                     "''@'{host}', the account without a name, which takes any login from there and holds {grant}"

@@ -7,6 +7,7 @@ mod endings;
 mod exactness;
 mod faults;
 mod for_programs;
+mod grants;
 mod harness;
 mod late_logins;
 mod only_those;

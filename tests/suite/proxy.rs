@@ -27,6 +27,8 @@ struct Rules {
     delay: Duration,
     /// What requests hold, and what is sent on in its place, of the same length.
     rewrites: Vec<(String, String)>,
+    /// What of the server's answers is written in another way, as long as before.
+    rewritten: Option<(Vec<u8>, Vec<u8>, u8)>,
     streams: Vec<TcpStream>,
 }
 
@@ -146,6 +148,14 @@ impl Proxy {
         self.shared.rules.lock().unwrap().rewrites.push(rewrite);
     }
 
+    /// Writes this part of each answer in another way, which must be as long, but where that byte follows.
+    pub fn rewrite_answers(&self, part: &str, other: &str, but_before: u8) {
+        assert_eq!(part.len(), other.len());
+        let [part, other] = [part, other].map(|one| one.as_bytes().to_vec());
+        let parts = (part, other, but_before);
+        self.shared.rules.lock().unwrap().rewritten = Some(parts);
+    }
+
     /// Waits until every connection is closed and all that was held up has arrived.
     #[track_caller]
     pub fn settle(&self) {
@@ -208,6 +218,7 @@ impl Shared {
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let arrived = Instant::now();
             let mut last = false;
+            let mut bytes = buffer[..length].to_vec();
             let delay = {
                 let mut rules = self.rules.lock().unwrap();
                 if is_request {
@@ -220,6 +231,14 @@ impl Shared {
                         last = *left == 0;
                     }
                     rules.cut |= last;
+                } else if let Some((part, other, but_before)) = &rules.rewritten {
+                    let places = 0..(length + 1).saturating_sub(part.len());
+                    for at in places {
+                        let next = bytes.get(at + part.len());
+                        if bytes[at..].starts_with(part) && next != Some(but_before) {
+                            bytes[at..at + part.len()].copy_from_slice(other);
+                        }
+                    }
                 }
                 rules.delay
             };
@@ -227,11 +246,7 @@ impl Shared {
                 // The server gets it; the way back is closed before it can answer.
                 let _ = from.shutdown(Shutdown::Both);
             }
-            if sender
-                .send((arrived + delay, buffer[..length].to_vec()))
-                .is_err()
-                || last
-            {
+            if sender.send((arrived + delay, bytes)).is_err() || last {
                 break;
             }
         }

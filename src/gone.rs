@@ -1,0 +1,168 @@
+//! What a statement of the way back is about may be gone: it cannot be run, and must not keep the others. It is looked for,
+//! since an error number alone may have other causes.
+
+use std::fmt;
+
+use crate::grants::{Grant, Object};
+use crate::node::{Admin, Error, cell};
+use crate::plan::Plan;
+use crate::sql;
+use crate::undo;
+
+/// The kinds of routines that can be looked for.
+const KINDS: [&str; 5] = [
+    "PROCEDURE",
+    "FUNCTION",
+    "PACKAGE",
+    "PACKAGE BODY",
+    "LIBRARY",
+];
+
+/// The statements of a way back that failed, by whether what they are about is gone.
+#[derive(Default)]
+pub struct Gone {
+    /// Those about an account row that was dropped.
+    pub rows: Vec<String>,
+    /// Those that grant on what is gone: they would give nothing.
+    pub grants: Vec<Lost>,
+    /// Why the first of the others failed.
+    pub other: Option<Error>,
+}
+
+/// A grant that cannot be given back.
+pub struct Lost {
+    statement: String,
+    grant: Grant,
+    why: Error,
+}
+
+impl Lost {
+    /// Whether it is on columns of a table or view that is there and does not work, by the same error for who reads it.
+    fn does_not_work(&self, admin: &mut Admin) -> Result<bool, Error> {
+        let (Object::Table { database, name }, Some(_)) =
+            (self.grant.object(), self.grant.columns().next())
+        else {
+            return Ok(false);
+        };
+        let code = |error: &Error| match error {
+            Error::Server { code, .. } => Some(*code),
+            _ => None,
+        };
+        match admin.all(&[sql::open_only(database, name)]) {
+            Ok(_) => Ok(false),
+            Err(error) if code(&error).is_some() => Ok(code(&error) == code(&self.why)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    /// What it gave, and why it cannot be given.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: what that is on is gone, or does not work: {}",
+            self.grant, self.why
+        )
+    }
+}
+
+impl Gone {
+    /// Looks for what these statements of the plan's way back are about.
+    ///
+    /// # Errors
+    /// As [`Admin::all`].
+    pub fn look(
+        admin: &mut Admin,
+        plan: &Plan,
+        failed: Vec<(String, Error)>,
+    ) -> Result<Self, Error> {
+        let mut gone = Self::default();
+        if failed.is_empty() {
+            return Ok(gone);
+        }
+        let user = &plan.node.account.user;
+        let rows = admin.all(&[sql::accounts(plan.server, user)])?;
+        let rows = Admin::accounts(user, &rows[0]);
+        let is_dropped = |account| !rows.iter().any(|(row, _)| *row == account);
+        let mut others = Vec::new();
+        for (statement, why) in failed {
+            if undo::account(&statement).is_some_and(is_dropped) {
+                gone.rows.push(statement);
+            } else if let Some(grant) = Grant::given_by(&statement) {
+                others.push(Lost {
+                    statement,
+                    grant,
+                    why,
+                });
+            } else {
+                gone.other.get_or_insert(why);
+            }
+        }
+        let parts: Vec<Grant> = others.iter().map(|one| one.grant.clone()).collect();
+        for (lost, is_there) in others.into_iter().zip(there(admin, &parts)?) {
+            if is_there && !lost.does_not_work(admin)? {
+                gone.other.get_or_insert(lost.why);
+            } else {
+                gone.grants.push(lost);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// All of them whose objects are gone.
+    pub fn statements(&self) -> Vec<String> {
+        let grants = self.grants.iter().map(|lost| &lost.statement);
+        self.rows.iter().chain(grants).cloned().collect()
+    }
+}
+
+/// Whether what each of these [parts](Grant::parts) of grants is on is there, so that it can be given.
+///
+/// # Errors
+/// As [`Admin::all`].
+pub fn there(admin: &mut Admin, parts: &[Grant]) -> Result<Vec<bool>, Error> {
+    let mut asked = Vec::new();
+    for part in parts {
+        let question = question(part);
+        if !asked.contains(&question) {
+            asked.push(question);
+        }
+    }
+    let asked: Vec<String> = asked.into_iter().flatten().collect();
+    let answers = admin.all(&asked)?;
+    let is_there = |part: &Grant| {
+        let Some(question) = question(part) else {
+            return true;
+        };
+        let at = asked.iter().position(|one| *one == question);
+        let rows = at.map_or(&[][..], |at| &answers[at][..]);
+        match part.object() {
+            Object::Table { name, .. } => {
+                // The server compares some names without regard to case where a grant does not.
+                let mut rows = rows.iter().filter(|row| cell(row, 0) == *name);
+                match part.columns().next() {
+                    Some(column) => {
+                        rows.any(|row| cell(row, 1).to_lowercase() == column.to_lowercase())
+                    }
+                    None => part.makes_its_table() || rows.next().is_some(),
+                }
+            }
+            _ => !rows.is_empty(),
+        }
+    };
+    Ok(parts.iter().map(is_there).collect())
+}
+
+/// What to ask the server; nothing where a grant can always be given.
+fn question(part: &Grant) -> Option<String> {
+    match part.object() {
+        Object::Table { database, name } => Some(sql::columns(database, name)),
+        Object::Routine {
+            kind,
+            database,
+            name,
+        } if KINDS.contains(&kind.as_str()) => Some(sql::routine(kind, database, name)),
+        _ => None,
+    }
+}
