@@ -132,8 +132,7 @@ struct Cli {
 
     /// Bring the nodes back after this time, such as 30s
     ///
-    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later, unless its
-    /// event scheduler is off.
+    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later.
     #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
     hold_for: Option<Duration>,
 

@@ -15,7 +15,7 @@ use rustls::NamedGroup;
 
 use crate::config::{Address, Login, Node, SslMode};
 use crate::grants::{Grant, Names};
-use crate::listing::Wanted;
+use crate::listing::{Session, Wanted};
 use crate::server_id::ServerId;
 use crate::sql::{self, Account, ProcessList, Server};
 
@@ -207,6 +207,34 @@ impl Connection {
         }
     }
 
+    /// A second session of the admin, beside its own.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn beside(node: &Node, timeout: Duration) -> Result<Self, Error> {
+        Self::open(node, &node.admin, None, timeout)
+    }
+
+    /// The connection's id on its server.
+    pub fn id(&self) -> u64 {
+        self.conn.connection_id().into()
+    }
+
+    /// Sends the statements in one packet, waits until the first of them is done, and leaves the rest to the server.
+    ///
+    /// # Errors
+    /// Where the first is refused.
+    pub fn start(mut self, statements: &[String]) -> Result<(), Error> {
+        let timeout = self.timeout;
+        let result = self
+            .conn
+            .query_iter(statements.join(";\n"))
+            .map_err(|error| explain(&error, timeout))?;
+        // To drop it would be to wait for all of them.
+        std::mem::forget(result);
+        Ok(())
+    }
+
     /// Asks which server it is.
     ///
     /// # Errors
@@ -312,6 +340,8 @@ pub struct Admin {
     pub replicated_by_galera: bool,
     /// Whether even the admin can change nothing.
     pub read_only: bool,
+    /// Whether it is read-only, and this admin is not among those who may write there all the same (MariaDB).
+    pub may_not_write_read_only: bool,
     /// Whether the server runs events by itself.
     pub runs_events: bool,
     /// The roles that every account has, as the server lists them.
@@ -363,6 +393,9 @@ impl Admin {
             .collect();
         // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
         let performance_schema = server == Server::MySql && on("performance_schema");
+        let writes_always = grants
+            .iter()
+            .any(|grant| grant.gives_everywhere("READ_ONLY ADMIN"));
         let names = if on("partial_revokes") {
             Names::Literal
         } else {
@@ -397,6 +430,7 @@ impl Admin {
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
             read_only: on("super_read_only"),
+            may_not_write_read_only: server == Server::MariaDb && on("read_only") && !writes_always,
             runs_events: on("event_scheduler"),
             mandatory_roles: variable("mandatory_roles"),
             server_id: ServerId::read(&answers[2]),
@@ -463,19 +497,24 @@ impl Admin {
     }
 
     /// Ends an earlier session of the admin, if it still is one, and waits until it is gone: a statement that was sent on
-    /// it, and held up on the way, must not take effect after those that are sent now.
+    /// it, and held up on the way, must not take effect after those that are sent now. It began so long ago, by which a server
+    /// that was started later has none of that id but somebody else's.
     ///
     /// # Errors
     /// As [`Connection::all`]; and where it does not end within the timeout.
-    pub fn end_earlier_self(&mut self, id: u64) -> Result<(), Error> {
+    pub fn end_earlier_self(&mut self, id: u64, age: Duration) -> Result<(), Error> {
         let (user, began) = (self.user.clone(), Instant::now());
         let mut told = false;
-        while self
-            .sessions(&user, Wanted::Selected, &[])?
-            .sessions
-            .iter()
-            .any(|session| session.id == id && session.user == user && id != self.id)
-        {
+        loop {
+            let listing = self.sessions(&user, Wanted::Selected, &[sql::UPTIME.to_owned()])?;
+            let uptime = listing.answers.concat();
+            let uptime = uptime.first().and_then(|row| cell(row, 1).parse().ok());
+            // The server counts whole seconds, and age may be told by its clock.
+            let is_later = uptime.is_some_and(|uptime: u64| uptime + 2 < age.as_secs());
+            let is_it = |session: &Session| session.id == id && session.user == user;
+            if is_later || !listing.sessions.iter().any(is_it) {
+                return Ok(());
+            }
             if !told {
                 self.kill(&[id])?;
                 told = true;
@@ -487,7 +526,6 @@ impl Admin {
                 thread::sleep(Duration::from_millis(2));
             }
         }
-        Ok(())
     }
 
     /// Runs all of the statements that can be run, going on after one that the server refuses; returns those, each with the

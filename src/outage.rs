@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::cli::Method;
 use crate::drain::{Next, SessionDrain, timed_out};
 use crate::gone::Gone;
+use crate::guard::Guard;
 use crate::listing::{Listing, Session};
 use crate::login::{Login, leads_elsewhere};
 use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Rows};
@@ -32,7 +33,11 @@ pub struct Failed {
 /// A node that is offline, or on its way there or back. Dropping it tries to bring it back.
 pub struct Offline {
     admin: Option<Admin>,
+    /// Keeps the deadline on the server, from before the change on.
+    guard: Option<Guard>,
     plan: Plan,
+    /// Since when it may be changed.
+    began: Instant,
     since: Option<Instant>,
     /// How long it had been offline then, where another fail-start took it.
     already: Duration,
@@ -91,10 +96,12 @@ fn because<T>(why: impl Into<String>) -> Result<T, Option<Problem>> {
 
 impl Offline {
     /// A node that is about to be taken offline: nothing has been changed yet.
-    pub fn new(admin: Admin, plan: Plan) -> Self {
+    pub fn new(admin: Admin, plan: Plan, guard: Option<Guard>) -> Self {
         Self {
+            guard,
             first_session: Some(admin.id),
             admin: Some(admin),
+            began: Instant::now(),
             since: None,
             already: Duration::ZERO,
             taken: Taken {
@@ -117,7 +124,7 @@ impl Offline {
     /// A node that somebody else left offline, for so long already: another fail-start by this session of the admin.
     pub fn left_behind(admin: Admin, plan: Plan, already: Duration) -> Self {
         let first_session = plan.undo.as_ref().map(|undo| undo.session);
-        let mut offline = Self::new(admin, plan);
+        let mut offline = Self::new(admin, plan, None);
         offline.first_session = first_session;
         offline.since = Some(Instant::now());
         offline.already = already;
@@ -158,6 +165,13 @@ impl Offline {
             return Err(None);
         }
         let began = Instant::now();
+        if let (Some(guard), Some(held)) = (self.guard.take(), self.plan.hold_for) {
+            guard.start(&self.plan, held).map_err(|error| {
+                Some(error.within(format_args!(
+                    "no session could be left to guard it: {error}"
+                )))
+            })?;
+        }
         let (listing, state) = self.change(admin)?;
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = self.plan.login_proves.then(|| {
@@ -191,6 +205,10 @@ impl Offline {
                 code: EVENT_EXISTS, ..
             }) => {
                 self.changed = false;
+                // It would find another's undo there, and do nothing; but only then.
+                if let Some(guard) = plan.guard {
+                    admin.kill(&[guard]).map_err(|error| Some(error.into()))?;
+                }
                 because(format!(
                     "another fail-start took it at the same time: see `fail-start status {}`",
                     plan.node.number
@@ -336,10 +354,15 @@ impl Offline {
 
     fn restore(&mut self, tell: &dyn Fn(Progress)) -> Result<(), Error> {
         let began = Instant::now();
+        if self.plan.timeout > PERSISTENCE {
+            // An answer on it might be waited for longer than all of this may take.
+            self.admin = None;
+        }
         let mut pause = Duration::from_millis(100);
         while self.changed {
             let kept = self.admin.is_some();
-            match self.restore_once(tell) {
+            let left = PERSISTENCE.saturating_sub(began.elapsed());
+            match self.restore_once(left.max(Duration::from_secs(1)), tell) {
                 Ok(()) => self.changed = false,
                 // The kept connection may have been cut long ago: that says nothing about the node.
                 Err(Error::Connection(_)) if kept => {}
@@ -363,16 +386,25 @@ impl Offline {
     }
 
     /// Every statement of it can be run again, so that it can be tried again whatever became of it.
-    fn restore_once(&mut self, tell: &dyn Fn(Progress)) -> Result<(), Error> {
+    /// A new connection waits no longer than what is left.
+    fn restore_once(&mut self, left: Duration, tell: &dyn Fn(Progress)) -> Result<(), Error> {
         let plan = &self.plan;
         let mut admin = match self.admin.take() {
             Some(kept) => kept,
-            None => plan.reconnect()?,
+            None => plan.reconnect(plan.timeout.min(left))?,
         };
-        if let Some(first) = self.first_session.filter(|&first| first != admin.id) {
-            admin.end_earlier_self(first)?;
+        let age = self.already + self.began.elapsed();
+        let earlier = self.first_session.filter(|&first| first != admin.id);
+        for id in earlier.into_iter().chain(plan.guard) {
+            admin.end_earlier_self(id, age)?;
         }
+        let was_offline = self.since.is_some();
+        let is_unchanged = |admin: &mut Admin| -> Result<bool, Error> {
+            Ok(!was_offline && plan.is_back(&admin.all(&plan.state())?))
+        };
         let undo_is_there = match &plan.undo {
+            // It was to be changed, and something kept it from that.
+            None if is_unchanged(&mut admin)? => return Ok(()),
             None => false,
             Some(mine) => match State::read(&mut admin, &plan.node)?.found() {
                 Some(found) if found.undo.as_ref() == Some(mine) => true,
@@ -385,6 +417,7 @@ impl Offline {
                     tell(Progress::Warning(found.distrust()));
                     false
                 }
+                None if is_unchanged(&mut admin)? => return Ok(()),
                 // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
                 None => {
                     let was_left = self.since.is_some() && !self.undo_was_there;
@@ -404,7 +437,7 @@ impl Offline {
             let now = admin.turned_away(&plan.node.account.user);
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
-        let failed = admin.try_each(&plan.back)?;
+        let failed = admin.change(&plan.back)?;
         let gone = Gone::look(&mut admin, plan, failed)?;
         let left = plan.without(&gone.statements());
         let is_back = left.is_back(&admin.all(&left.state())?);
@@ -434,11 +467,11 @@ impl Offline {
             }
         }
         if undo_is_there {
-            // It may be no more than the last that this session does, but another may be waiting for it.
+            // The second is only for who waits for it, and some clusters do not know it.
             let last = [sql::drop_undo(&plan.database), sql::RELEASE.to_owned()];
-            let (done, result) = admin.try_all(&last);
-            if done.is_empty() {
-                result?;
+            let mut failed = admin.change(&last)?.into_iter();
+            if let Some((_, error)) = failed.find(|(statement, _)| *statement == last[0]) {
+                return Err(error);
             }
         }
         for grant in &gone.grants {

@@ -67,6 +67,8 @@ pub struct Plan {
     pub stays_here: Vec<String>,
     /// What is left on the node meanwhile, where the admin may do that.
     pub undo: Option<Undo>,
+    /// The id of the session that guards the node, if there is one.
+    pub guard: Option<u64>,
     /// How long the outage lasts, if nobody is asked.
     pub hold_for: Option<Duration>,
     /// Whether open sessions are left alone.
@@ -113,6 +115,7 @@ impl Plan {
             accounts,
             back: undo.brings_back().cloned().collect(),
             undo: Some(undo.clone()),
+            guard: Some(undo.guard).filter(|&guard| guard != 0),
             ..Self::new(&Arc::new(node), method, admin, database, timeout)
         }
     }
@@ -137,6 +140,7 @@ impl Plan {
             back: Vec::new(),
             stays_here: admin.stays_here.clone(),
             undo: None,
+            guard: None,
             hold_for: None,
             keep_sessions: false,
             timeout,
@@ -148,8 +152,8 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Admin::open`]; and where the address leads to another server by now, which must not be touched.
-    pub fn reconnect(&self) -> Result<Admin, Error> {
-        let mut admin = Admin::open(&self.node, self.timeout)?;
+    pub fn reconnect(&self, timeout: Duration) -> Result<Admin, Error> {
+        let mut admin = Admin::open(&self.node, timeout)?;
         if admin.server_id == self.server_id {
             return Ok(admin);
         }

@@ -9,12 +9,14 @@ use crate::cli::Method;
 use crate::config::Node;
 use crate::gone;
 use crate::grants::Grant;
+use crate::guard::Guard;
 use crate::listing::{Listing, Wanted};
 use crate::login::{Login, leads_elsewhere};
-use crate::node::{Admin, Error, Problem, Rows, at_same_address, cell, in_words};
+use crate::node::{Admin, Connection, Error, Problem, Rows, at_same_address, cell};
 use crate::outage::{Failed, Offline, in_transactions};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
+use crate::read_only::Lift;
 use crate::sql::{self, Account, Server};
 use crate::state::{Found, State, lines, reaches};
 use crate::undo::Undo;
@@ -24,6 +26,7 @@ use crate::ways_in::Questions;
 pub struct Ready {
     admin: Admin,
     plan: Plan,
+    guard: Option<Guard>,
     /// What the user should know before it goes offline.
     pub warnings: Vec<String>,
     /// How many sessions would end, if that was asked.
@@ -62,9 +65,15 @@ impl Ready {
         let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
         // Beside the rest, so that a node far away does not take twice as long; and after the admin's, for whom a server whose
         // connections are all in use keeps one.
-        let login = node.account.password.as_ref().map(|_| {
+        // A dry run makes none: it may be one of the few that the account has left.
+        let password = node.account.password.as_ref();
+        let login = password.filter(|_| !options.dry_run).map(|_| {
             let (node, server) = (Arc::clone(node), admin.server_id.clone());
             thread::spawn(move || Login::attempt(&node, &server, timeout))
+        });
+        let guard = options.hold_for.filter(|_| !options.dry_run).map(|_| {
+            let node = Arc::clone(node);
+            thread::spawn(move || Connection::beside(&node, timeout))
         });
         let look = Look::at(node, &mut admin, method, options)?;
         let state = &look.state;
@@ -80,6 +89,7 @@ impl Ready {
                 ..Plan::new(node, method, &admin, database, timeout)
             },
             admin,
+            guard: None,
             warnings: Vec::new(),
             sessions: 0,
             is_claimed: look.is_claimed,
@@ -90,7 +100,9 @@ impl Ready {
         if !problems.is_empty() {
             return Err(problems.join("; ").into());
         }
+        let no_guard = guard.and_then(|guard| ready.take_guard(guard.join().ok()?).err());
         ready.plan_undo();
+        ready.warn_of_deadline(no_guard.map(|error| error.to_string()));
         if let Some(neighbours) = neighbours {
             ready.warn_of_neighbours(&neighbours.join().unwrap_or_default());
         }
@@ -122,6 +134,16 @@ impl Ready {
         if self.plan.method == Method::Revoke && !listing.by_locks {
             self.sessions += in_transactions(&mut self.admin, &self.plan, &listing.sessions)?.len();
         }
+        Ok(())
+    }
+
+    /// Has this connection guard the node, when its time has come.
+    fn take_guard(&mut self, connection: Result<Connection, Error>) -> Result<(), Error> {
+        let lift = self.admin.may_lift_read_only();
+        let lift = lift.then(|| Lift::new(self.admin.runs_events));
+        let guard = Guard::new(connection?, lift);
+        self.plan.guard = Some(guard.id());
+        self.guard = Some(guard);
         Ok(())
     }
 
@@ -175,11 +197,17 @@ impl Ready {
         };
         let mut problems: Vec<String> = ways.open.iter().map(|way| problem(way, "")).collect();
         match self.plan.method {
-            Method::Lock => self.plan_lock(&look.state.accounts),
+            Method::Lock => problems.extend(self.plan_lock(&look.state.accounts)),
             Method::Revoke => {
                 let more = self.plan_revoke(problems.is_empty())?;
                 let or = ", or use --method lock";
                 problems.extend(more.iter().map(|way| problem(way, or)));
+                if problems.is_empty() && self.plan.back.is_empty() {
+                    problems.push(format!(
+                        "'{}' holds nothing on `{}`, so there is nothing to revoke: `fail-start recover {}` grants it ALL PRIVILEGES",
+                        node.account.user, self.plan.database, node.number
+                    ));
+                }
             }
         }
         Ok(problems)
@@ -201,28 +229,35 @@ impl Ready {
         }
     }
 
-    fn plan_lock(&mut self, accounts: &[(Account, bool)]) {
+    /// Plans the lock, unless there is nothing to take away.
+    fn plan_lock(&mut self, accounts: &[(Account, bool)]) -> Option<String> {
+        let plan = &mut self.plan;
         let open: Vec<Account> = accounts
             .iter()
             .filter(|(_, locked)| !locked)
             .map(|(account, _)| account.clone())
             .collect();
         if open.is_empty() {
-            self.warnings.push(format!(
-                "'{}' is locked already; it will be unlocked when the node is brought back",
-                self.plan.node.account.user
+            return Some(format!(
+                "'{}' is locked already, and not by fail-start: `fail-start recover {}` unlocks it",
+                plan.node.account.user, plan.node.number
             ));
-        } else {
-            self.plan.out = vec![sql::lock(&open)];
-            self.plan.accounts = open;
         }
-        self.plan.back = self.plan.accounts.iter().map(sql::unlock).collect();
+        plan.out = vec![sql::lock(&open)];
+        plan.back = open.iter().map(sql::unlock).collect();
+        plan.accounts = open;
+        None
     }
 
-    /// Plans what is left on the node meanwhile.
+    /// Plans what is left on the node meanwhile, and what keeps the deadline there.
     fn plan_undo(&mut self) {
         let (plan, admin) = (&mut self.plan, &self.admin);
-        let undo = Undo::mine(admin.id, [&plan.stays_here[..], &plan.back].concat());
+        let undo = Undo::mine(
+            admin.id,
+            plan.guard.unwrap_or(0),
+            &plan.server_id.name(),
+            [&plan.stays_here[..], &plan.back].concat(),
+        );
         let why_not = if !admin
             .grants
             .iter()
@@ -237,7 +272,7 @@ impl Ready {
         } else {
             None
         };
-        match &why_not {
+        match why_not {
             Some(why) => self.warnings.push(format!(
                 "{why}, so nothing on the node says how to bring it back: if fail-start is killed, `fail-start recover {}` \
                  can only unlock the account or grant it ALL PRIVILEGES",
@@ -245,19 +280,16 @@ impl Ready {
             )),
             None => plan.undo = Some(undo),
         }
-        if let Some(held) = plan.hold_for {
-            let warning = if why_not.is_some() {
-                "only fail-start itself keeps the deadline there".to_owned()
-            } else if admin.runs_events {
-                return;
-            } else {
-                format!(
-                    "its event scheduler is off, so only fail-start itself brings it back after {}, not the server: \
-                     SET GLOBAL event_scheduler = ON",
-                    in_words(held)
-                )
-            };
-            self.warnings.push(warning);
+    }
+
+    /// Says so where only fail-start itself keeps the deadline.
+    fn warn_of_deadline(&mut self, why_no_guard: Option<String>) {
+        let by_event = self.plan.undo.is_some() && self.admin.runs_events;
+        if let (Some(why), false) = (why_no_guard, by_event) {
+            self.warnings.push(format!(
+                "if fail-start is killed, the server will not bring it back at the deadline: no session could be left there \
+                 to do that ({why})"
+            ));
         }
     }
 
@@ -330,15 +362,6 @@ impl Ready {
         let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
         ways_in.extend(public.map(|grant| format!("{grant} TO PUBLIC")));
 
-        if plan.back.is_empty() {
-            self.warnings.push(format!(
-                "'{}' holds nothing on `{}`; ALL PRIVILEGES will be granted when the node is brought back",
-                plan.node.account.user, plan.database
-            ));
-            let database = plan.names.of(&plan.database);
-            let grant_all = |account| sql::grant_all(&database, account);
-            plan.back = plan.accounts.iter().map(grant_all).collect();
-        }
         let database = plan.database.clone();
         let mandatory = mandatory_roles(&mut self.admin, &database)?;
         ways_in.extend(mandatory);
@@ -397,7 +420,7 @@ impl Ready {
         stop: &AtomicBool,
         tell: &dyn Fn(Progress),
     ) -> Result<Offline, Box<Failed>> {
-        let mut offline = Offline::new(self.admin, self.plan);
+        let mut offline = Offline::new(self.admin, self.plan, self.guard);
         match offline.take(stop, tell) {
             Ok(()) => Ok(offline),
             Err(error) => Err(Box::new(Failed { error, offline })),
@@ -501,6 +524,12 @@ fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) 
     }
     if admin.read_only {
         problems.push("it is read-only even for its admin (super_read_only): SET GLOBAL super_read_only = OFF".to_owned());
+    }
+    if admin.may_not_write_read_only {
+        problems.push(format!(
+            "it is read-only, and {} may not write there: grant it READ_ONLY ADMIN ON *.*",
+            node.admin.user
+        ));
     }
     if admin.replicated_by_galera {
         problems.push(format!(

@@ -108,7 +108,7 @@ pub enum Find {
     /// Nothing: it is online.
     Online,
     /// Nothing that fail-start left; how it stands.
-    NotOurs(Standing),
+    NotOurs(Box<Standing>),
     /// The node.
     Lost(Box<Lost>),
 }
@@ -168,7 +168,7 @@ pub fn find(
             };
             (plan, Duration::ZERO)
         }
-        standing => return Ok(Find::NotOurs(standing)),
+        standing => return Ok(Find::NotOurs(Box::new(standing))),
     };
     Ok(Find::Lost(Box::new(Lost {
         admin,

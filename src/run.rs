@@ -270,7 +270,7 @@ impl<'a> Run<'a> {
                         .standing(&self.nodes[index], &Ok(Standing::Online(None)));
                 }
                 Work::Found(index, Ok(Find::NotOurs(standing))) => {
-                    self.report.standing(&self.nodes[index], &Ok(standing));
+                    self.report.standing(&self.nodes[index], &Ok(*standing));
                 }
                 Work::Found(index, Err(why)) => self.stuck(index, &why),
                 Work::Broke(index) => self.stuck(index, &broke()),

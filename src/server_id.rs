@@ -34,6 +34,16 @@ impl ServerId {
     }
 }
 
+impl ServerId {
+    /// The shortest that tells this server from others.
+    pub fn name(&self) -> String {
+        match self.variable("server_uuid") {
+            "" => format!("{}-{}", self.variable("hostname"), self.variable("port")),
+            uuid => uuid.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for ServerId {
     /// Enough of it for a person to know the server by.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

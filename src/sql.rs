@@ -123,10 +123,11 @@ pub const IDENTITY: [&str; 8] = [
 ];
 
 /// Server variables by which a node on it is handled.
-const HANDLING: [&str; 9] = [
+const HANDLING: [&str; 10] = [
     "version",
     "log_bin",
     "super_read_only",
+    "read_only",
     "wsrep_on",
     "performance_schema",
     "event_scheduler",
@@ -245,6 +246,9 @@ pub fn definer_objects(user: &str, database: &str) -> String {
 /// The transactions that are prepared and wait for their end, whoever began them; no session holds them.
 /// <https://dev.mysql.com/doc/refman/9.7/en/xa-statements.html>
 pub const PREPARED_TRANSACTIONS: &str = "XA RECOVER";
+
+/// For how many seconds the server has been up: name, value.
+pub const UPTIME: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
 
 /// How often the server turned a login or a statement of this user name away since it started: locked (3118), no access
 /// to a database (1044), a wrong password (1045), no access to a table (1142).
@@ -437,6 +441,31 @@ pub fn leave_undo(database: &str, body: &str, due: Option<u64>) -> String {
          ON COMPLETION PRESERVE {status} COMMENT 'How fail-start brings this node back' DO {body}",
         identifier(database)
     )
+}
+
+/// Whether the undo is there that this line says the maker of: a condition.
+pub fn undo_is_there(database: &str, by: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {} AND EVENT_NAME = '{UNDO}' \
+         AND LOCATE({}, EVENT_DEFINITION) > 0)",
+        literal(database),
+        literal(by)
+    )
+}
+
+/// On MySQL: this statement, if the account row that it is about is there; it prepares what it finds, since there are no
+/// conditions outside stored programs. <https://dev.mysql.com/doc/refman/9.7/en/sql-prepared-statements.html>
+pub fn if_account_is_there(statement: &str, account: &Account) -> [String; 3] {
+    [
+        format!(
+            "SET @fail_start = IF(EXISTS (SELECT 1 FROM mysql.user WHERE User = {} AND Host = {}), {}, 'DO 0')",
+            literal(&account.user),
+            literal(&account.host),
+            literal(statement)
+        ),
+        "PREPARE fail_start FROM @fail_start".to_owned(),
+        "EXECUTE fail_start".to_owned(),
+    ]
 }
 
 /// Drops the undo, if it is still there.

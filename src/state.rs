@@ -33,20 +33,43 @@ pub struct Found {
     until: Option<String>,
     /// What it says, if fail-start wrote it as this admin.
     pub undo: Option<Undo>,
+    maker: Maker,
+}
+
+/// Who made an event of the undo's name.
+#[derive(Clone, Debug)]
+enum Maker {
+    /// This admin, in this version's format; or nobody that could be known.
+    Known,
+    /// Another account that is not the application's: it may be another admin.
+    AnotherAdmin,
+    /// fail-start, in this other version.
+    AnotherVersion(String),
+    /// The application's account, or whoever else.
+    Unknown,
 }
 
 impl Found {
-    fn read(row: &[Option<String>], admin: &Admin) -> Self {
-        let (database, definer) = (cell(row, 0), cell(row, 1));
+    fn read(row: &[Option<String>], admin: &Admin, node: &Node) -> Self {
+        let (database, definer, body) = (cell(row, 0), cell(row, 1), cell(row, 5));
         // The account may make events in its own database; only the admin's are trusted, from whichever host it came.
-        let trusted = definer
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user == admin.user);
+        let maker = definer.rsplit_once('@').map_or("", |(user, _)| user);
+        let undo = Undo::parse(&body, &database, admin.names);
+        let other = Undo::other_version(&body);
+        let (undo, maker) = match (undo, other) {
+            (Some(undo), _) if maker == admin.user => (Some(undo), Maker::Known),
+            (None, Some(version)) if maker == admin.user => (None, Maker::AnotherVersion(version)),
+            (Some(_), _) | (_, Some(_)) if maker != node.account.user => {
+                (None, Maker::AnotherAdmin)
+            }
+            _ => (None, Maker::Unknown),
+        };
         Self {
-            undo: Undo::parse(&cell(row, 5), &database, admin.names).filter(|_| trusted),
+            undo,
+            maker,
             since: cell(row, 2),
             age: Duration::from_secs(cell(row, 3).parse().unwrap_or(0)),
-            until: row.get(4).cloned().flatten().filter(|_| admin.runs_events),
+            until: row.get(4).cloned().flatten(),
             database,
             definer,
         }
@@ -62,15 +85,27 @@ impl Found {
         self.until.as_deref().map(rfc3339)
     }
 
-    /// Why it is not run, if it is not to be trusted.
+    /// Why it is not run, if it is not this admin's and this version's.
     pub fn distrust(&self) -> String {
-        format!(
-            "the event {} in `{}`, by '{}', is not an undo that fail-start left there as its admin, so it is never run: \
-             look at it (SHOW CREATE EVENT) and drop it",
-            sql::UNDO,
-            self.database,
-            self.definer
-        )
+        let Self {
+            database, definer, ..
+        } = self;
+        match &self.maker {
+            Maker::AnotherAdmin => format!(
+                "what would bring it back, the event {} in `{database}`, was left or altered by another account, '{definer}': run \
+                 `fail-start recover` as that one, if it is an admin of yours",
+                sql::UNDO
+            ),
+            Maker::AnotherVersion(version) => format!(
+                "it was taken offline by fail-start {version}, which writes what this version does not read: bring it back with \
+                 that one"
+            ),
+            Maker::Known | Maker::Unknown => format!(
+                "the event {} in `{database}`, by '{definer}', was not made by fail-start, so it is never run: look at it (SHOW \
+                 CREATE EVENT) before you do anything about it",
+                sql::UNDO
+            ),
+        }
     }
 }
 
@@ -118,7 +153,10 @@ impl State {
         Self {
             accounts: Admin::accounts(&node.account.user, &next()),
             database: next().first().map(|row| cell(row, 0)),
-            undos: next().iter().map(|row| Found::read(row, admin)).collect(),
+            undos: next()
+                .iter()
+                .map(|row| Found::read(row, admin, node))
+                .collect(),
         }
     }
 

@@ -21,6 +21,10 @@ pub struct Undo {
     pub process: u32,
     /// The id of the admin's session that changes the node.
     pub session: u64,
+    /// The id of the session that guards it, 0 where there is none.
+    pub guard: u64,
+    /// Which server it was left on, by its own word.
+    pub server: String,
     /// The statements that bring the node back, in order; each can be run again.
     pub statements: Vec<String>,
 }
@@ -40,7 +44,11 @@ impl fmt::Display for Undo {
 /// (1146) or routine (1305), and a view that does not work (1356, 1449). What else may be wrong it tries again.
 const GONE: [u16; 8] = [1054, 1133, 1146, 1305, 1356, 1396, 1410, 1449];
 
+/// What begins the line that says who left it, up to the number of this format.
 const BY: &str = "DO 'fail-start ";
+
+/// The format of the undo. One of another number is told by the version that wrote it, and left to that.
+const FORMAT: &str = "2";
 
 /// No statement keeps those behind it. Where one failed though nothing is gone, the event stays, and is run again.
 fn begin() -> String {
@@ -58,8 +66,10 @@ fn end(database: &str) -> String {
 
 impl Undo {
     /// The undo of this process.
-    pub fn mine(session: u64, statements: Vec<String>) -> Self {
+    pub fn mine(session: u64, guard: u64, server: &str, statements: Vec<String>) -> Self {
         Self {
+            guard,
+            server: plain(server),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: plain(&rustix::system::uname().nodename().to_string_lossy()),
             process: std::process::id(),
@@ -70,14 +80,7 @@ impl Undo {
 
     /// The event's body, for a node with this database.
     pub fn body(&self, database: &str) -> String {
-        let mut body = format!(
-            "{}{BY}{}', '{}', {}, {};\n",
-            begin(),
-            self.version,
-            self.host,
-            self.process,
-            self.session
-        );
+        let mut body = format!("{}{};\n", begin(), self.by());
         for statement in &self.statements {
             body += statement;
             body += ";\n";
@@ -85,14 +88,39 @@ impl Undo {
         body + &end(database)
     }
 
+    /// Who left it, as a statement that does nothing: no two of them are the same.
+    pub fn by(&self) -> String {
+        format!(
+            "{BY}{FORMAT}', '{}', '{}', {}, {}, {}, '{}'",
+            self.version, self.host, self.process, self.session, self.guard, self.server
+        )
+    }
+
+    /// The version of fail-start that wrote this body, if it is of another format than [`Self::parse`] reads.
+    pub fn other_version(body: &str) -> Option<String> {
+        let (_, by) = body.split_once(BY)?;
+        let by = by.lines().next()?;
+        let mut parts = by.split(", ").map(|part| part.trim_matches('\''));
+        let first = parts.next()?;
+        let version = match (first, parts.next()?) {
+            (FORMAT, _) => return None,
+            // Before there were numbers, the version stood here.
+            (version, _) if version.contains('.') => version,
+            (_, version) => version,
+        };
+        Some(plain(version))
+    }
+
     /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does not write.
     pub fn parse(body: &str, database: &str, names: Names) -> Option<Self> {
         let rest = body.strip_prefix(&begin())?.strip_prefix(BY)?;
         let (by, rest) = rest.split_once(";\n")?;
-        let mut by = by.splitn(4, ", ");
-        let version = by.next()?.strip_suffix('\'')?;
-        let host = by.next()?.strip_prefix('\'')?.strip_suffix('\'')?;
+        let mut by = by.splitn(7, ", ");
+        by.next().filter(|format| *format == format!("{FORMAT}'"))?;
+        let text = |part: &str| Some(plain(part.strip_prefix('\'')?.strip_suffix('\'')?));
+        let (version, host) = (text(by.next()?)?, text(by.next()?)?);
         let (process, session) = (by.next()?.parse().ok()?, by.next()?.parse().ok()?);
+        let (guard, server) = (by.next()?.parse().ok()?, text(by.next()?)?);
         let mut rest = rest.strip_suffix(&end(database))?;
         let mut statements = Vec::new();
         while !rest.is_empty() {
@@ -101,10 +129,12 @@ impl Undo {
             rest = &rest[end + 2..];
         }
         let undo = Self {
-            version: plain(version),
-            host: plain(host),
+            version,
+            host,
             process,
             session,
+            guard,
+            server,
             statements,
         };
         let brings_back = undo.unlocked().next().is_some() || undo.granted().next().is_some();
@@ -190,7 +220,8 @@ mod tests {
     use super::*;
 
     fn undo(statements: &[&str]) -> Undo {
-        Undo::mine(12, statements.iter().map(ToString::to_string).collect())
+        let statements = statements.iter().map(ToString::to_string).collect();
+        Undo::mine(12, 13, "a-server", statements)
     }
 
     #[test]
@@ -229,7 +260,8 @@ mod tests {
             "BEGIN END".to_owned(),
             good.replacen("END;\n", "", 1),
             good.replace("'fail-start", "'another"),
-            good.replace(", 12;", ", +12;"),
+            good.replace(", 12, 13,", ", +12, 13,"),
+            good.replace("fail-start 2", "fail-start 3"),
             good.replace("UNLOCK", "UNLOCK REQUIRE NONE"),
             good.replace("UNLOCK", "UNLOCK;\nDROP DATABASE d"),
             good.replace("`u`@`%`", "`u`@`%`, `v`@`%`"),
@@ -258,6 +290,36 @@ mod tests {
             None,
             "another database's"
         );
+    }
+
+    #[test]
+    fn an_undo_of_today_is_read_by_every_later_version() {
+        // Never change this text: nodes have it on them.
+        let today = "BEGIN\nDECLARE failed INT DEFAULT 0;\nDECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET failed = 1;\n\
+                     DECLARE CONTINUE HANDLER FOR 1054, 1133, 1146, 1305, 1356, 1396, 1410, 1449 BEGIN END;\n\
+                     DO 'fail-start 2', '0.1.0', 'laptop', 4711, 12, 13, '0b5c-17';\nSET SESSION sql_log_bin = 0;\n\
+                     ALTER USER `user`@`%` ACCOUNT UNLOCK;\nGRANT SELECT ON `node1_db`.* TO `user`@`%`;\n\
+                     IF failed = 0 THEN\nDROP EVENT IF EXISTS `node1_db`.fail_start_undo;\nEND IF;\nEND";
+        let undo = Undo::parse(today, "node1_db", Names::Patterns).unwrap();
+        assert_eq!(
+            (undo.session, undo.guard, undo.statements.len()),
+            (12, 13, 3)
+        );
+        assert_eq!(
+            undo.to_string(),
+            "fail-start 0.1.0 on laptop (process 4711)"
+        );
+        assert_eq!(Undo::other_version(today), None);
+    }
+
+    #[test]
+    fn another_version_is_known_by_its_name() {
+        let by = |by: &str| Undo::other_version(&format!("BEGIN\nsomething;\n{by};\nmore;\nEND"));
+        let future = by("DO 'fail-start 3', '1.4.0', 'h', 1, 'whatever'");
+        assert_eq!(future.as_deref(), Some("1.4.0"));
+        let past = by("DO 'fail-start 0.1.0', 'h', 1, 2");
+        assert_eq!(past.as_deref(), Some("0.1.0"));
+        assert_eq!(by("DO 'something else'"), None);
     }
 
     #[test]
@@ -330,7 +392,7 @@ mod tests {
         #[test]
         fn arbitrary_text_is_refused(text in any::<String>(), more in any::<String>()) {
             prop_assert_eq!(Undo::parse(&text, "d", Names::Patterns), None);
-            let body = format!("{}{BY}0.1.0', 'h', 1, 2;\n{text};\n{more}{}", begin(), end("d"));
+            let body = format!("{}{BY}2', '0.1.0', 'h', 1, 2, 0, 's';\n{text};\n{more}{}", begin(), end("d"));
             prop_assert_eq!(Undo::parse(&body, "d", Names::Patterns), None);
         }
 

@@ -138,7 +138,7 @@ impl Watcher {
         let plan = &self.plan;
         let mut admin = match self.admin.take() {
             Some(admin) => admin,
-            None => plan.reconnect()?,
+            None => plan.reconnect(plan.timeout)?,
         };
         let result = self.look_with(&mut admin);
         if !matches!(result, Err(Error::Connection(_) | Error::Tls(_))) {

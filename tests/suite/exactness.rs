@@ -120,14 +120,16 @@ on_both_servers! {
         out_and_back(&nodes, &["1", "--method", "revoke"]);
     }
 
-    fn an_account_that_was_locked_before_is_unlocked_with_a_warning(kind) {
+    fn an_account_that_is_locked_already_is_left_alone(kind) {
         let nodes = Nodes::local(kind);
         nodes.admin(1).query_drop(format!("ALTER USER {} ACCOUNT LOCK", nodes.account())).unwrap();
-        let mut program = nodes.fail(&["1"]);
-        nodes.assert_offline(1);
-        program.answer("Y\n");
-        program.end().assert_status(0).assert_says("is locked already");
+        let before = nodes.states();
+        let finished = nodes.run(&["1", "2"], "Y\n");
+        finished.assert_status(1).assert_says("is locked already, and not by fail-start: `fail-start recover 1` unlocks it");
+        assert_eq!(nodes.states(), before);
+        nodes.run(&["recover", "1"], "").assert_status(0).assert_line(&online(1));
         nodes.assert_online(1);
+        nodes.run(&["1"], "Y\n").assert_status(0);
     }
 
     fn exactly_the_grants_that_were_there_come_back(kind) {
@@ -168,11 +170,15 @@ on_both_servers! {
         admin.query_drop(format!("DROP DATABASE `{database}_2`")).unwrap();
     }
 
-    fn an_account_without_grants_gets_the_guides_grant(kind) {
+    fn an_account_that_holds_nothing_is_left_alone(kind) {
         let nodes = Nodes::cloud(kind);
         let before = nodes.state(1);
         nodes.admin(1).query_drop(format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {}", nodes.account())).unwrap();
-        nodes.run(&["1"], "Y\n").assert_status(0).assert_says("holds nothing");
+        let without = nodes.states();
+        let finished = nodes.run(&["1", "2"], "Y\n");
+        finished.assert_status(1).assert_says("holds nothing on").assert_says("`fail-start recover 1` grants it ALL PRIVILEGES");
+        assert_eq!(nodes.states(), without);
+        nodes.run(&["recover", "1"], "").assert_status(0).assert_line(&online(1));
         assert_eq!(nodes.state(1).replace("\\\\_", "_").replace("\\_", "_"), before);
     }
 }

@@ -146,6 +146,7 @@ pub fn faults_library() -> &'static Path {
 }
 
 const ADMINS: &str = "\
+SET SESSION sql_log_bin = 0;
 CREATE USER IF NOT EXISTS 'tester'@'%' IDENTIFIED BY 'testpass';
 GRANT ALL PRIVILEGES ON *.* TO 'tester'@'%' WITH GRANT OPTION;
 ";

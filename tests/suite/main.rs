@@ -3,11 +3,13 @@
 mod cases;
 mod comes_back;
 mod commands;
+mod demoted;
 mod endings;
 mod exactness;
 mod faults;
 mod for_programs;
 mod grants;
+mod guarded;
 mod harness;
 mod late_logins;
 mod only_those;

@@ -1,0 +1,124 @@
+//! The guard: a session on the node that waits for the deadline and then brings the node back by itself, also when nobody is
+//! left to look after it. It needs no event scheduler, and no server that is writable just then.
+//!
+//! All that it is to do is sent as one packet, which the server runs to its end though its client is gone. The wait is made of
+//! sleeps under five seconds: in a longer one both servers look whether the client is still there, and do not wait any more
+//! where it is not (seen on MySQL 9.7 and MariaDB 10.11; no manual says so).
+
+use std::time::Duration;
+
+use crate::node::{Connection, Error};
+use crate::plan::{GRACE, Plan};
+use crate::read_only::{ALONE_AT_LAST, Lift};
+use crate::sql::{self, Server};
+use crate::undo;
+
+/// A connection of the admin that will guard a node, or the reason why there is none.
+pub struct Guard {
+    connection: Connection,
+    /// How it would go through `super_read_only`, where the admin may do that.
+    lift: Option<Lift>,
+}
+
+impl Guard {
+    /// With a connection that does nothing yet.
+    pub fn new(connection: Connection, lift: Option<Lift>) -> Self {
+        Self { connection, lift }
+    }
+
+    /// The connection's id on its server.
+    pub fn id(&self) -> u64 {
+        self.connection.id()
+    }
+
+    /// Lets it wait, for as long as the outage is to last and a little more: fail-start comes first, while it lives.
+    ///
+    /// # Errors
+    /// Where the server does not take the packet.
+    pub fn start(self, plan: &Plan, held: Duration) -> Result<(), Error> {
+        let mut statements = settings(plan);
+        statements.extend(wait(held + GRACE));
+        statements.extend(bring_back(plan, self.lift.as_ref()));
+        self.connection.start(&statements)
+    }
+}
+
+/// The guard's session, which nobody looks after: no limit of the server's may end it early, nor let it stay when it is done.
+fn settings(plan: &Plan) -> Vec<String> {
+    let limits = match plan.server {
+        Server::MySql => "max_execution_time = 0, cte_max_recursion_depth = 10000",
+        Server::MariaDb => "max_statement_time = 0, max_recursive_iterations = 10000",
+    };
+    let first = format!(
+        "SET SESSION time_zone = '+00:00', lock_wait_timeout = 31536000, wait_timeout = 1, {limits}"
+    );
+    [vec![first], plan.stays_here.clone()].concat()
+}
+
+/// Waits for so long: four times for nine tenths of what is left, by the clock anew, since each of many short sleeps is a little
+/// late; the last for all of it.
+fn wait(duration: Duration) -> Vec<String> {
+    /// The longest sleep, in seconds.
+    const SLEEP: f64 = 4.0;
+    let mut statements = vec![format!(
+        "SET @fail_start_end = UNIX_TIMESTAMP(NOW(6)) + {:.3}",
+        duration.as_secs_f64()
+    )];
+    let mut left = duration.as_secs_f64();
+    for part in [0.9, 0.9, 0.9, 1.0] {
+        // So many rows joined with as many: no recursion may have more than a thousand.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a month of seconds"
+        )]
+        let side = (left * part * 1.02 / SLEEP).ceil().max(1.0).sqrt().ceil() as u64;
+        statements.push(format!(
+            "DO /* fail-start guards this node */ (WITH RECURSIVE t (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t WHERE i < {side}) \
+             SELECT SUM(SLEEP(GREATEST(0, LEAST(4.5, (@fail_start_end - UNIX_TIMESTAMP(NOW(6))) * {part} / {})))) FROM t a JOIN t b)",
+            side * side
+        ));
+        left *= 1.0 - part;
+    }
+    statements
+}
+
+/// Brings the node back, if the undo is still the one that this guard is for: it may have been brought back and taken again.
+fn bring_back(plan: &Plan, lift: Option<&Lift>) -> Vec<String> {
+    let mut back = plan.back.clone();
+    if plan.undo.is_some() {
+        back.push(sql::drop_undo(&plan.database));
+    }
+    let is_there = plan.undo.as_ref().map_or("TRUE".to_owned(), |undo| {
+        sql::undo_is_there(&plan.database, &undo.by())
+    });
+    match plan.server {
+        Server::MariaDb => vec![format!(
+            "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; IF {is_there} THEN {}; END IF; END",
+            back.join("; ")
+        )],
+        Server::MySql => {
+            // MySQL has no condition outside stored programs: one that does not hold ends the packet by an error.
+            let mut statements = vec![
+                format!("SET @fail_start = IF({is_there}, 'DO 0', 'it was brought back already')"),
+                "PREPARE fail_start FROM @fail_start".to_owned(),
+            ];
+            if let Some(lift) = lift {
+                statements.push(ALONE_AT_LAST.to_owned());
+                statements.extend(lift.open());
+            }
+            for statement in back {
+                match undo::account(&statement) {
+                    Some(account) => {
+                        statements.extend(sql::if_account_is_there(&statement, &account));
+                    }
+                    None => statements.push(statement),
+                }
+            }
+            if let Some(lift) = lift {
+                statements.extend(lift.close());
+            }
+            statements
+        }
+    }
+}
