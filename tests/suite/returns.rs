@@ -1,12 +1,13 @@
 //! A node comes back whatever is in the way; where it cannot, the statements that bring it back are printed.
 
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Program, offline, on_both_servers, online, quoted,
+    Finished, Kind, Nodes, PROMPT, Program, Server, offline, on_both_servers, online, quoted,
 };
 use crate::proxy::Proxy;
 
@@ -255,6 +256,41 @@ on_both_servers! {
             }
         }
     }
+}
+
+#[test]
+fn an_account_that_logs_in_another_way_meanwhile_keeps_no_node() {
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(
+        |_| Path::new(&std::env::var("HOME").unwrap()).join(".cache"),
+        Into::into,
+    );
+    let plugins = format!(
+        "--plugin-dir={}",
+        cache.join("fail-start/mariadb-plugins").display()
+    );
+    let server = Server::start(Kind::MariaDb, &[&plugins, "--plugin-load-add=auth_ed25519"]);
+    let mut nodes = Nodes::local(Kind::MariaDb);
+    nodes.move_to(1, &server);
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+    let mut program = nodes.fail(&["1", "2"]);
+    let account = nodes.account();
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "ALTER USER {account} IDENTIFIED VIA ed25519 USING PASSWORD('rootpass')"
+        ))
+        .unwrap();
+    program.answer("Y\n");
+    let finished = program.end();
+    finished
+        .assert_status(0)
+        .assert_line(&online(1))
+        .assert_line(&online(2));
+    assert_eq!(finished.err, "", "the login works");
+    // And before an outage.
+    let finished = nodes.run(&["1"], "Y\n");
+    finished.assert_status(0).assert_line(&online(1));
+    assert_eq!(finished.err, "");
 }
 
 on_both_servers! {
