@@ -51,13 +51,16 @@ impl Login {
     pub fn until_answered(node: &Node, server: &ServerId, timeout: Duration) -> Self {
         let began = Instant::now();
         loop {
-            match Self::attempt(node, server, timeout) {
-                Self::NotTried(Error::Connection(_) | Error::Tls(_))
-                    if began.elapsed() < timeout => {}
-                Self::NotTried(Error::Server { code, .. })
-                    if NO_ROOM.contains(&code)
-                        && began.elapsed() < timeout.min(Duration::from_secs(1)) => {}
-                outcome => return outcome,
+            let outcome = Self::attempt(node, server, timeout);
+            match outcome {
+                Self::NotTried(Error::Server { code, .. }) => {
+                    let has_room = !NO_ROOM.contains(&code);
+                    if has_room || began.elapsed() > timeout.min(Duration::from_secs(1)) {
+                        return outcome;
+                    }
+                }
+                Self::NotTried(_) if began.elapsed() < timeout => {}
+                _ => return outcome,
             }
             thread::sleep(Duration::from_millis(50));
         }

@@ -13,7 +13,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, Opts, OptsBuilder, Row, SslOpts, Value};
 use rustls::NamedGroup;
 
-use crate::config::{Address, Login, Node, SslMode};
+use crate::config::{Address, Environment, Login, Node, SslMode};
 use crate::grants::{Grant, Names};
 use crate::listing::{Session, Wanted};
 use crate::server_id::ServerId;
@@ -34,6 +34,10 @@ pub enum Error {
     },
     /// There is no server, or none that makes sense, or the way to it is cut.
     Connection(String),
+    /// Its host name leads nowhere just now.
+    Name(String),
+    /// Nothing serves at its address.
+    NobodyThere(String),
     /// The connection could not be encrypted as asked.
     Tls(String),
     /// The server would do it, but fail-start must not.
@@ -44,7 +48,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server { code, message } => write!(f, "{message} (error {code})"),
-            Self::Connection(cause) | Self::Tls(cause) | Self::Refused(cause) => f.write_str(cause),
+            Self::Connection(cause)
+            | Self::Name(cause)
+            | Self::NobodyThere(cause)
+            | Self::Tls(cause)
+            | Self::Refused(cause) => f.write_str(cause),
         }
     }
 }
@@ -96,16 +104,26 @@ impl Error {
         Problem { code, text }
     }
 
+    /// Whether the server has no TLS at all.
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Tls(why) if why == NO_TLS)
+    }
+
     /// Why a login to the node was refused, and what to look at.
     pub fn at_login(&self, node: &Node) -> Problem {
         let why = match self {
             // Without what the server repeats of it.
             Self::Server {
-                code: ACCESS_DENIED,
+                code: code @ (ACCESS_DENIED | NO_PASSWORD),
                 message,
             } => {
-                let who = message.trim_start_matches("Access denied for ").trim();
-                format!("access denied ({who})")
+                let who = message.trim_start_matches("Access denied for user ");
+                let who = who.split(" (using password").next().unwrap_or(who);
+                let why = match *code {
+                    ACCESS_DENIED => "wrong password?",
+                    _ => "it may log in by its socket only, or needs a password",
+                };
+                format!("login refused for {who} ({why})")
             }
             error => error.to_string(),
         };
@@ -115,6 +133,8 @@ impl Error {
 
 /// `ER_ACCESS_DENIED_ERROR`: the user name or the password is wrong.
 pub const ACCESS_DENIED: u16 = 1045;
+/// `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`: the account logs in another way, as root by its socket.
+const NO_PASSWORD: u16 = 1698;
 /// `ER_BAD_DB_ERROR`: there is no such database, which is found out after the login itself.
 pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
@@ -125,6 +145,7 @@ pub const TOO_MANY_CONNECTIONS: u16 = 1040;
 pub const NO_TABLE: u16 = 1146;
 /// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
 const NO_SUCH_THREAD: u16 = 1094;
+const NO_TLS: &str = "the server offers no TLS";
 /// `ER_SECURE_TRANSPORT_REQUIRED`.
 const TLS_REQUIRED: u16 = 3159;
 
@@ -633,10 +654,8 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> Result<Vec<IpAddr>, Erro
     });
     match receiver.recv_timeout(timeout) {
         Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => Err(Error::Connection(format!(
-            "its host name cannot be resolved ({error})"
-        ))),
-        Err(_) => Err(Error::Connection(format!(
+        Ok(Err(_)) => Err(Error::Name("unknown host name".to_owned())),
+        Err(_) => Err(Error::Name(format!(
             "its host name was not resolved within {}",
             in_words(timeout)
         ))),
@@ -748,24 +767,24 @@ fn explain(error: &mysql::Error, timeout: Duration) -> Error {
                 message: error.message.clone(),
             };
         }
-        mysql::Error::TlsError(error) => return Error::Tls(format!("TLS failed: {error}")),
+        mysql::Error::TlsError(error) => return Error::Tls(tls_failed(&error.to_string())),
         mysql::Error::DriverError(DriverError::TlsNotSupported) => {
-            return Error::Tls("the server offers no TLS".to_owned());
+            return Error::Tls(NO_TLS.to_owned());
         }
         mysql::Error::DriverError(DriverError::ConnectTimeout) => silent(timeout),
         mysql::Error::DriverError(DriverError::CouldNotConnect(Some((_, description, kind)))) => {
-            match kind {
+            return match kind {
                 ErrorKind::ConnectionRefused => {
-                    "nothing listens there (connection refused)".to_owned()
+                    Error::NobodyThere("nothing listens there".to_owned())
                 }
-                ErrorKind::NotFound => "no such socket".to_owned(),
-                _ => format!("no connection ({})", without_number(description)),
-            }
+                ErrorKind::NotFound => Error::NobodyThere("no such socket".to_owned()),
+                _ => Error::Connection(format!("no connection ({})", without_number(description))),
+            };
         }
         mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
-            format!(
-                "the server wants the authentication plugin {plugin}, which fail-start does not have"
-            )
+            return Error::Refused(format!(
+                "the account logs in by the plugin {plugin}, which fail-start does not have: give it another"
+            ));
         }
         mysql::Error::DriverError(
             DriverError::UnsupportedProtocol(_)
@@ -777,6 +796,26 @@ fn explain(error: &mysql::Error, timeout: Duration) -> Error {
         | mysql::Error::CodecError(_) => return not_mysql(),
         other => format!("the connection failed: {other}"),
     })
+}
+
+/// Why TLS failed, in words where the library has only a name for it.
+fn tls_failed(why: &str) -> String {
+    let known = [
+        (
+            "CaUsedAsEndEntity",
+            "its certificate is its own authority, which the verify modes do not take",
+        ),
+        (
+            "UnsupportedCertVersion",
+            "its certificate is of X.509 version 1, which the verify modes do not take",
+        ),
+        (
+            "UnknownIssuer",
+            "no authority that is known has signed its certificate (UnknownIssuer)",
+        ),
+    ];
+    let words = known.iter().find(|(name, _)| why.contains(name));
+    format!("TLS failed: {}", words.map_or(why, |(_, words)| words))
 }
 
 fn silent(timeout: Duration) -> String {
@@ -800,7 +839,7 @@ fn explain_io(error: &io::Error, timeout: Duration) -> Error {
         }
         // The TLS library puts its errors, and it alone, into an error of this kind.
         ErrorKind::InvalidData if error.get_ref().is_some() => {
-            return Error::Tls(format!("TLS failed: {error}"));
+            return Error::Tls(tls_failed(&error.to_string()));
         }
         // Packets that end too early or hold what no server sends.
         ErrorKind::UnexpectedEof | ErrorKind::InvalidData => return not_mysql(),
@@ -823,7 +862,7 @@ fn without_number(description: &str) -> &str {
 fn advice(node: &Node, error: &Error) -> String {
     match error {
         Error::Server {
-            code: ACCESS_DENIED,
+            code: ACCESS_DENIED | NO_PASSWORD,
             ..
         } => {
             let (user, password) = (node.admin_variable("USER"), node.admin_variable("PASSWORD"));
@@ -839,6 +878,10 @@ fn advice(node: &Node, error: &Error) -> String {
             code: TLS_REQUIRED, ..
         } => format!("check {}", node.shared_variable("DB_SSL_MODE")),
         Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
+        Error::Tls(_) if node.environment == Environment::Cloud && error.is_plain() => format!(
+            "behind the Cloud SQL Auth Proxy {}=disabled is right; else check it",
+            node.shared_variable("DB_SSL_MODE")
+        ),
         Error::Tls(_) => {
             format!(
                 "check {} and {}",
@@ -846,17 +889,22 @@ fn advice(node: &Node, error: &Error) -> String {
                 node.shared_variable("DB_SSL_CA")
             )
         }
-        Error::Connection(_) => match node.address {
-            Address::Socket(_) => {
-                format!("is the server running? check {}", node.variable("DB_HOST"))
-            }
-            Address::Tcp(..) => {
-                format!(
-                    "is the server running? check {} and {}",
-                    node.variable("DB_HOST"),
-                    node.variable("DB_PORT")
-                )
-            }
-        },
+        Error::Name(_) => format!("check {}", node.variable("DB_HOST")),
+        Error::NobodyThere(_) => format!("is the server running? Check {}", at(node)),
+        Error::Connection(_) => format!("check {}", at(node)),
+    }
+}
+
+/// The variables that say where the node is.
+fn at(node: &Node) -> String {
+    match node.address {
+        Address::Socket(_) => node.variable("DB_HOST"),
+        Address::Tcp(..) => {
+            format!(
+                "{} and {}",
+                node.variable("DB_HOST"),
+                node.variable("DB_PORT")
+            )
+        }
     }
 }

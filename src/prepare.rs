@@ -98,7 +98,7 @@ impl Ready {
             problems = ready.plan_for(&look)?;
         }
         if !problems.is_empty() {
-            return Err(problems.join("; ").into());
+            return Err(problems.join("\n").into());
         }
         let no_guard = guard.and_then(|guard| ready.take_guard(guard.join().ok()?).err());
         ready.plan_undo();
@@ -155,8 +155,7 @@ impl Ready {
                 return Err(leads_elsewhere(&self.plan.server_id, &other).into());
             }
             Login::KeptOut(error) | Login::NotTried(error) => self.warnings.push(format!(
-                "a login as '{}' does not work even now ({error}), so OFFLINE and ONLINE rest on what the server says: \
-                 check {}",
+                "cannot log in as '{}' before the outage ({error}), so no login proves it: check {}",
                 self.plan.node.account.user,
                 self.plan.node.shared_variable("DB_PASSWORD")
             )),
@@ -173,7 +172,7 @@ impl Ready {
         let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
         same.extend(at_same_address);
         self.warnings.extend(same.iter().map(|number| {
-            format!("node {number} is on the same server, and goes offline with it (--method revoke would not do that)")
+            format!("node {number} is on the same server and goes offline too; to spare it: --method revoke")
         }));
     }
 
@@ -476,11 +475,7 @@ impl Look {
             }
             result => (result, claim.iter().count()),
         };
-        let listing = listing.map_err(|error| {
-            error.within(format_args!(
-                "its accounts and databases cannot be read: {error}"
-            ))
-        })?;
+        let listing = listing.map_err(|error| unreadable(node, admin, &error))?;
         let (claimed, answers) = listing.answers.split_at(claimed);
         let (state, answers) = answers.split_at(of_state);
         let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
@@ -511,12 +506,25 @@ fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Err
     Ok(ways_in)
 }
 
+/// Why a node's accounts cannot be read.
+fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Problem {
+    match error {
+        // ER_TABLEACCESS_DENIED_ERROR
+        Error::Server { code: 1142, .. } => error.within(format_args!(
+            "'{}' may not read mysql.user. Is it really the admin? Check {}",
+            admin.user,
+            node.admin_variable("USER")
+        )),
+        error => error.within(format_args!("its accounts cannot be read: {error}")),
+    }
+}
+
 /// What the admin lacks, and what the server forbids.
 fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) -> Vec<String> {
     let mut problems = Vec::new();
     if admin.user == node.account.user {
         problems.push(format!(
-            "'{}' is the admin itself, which would lock itself out: check {} and {}",
+            "the application's account and the admin are both '{}', which would lock itself out: check {} and {}",
             admin.user,
             node.shared_variable("DB_USER"),
             node.admin_variable("USER")

@@ -48,13 +48,12 @@ pub fn status(node: &Arc<Node>, timeout: Duration) -> Result<Standing, Problem> 
 }
 
 fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
-    let mut admin = Admin::open(node, timeout)
-        .map_err(|error| error.within(format_args!("unreachable: {}", error.at_login(node))))?;
+    let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
     let unreadable = |error: Error| error.within(format_args!("its state cannot be read: {error}"));
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     let problems = state.problems(node);
     if !problems.is_empty() {
-        return Err(problems.join("; ").into());
+        return Err(problems.join("\n").into());
     }
     let standing = match state.found().cloned() {
         Some(found) => stands_with(found, node, &mut admin, timeout),
@@ -157,7 +156,7 @@ pub fn find(
                 what.push("granting it ALL PRIVILEGES on the database");
             }
             tell(Progress::Warning(format!(
-                "no undo of fail-start says how it was: {}",
+                "nothing on this node says how it was before: {}",
                 what.join(" and ")
             )));
             let method = if locked { Method::Lock } else { Method::Revoke };

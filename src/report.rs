@@ -258,7 +258,7 @@ impl Report {
             Ok(Standing::Online(Some(found))) => (
                 "online",
                 format!(
-                    "online, with an undo left there {found} (fail-start recover {number} drops it)"
+                    "online, but what would bring it back is still there, {found} (fail-start recover {number} drops it)"
                 ),
                 Some(found),
             ),
@@ -272,12 +272,11 @@ impl Report {
                     (true, false) => ("locked", "locked"),
                     (false, _) => ("without_grants", "without grants"),
                 };
-                let hint = format!("fail-start recover {number} would change that");
-                (
-                    state,
-                    format!("{how}, but not by fail-start ({hint})"),
-                    None,
-                )
+                let hint = match locked {
+                    true => format!("fail-start recover {number} unlocks it"),
+                    false => format!("fail-start recover {number} grants it ALL PRIVILEGES"),
+                };
+                (state, format!("{how}, not by fail-start ({hint})"), None)
             }
             Ok(Standing::LockedElsewhere(found)) => ("locked", found.elsewhere(), Some(found)),
             Ok(Standing::Distrusted(found)) => ("distrusted", found.distrust(), None),
@@ -299,13 +298,21 @@ impl Report {
     /// What would be done to a node.
     pub fn preview(&mut self, node: &Node, preview: &Preview) {
         self.out(&format!(
-            "{node}: {}, {}, {} sessions would end",
-            preview.version, preview.method, preview.sessions
+            "{node}: {}, {}, {} would end",
+            preview.version,
+            preview.method,
+            sessions(preview.sessions)
         ));
-        for (heading, statements) in [("out:", &preview.out), ("back:", &preview.back)] {
+        let lists = [
+            ("would run:", &preview.out),
+            ("to bring it back:", &preview.back),
+        ];
+        for (heading, statements) in lists {
             self.out(&format!("  {heading}"));
-            for line in statements.iter().flat_map(|statement| statement.lines()) {
-                self.out(&format!("    {line}"));
+            for statement in statements {
+                for line in format!("{statement};").lines() {
+                    self.out(&format!("    {line}"));
+                }
             }
         }
         let more = json!({
@@ -320,10 +327,7 @@ impl Report {
 
     /// What an outage did to a node.
     pub fn summary(&mut self, node: &Node, back: &Back) {
-        let ended = match back.sessions_ended {
-            1 => "1 session ended".to_owned(),
-            n => format!("{n} sessions ended"),
-        };
+        let ended = format!("{} ended", sessions(back.sessions_ended));
         let got_in = match back.got_in {
             0 => String::new(),
             n => format!(" ({n} had got in meanwhile)"),
@@ -355,9 +359,11 @@ impl Report {
 
     /// What failed at a node.
     pub fn error(&mut self, node: &Node, problem: &Problem) {
-        self.error_line(&format!(" {node}: {problem}"));
-        let more = json!({"code": problem.code, "message": problem.to_string()});
-        self.event("error", Some(node), more);
+        for line in problem.to_string().lines() {
+            self.error_line(&format!(" {node}: {line}"));
+            let more = json!({"code": problem.code, "message": line});
+            self.event("error", Some(node), more);
+        }
     }
 
     /// What failed, at no node in particular.
@@ -417,10 +423,18 @@ fn printable(text: &str) -> String {
     safe
 }
 
+/// So many sessions.
+fn sessions(count: usize) -> String {
+    match count {
+        1 => "1 session".to_owned(),
+        count => format!("{count} sessions"),
+    }
+}
+
 fn turned_away(count: u64) -> String {
     match count {
-        1 => ", 1 login or statement turned away".to_owned(),
-        count => format!(", {count} logins or statements turned away"),
+        1 => ", 1 login or statement refused".to_owned(),
+        count => format!(", {count} logins or statements refused"),
     }
 }
 
@@ -436,7 +450,9 @@ fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
 }
 
 fn rounded(duration: Duration) -> String {
-    if duration < Duration::from_secs(60) {
+    if duration < Duration::from_millis(950) {
+        format!("{} ms", duration.as_millis())
+    } else if duration < Duration::from_secs(60) {
         format!("{:.1}s", duration.as_secs_f64())
     } else {
         humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()

@@ -344,7 +344,10 @@ impl<'a> Run<'a> {
         match progress {
             Progress::SessionsKept(left) => self.report.warning(
                 node,
-                format!("{left} open sessions still reach it (--keep-sessions)"),
+                match left {
+                    1 => "1 open session still reaches it (--keep-sessions)".to_owned(),
+                    left => format!("{left} open sessions still reach it (--keep-sessions)"),
+                },
             ),
             Progress::SessionsLeft(left) => self.report.note(format!(
                 "{node}: waiting for its sessions to end, {left} left"
@@ -431,7 +434,7 @@ impl<'a> Run<'a> {
                 }
                 Work::Taken(index, Err(failed)) => {
                     if let Some(why) = failed.error {
-                        let why = why.told_as(format_args!("it could not be taken offline: {why}"));
+                        let why = why.told_as(format_args!("could not be taken offline: {why}"));
                         self.report.error(&self.nodes[index], &why);
                     }
                     if failed.offline.is_changed() {
@@ -468,7 +471,7 @@ impl<'a> Run<'a> {
         self.interrupted = Some(Instant::now());
         self.stop.store(true, Ordering::SeqCst);
         self.report
-            .note("interrupted: bringing the nodes back (again: leave at once)");
+            .note("interrupted: bringing the nodes back (Ctrl-C again leaves at once)");
         Ok(())
     }
 
@@ -658,7 +661,7 @@ impl<'a> Run<'a> {
     fn stuck(&mut self, index: usize, why: &Problem) {
         self.stuck = true;
         let node = &self.nodes[index];
-        let why = why.told_as(format_args!("it could not be brought back: {why}"));
+        let why = why.told_as(format_args!("not back: {why}"));
         self.report.error(node, &why);
         if let Some(statements) = self.by_hand.get(&index) {
             self.report.by_hand(node, statements);

@@ -326,12 +326,12 @@ pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performan
 
 /// Keeps every other fail-start from taking the same away on this server, until this session ends or [releases](RELEASE) it:
 /// 1 where it does, 0 where another does. Lock: the account, which is the server's. Revoke: what it holds on this database.
-/// Waits for a second, since a session may end a little later than its program.
+/// Waits for a few seconds, since a session may end a little later than its program.
 /// <https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html>
 pub fn claim(user: &str, database: Option<&str>) -> String {
     let what = literal(&format!("{user}\n{}", database.unwrap_or_default()));
     // A lock's name has 64 characters at most.
-    format!("SELECT GET_LOCK(CONCAT('fail_start.', LEFT(SHA2({what}, 256), 40)), 1)")
+    format!("SELECT GET_LOCK(CONCAT('fail_start.', LEFT(SHA2({what}, 256), 40)), 3)")
 }
 
 /// Gives up what this session has claimed.

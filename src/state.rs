@@ -114,14 +114,17 @@ fn rfc3339(utc: &str) -> String {
 }
 
 impl fmt::Display for Found {
-    /// Since when, by whom and until when, for a person.
+    /// For how long, by whom and until when, for a person.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "since {} UTC ({})", self.since, in_words(self.age))?;
+        write!(f, "for {}", in_words(self.age))?;
         if let Some(undo) = &self.undo {
             write!(f, ", by {undo}")?;
         }
         if let Some(until) = &self.until {
-            write!(f, ", until {until} UTC at the latest")?;
+            let time = until
+                .split_once(' ')
+                .map_or(until.as_str(), |(_, time)| time);
+            write!(f, ", back by {time} UTC")?;
         }
         Ok(())
     }

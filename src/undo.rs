@@ -32,11 +32,7 @@ pub struct Undo {
 impl fmt::Display for Undo {
     /// Who, for a person.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "fail-start {} on {} (process {})",
-            self.version, self.host, self.process
-        )
+        write!(f, "process {} on {}", self.process, self.host)
     }
 }
 
@@ -305,10 +301,7 @@ mod tests {
             (undo.session, undo.guard, undo.statements.len()),
             (12, 13, 3)
         );
-        assert_eq!(
-            undo.to_string(),
-            "fail-start 0.1.0 on laptop (process 4711)"
-        );
+        assert_eq!(undo.to_string(), "process 4711 on laptop");
         assert_eq!(Undo::other_version(today), None);
     }
 

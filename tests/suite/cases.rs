@@ -128,7 +128,7 @@ on_both_servers! {
 
             nodes.set(&name, "wrong-password");
             let finished = nodes.run(&["1"], "Y\n");
-            finished.assert_status(0).assert_says("does not work even now").assert_says(&name);
+            finished.assert_status(0).assert_says("before the outage").assert_says(&name);
             assert!(!finished.err.contains("wrong-password"), "{}", finished.err);
         }
     }
@@ -162,9 +162,9 @@ on_both_servers! {
             let finished = program.end();
             finished.assert_status(0);
             let counts = [
-                (1, "1 session ended", ", 5 logins or statements turned away"),
-                (2, "2 sessions ended", ", 1 login or statement turned away"),
-                (3, "0 sessions ended", ", 0 logins or statements turned away"),
+                (1, "1 session ended", ", 5 logins or statements refused"),
+                (2, "2 sessions ended", ", 1 login or statement refused"),
+                (3, "0 sessions ended", ", 0 logins or statements refused"),
             ];
             for (number, ended, refused) in counts {
                 // MariaDB does not count them by account: then nothing is said.

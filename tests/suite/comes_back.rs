@@ -42,10 +42,8 @@ on_both_servers! {
             program.kill();
             nodes.assert_offline(1);
             for number in [1, 3] {
-                let finished = nodes.assert_status_says(number, "offline since 20");
-                let by = format!("s), by fail-start {} on ", env!("CARGO_PKG_VERSION"));
-                assert!(finished.out.contains(" UTC (") && finished.out.contains(&by), "{}", finished.out);
-                assert!(finished.out.trim_end().ends_with(&format!(" (process {process})")), "{}", finished.out);
+                let finished = nodes.assert_status_says(number, "offline for ");
+                assert!(finished.out.contains(&format!(", by process {process} on ")), "{}", finished.out);
             }
             nodes.assert_status_says(2, "online\n");
 
@@ -155,8 +153,8 @@ on_both_servers! {
             let before = nodes.states();
             let mut holder = nodes.fail(&["1"]);
             let finished = nodes.run(&["1", "2"], "Y\n");
-            let process = format!("(process {}): `fail-start recover 1` brings it back", holder.id());
-            finished.assert_status(1).assert_says("it is offline already, since 20").assert_says(&process);
+            let process = format!("by process {} on ", holder.id());
+            finished.assert_status(1).assert_says("it is offline already, for ").assert_says(&process);
             assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
             holder.answer("Y\n");
             holder.end().assert_status(0);
@@ -172,7 +170,7 @@ on_both_servers! {
             nodes.assert_online(1);
             let mut second = nodes.fail(&["1"]);
             first.answer("Y\n");
-            let process = format!("(process {})", second.id());
+            let process = format!("by process {} on ", second.id());
             let finished = first.end();
             finished.assert_status(3).assert_says("took it offline again").assert_says(&process);
             assert!(!finished.err.contains("by hand"), "{}", finished.err);
@@ -256,7 +254,7 @@ on_both_servers! {
             nodes.assert_offline(1);
             admin.query_drop(format!("DROP EVENT {database}.fail_start_undo; DROP USER `{other}`")).unwrap();
             // What the guide does is all that is left.
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_says("no undo of fail-start says").assert_line(&online(1));
+            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_says("nothing on this node says how it was before").assert_line(&online(1));
             nodes.assert_online(1);
             if nodes.prefix() == "LOCAL" {
                 assert_eq!(nodes.states(), before);
@@ -331,12 +329,12 @@ on_both_servers! {
             nodes.assert_offline(1);
 
             let with_low = std::mem::replace(&mut nodes.variables, full);
-            let how = if prefix == "LOCAL" { "locked, but not by fail-start" } else { "without grants, but not by fail-start" };
+            let how = if prefix == "LOCAL" { "locked, not by fail-start (fail-start recover 1 unlocks it)" } else { "without grants, not by fail-start (fail-start recover 1 grants it ALL PRIVILEGES)" };
             nodes.assert_status_says(1, how);
             // It may have been somebody else: only a node that is named is touched.
             nodes.run_elsewhere(&["recover"]).assert_status(0);
             nodes.assert_offline(1);
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_says("no undo of fail-start says").assert_line(&online(1));
+            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_says("nothing on this node says how it was before").assert_line(&online(1));
             nodes.assert_online(1);
             nodes.assert_status_says(1, "online\n");
             if prefix == "LOCAL" {
@@ -369,7 +367,7 @@ on_both_servers! {
         let lines: Vec<&str> = finished.out.lines().collect();
         assert_eq!(lines.len(), 9, "{}", finished.out);
         assert!(lines[..3].iter().all(|line| line.ends_with(": online")), "{}", finished.out);
-        assert!(lines[3..].iter().all(|line| line.contains(": unreachable: no answer within 1s")), "{}", finished.out);
+        assert!(lines[3..].iter().all(|line| line.contains("): no answer within 1s")), "{}", finished.out);
         open.write().unwrap();
         assert_eq!(nodes.states(), before);
     }
@@ -382,7 +380,7 @@ on_both_servers! {
         let finished = nodes.run_elsewhere(&["status"]);
         finished.assert_status(1);
         let lines: Vec<&str> = finished.out.lines().collect();
-        for (line, says) in lines.iter().zip(["access denied", "no account named 'nobody'", "nothing listens there"]) {
+        for (line, says) in lines.iter().zip(["login refused for", "no account named 'nobody'", "nothing listens there"]) {
             assert!(line.contains(says), "{line}");
         }
         assert_eq!((lines.len(), finished.err.as_str()), (3, ""));
@@ -414,7 +412,7 @@ on_both_servers! {
 
             let mut program = nodes.start(&["1", "--for", "10m"]);
             program.wait_for("back in 10m");
-            nodes.assert_status_says(1, "offline since ");
+            nodes.assert_status_says(1, "offline for ");
             program.signal("INT");
             program.end().assert_status(130).assert_line(&online(1));
             assert_eq!(nodes.states(), before);
@@ -434,11 +432,11 @@ on_both_servers! {
                 let mut program = nodes.start(&["1", "--for", "3s"]);
                 program.wait_for(&offline(1));
                 program.kill();
-                let finished = nodes.assert_status_says(1, "offline since ");
+                let finished = nodes.assert_status_says(1, "offline for ");
                 // By the server's clock, not by its time zone: seconds, not hours.
-                let age = finished.out.split_once(" UTC (").unwrap().1.split_once(')').unwrap().0;
+                let age = finished.out.split_once("offline for ").unwrap().1.split_once(',').unwrap().0;
                 assert!(age.ends_with('s') && !age.contains(' ') && age.len() <= 3, "{age}");
-                assert!(finished.out.contains(", until 20") && finished.out.contains(" UTC at the latest"), "{}", finished.out);
+                assert!(finished.out.contains(", back by ") && finished.out.trim_end().ends_with(" UTC"), "{}", finished.out);
                 wait_until("the server brings it back", || (nodes.state(1) == before[0]).then_some(()));
                 let took = began.elapsed();
                 assert!((3..20).contains(&took.as_secs()), "{took:?}");
@@ -508,7 +506,7 @@ on_both_servers! {
         let finished = program.end();
         let took = began.elapsed();
         finished.assert_status(3).assert_line(&online(2));
-        finished.assert_says("error: node 1 (").assert_says("could not be brought back").assert_says("fail-start recover 1");
+        finished.assert_says("error: node 1 (").assert_says("): not back: ").assert_says("fail-start recover 1");
         assert!((25..45).contains(&took.as_secs()), "{took:?}");
         let _server = Server::start_again(kind, folder, port, &[]);
         nodes.assert_offline(1);

@@ -231,7 +231,7 @@ on_both_servers! {
         nodes.admin(1).query_drop(format!("ALTER USER `{name}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
         program.answer("\n");
         let finished = program.end();
-        finished.assert_status(3).assert_says("could not be brought back");
+        finished.assert_status(3).assert_says("): not back: ");
         run_by_hand(&nodes, 1, &finished);
         nodes.assert_online(1);
         drop_admin(&nodes, &name);

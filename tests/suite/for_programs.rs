@@ -72,7 +72,7 @@ on_both_servers! {
         let warning = &finished.events()[0];
         assert_eq!(fields(warning), "event node environment message time");
         assert_eq!(warning["event"], "warning");
-        assert!(warning["message"].as_str().unwrap().contains("does not work even now"));
+        assert!(warning["message"].as_str().unwrap().contains("before the outage"));
 
         nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE2", "wr0ng");
         nodes.reach_by(3, free_port());

@@ -169,7 +169,7 @@ on_both_servers! {
         program.answer("end\n");
         program.wait_for("waiting for node 1");
         program.answer("\u{3}");
-        program.wait_for("again: leave at once");
+        program.wait_for("Ctrl-C again leaves at once");
         proxy.set_silent(false);
         proxy.set_cut(true);
         program.wait_for("trying again");

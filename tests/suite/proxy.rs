@@ -36,6 +36,8 @@ struct Shared {
     rules: Mutex<Rules>,
     changed: Condvar,
     requests: AtomicUsize,
+    /// How often something was rewritten in a request.
+    rewritten: AtomicUsize,
     /// Connections that something may still pass on, one for each direction.
     open: AtomicUsize,
 }
@@ -62,6 +64,7 @@ impl Proxy {
             }),
             changed: Condvar::new(),
             requests: AtomicUsize::new(0),
+            rewritten: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
         });
         let proxy = Self {
@@ -164,6 +167,12 @@ impl Proxy {
         });
     }
 
+    /// Asserts that something was rewritten: else it was no other server that was met.
+    #[track_caller]
+    pub fn assert_has_rewritten(&self) {
+        assert_ne!(self.shared.rewritten.load(Ordering::SeqCst), 0);
+    }
+
     /// How many round trips there were so far, TCP's own included.
     pub fn round_trips(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
@@ -223,7 +232,8 @@ impl Shared {
                 let mut rules = self.rules.lock().unwrap();
                 if is_request {
                     for (from, to) in &rules.rewrites {
-                        replace(&mut buffer[..length], from.as_bytes(), to.as_bytes());
+                        let count = replace(&mut bytes, from.as_bytes(), to.as_bytes());
+                        self.rewritten.fetch_add(count, Ordering::SeqCst);
                     }
                     self.requests.fetch_add(1, Ordering::SeqCst);
                     if let Some(left) = &mut rules.cut_after {
@@ -263,12 +273,14 @@ impl Shared {
     }
 }
 
-fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
-    let mut at = 0;
-    while at + from.len() <= bytes.len() {
+/// How often it was replaced.
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
+    let mut count = 0;
+    for at in 0..(bytes.len() + 1).saturating_sub(from.len()) {
         if bytes[at..].starts_with(from) {
             bytes[at..at + from.len()].copy_from_slice(to);
+            count += 1;
         }
-        at += 1;
     }
+    count
 }

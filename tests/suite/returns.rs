@@ -96,7 +96,7 @@ on_both_servers! {
             program.answer("Y\n");
             let finished = program.end();
             finished.assert_status(3).assert_line(&online(1)).assert_line(&online(3));
-            finished.assert_says("error: node 2 (127.0.0.1:").assert_says("could not be brought back");
+            finished.assert_says("error: node 2 (127.0.0.1:").assert_says("): not back: ");
             assert!(!finished.out.contains(&online(2)), "{}", finished.out);
             nodes.assert_offline(2);
             run_by_hand(&nodes, 2, &finished);
@@ -186,7 +186,7 @@ on_both_servers! {
             let mut program = nodes.fail(&["1", "2"]);
             proxy.set_silent(true);
             program.signal("INT");
-            program.wait_for("again: leave at once");
+            program.wait_for("Ctrl-C again leaves at once");
             program.wait_for(&online(2));
             let finished = program.end_by_signals("INT");
             finished.assert_status(3).assert_says("left before every node was back");

@@ -260,6 +260,7 @@ fn a_mysql_without_the_newer_process_list_is_failed_by_the_older() {
     nodes.reach_by(1, proxy.port);
     all_end(&mut nodes, "without it");
     no_transaction_is_committed(&nodes, "without it");
+    proxy.assert_has_rewritten();
 }
 
 #[test]

@@ -178,6 +178,7 @@ fn a_late_login_that_a_server_does_not_list_is_found_by_the_watch() {
     program.wait_for("got in and was ended");
     program.answer("Y\n");
     program.end().assert_status(0);
+    proxy.assert_has_rewritten();
 }
 
 #[test]

@@ -43,7 +43,10 @@ on_both_servers! {
             // Node 1 is further away, so that its revoke is under way when node 2's has been made.
             proxy.set_delay(std::time::Duration::from_millis(300));
             let mut program = nodes.start(&["1", "2"]);
-            wait_until("node 2 is being taken", || (!nodes.events(2).is_empty()).then_some(()));
+            wait_until("node 2 is being taken", || {
+                assert!(program.is_running(), "{}", program.printed());
+                (!nodes.events(2).is_empty()).then_some(())
+            });
             admin.query_drop(give).unwrap();
             proxy.set_delay(std::time::Duration::ZERO);
             let finished = program.end();
