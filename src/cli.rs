@@ -10,6 +10,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use clap_complete::Shell;
 
+use crate::drill::Settings;
+
 /// How a node is taken away from the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Method {
@@ -31,6 +33,7 @@ impl fmt::Display for Method {
 const USAGE: &str = "\
 fail-start [OPTIONS] <NODE>...                 until you answer Y
        fail-start [OPTIONS] <NODE>... -- <COMMAND>... while a command runs
+       fail-start drill [NODE]... -- <COMMAND>...     lose each, and tabulate
        fail-start status [NODE]...                    which are offline, by whom
        fail-start recover [NODE]...                   bring back what was left
        fail-start completions <SHELL> | man           for a shell; manual page";
@@ -47,6 +50,8 @@ Examples:
   fail-start 2 3                nodes 2 and 3 are
   fail-start 2 3 --for 30s      they are for 30 seconds, and nobody is asked
   fail-start 2 -- make test     node 2 is while make runs
+  fail-start drill -- make test     make runs before, during and after the loss of
+                                    each node; with --at-once 2 of each pair, too
 
 The four cases:
   1  fail-start 1       node 1 goes offline: writes to it from nodes 2 and 3 fail
@@ -63,6 +68,8 @@ Exit status:
   130  interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back
   With -- COMMAND its own status (128 + signal where one ended it); 125 where 1
   would stand, 126 if it cannot be executed, 127 if it is not found.
+  A drill: 0 if every run passed, 1 if one failed, 125 if it told nothing, since
+  the command fails with all nodes online, or one could not be taken offline.
 
 Nodes, accounts and passwords come from .env, in this folder or a parent, and
 from the environment, which wins. Without any, nodes 1 to 3 are localhost:3306
@@ -88,21 +95,46 @@ pub struct Args {
 pub enum Task {
     /// Fail them.
     Fail {
-        /// How a node is taken away; else by its environment.
-        method: Option<Method>,
-        /// Whether open sessions are left alone.
-        keep_sessions: bool,
-        /// How long, if nobody is to be asked.
-        hold_for: Option<Duration>,
+        /// In which way.
+        how: How,
         /// The command that it lasts for, and its arguments; may be empty.
         command: Vec<OsString>,
-        /// Whether only to say what would be done.
-        dry_run: bool,
+    },
+    /// Fail them one set after the other, and run a command before, during and after each.
+    Drill {
+        /// In which way they are failed.
+        how: How,
+        /// What is tried, and how it is told.
+        settings: Settings,
     },
     /// Say how they stand.
     Status,
     /// Bring them back.
     Recover,
+}
+
+/// How nodes are failed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct How {
+    /// Check everything, print the statements, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Bring the nodes back after this time, such as 30s
+    ///
+    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later.
+    #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
+    pub hold_for: Option<Duration>,
+
+    /// lock or revoke [default: lock in local, revoke in cloud]
+    ///
+    /// Lock the account, or revoke what it holds on the node's database.
+    #[arg(long, hide_possible_values = true)]
+    pub method: Option<Method>,
+
+    /// Leave open sessions alone: they may go on writing
+    #[arg(long)]
+    pub keep_sessions: bool,
 }
 
 /// Simulate the failure of MySQL nodes: take them from the application's account
@@ -122,29 +154,12 @@ struct Cli {
     #[arg(required = true, value_name = "NODE", value_parser = node)]
     nodes: Vec<u32>,
 
-    /// Check everything, print the statements, change nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    how: How,
 
     /// Hold the outage while this command runs, and exit as it does
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "json")]
     argv: Vec<OsString>,
-
-    /// Bring the nodes back after this time, such as 30s
-    ///
-    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later.
-    #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
-    hold_for: Option<Duration>,
-
-    /// lock or revoke [default: lock in local, revoke in cloud]
-    ///
-    /// Lock the account, or revoke what it holds on the node's database.
-    #[arg(long, hide_possible_values = true)]
-    method: Option<Method>,
-
-    /// Leave open sessions alone: they may go on writing
-    #[arg(long)]
-    keep_sessions: bool,
 
     /// One JSON object a line on standard output
     #[arg(long, global = true)]
@@ -161,6 +176,43 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
+    /// Run a command before, during and after the loss of each node, and tabulate
+    ///
+    /// First with every node online; if it fails then, nothing is taken offline. Then, for each node by itself, and with
+    /// --at-once also for pairs and more: while it is offline, and when it is back. FAIL_START_NODES tells the command which
+    /// nodes are offline, FAIL_START_PHASE is before, offline or back. Exit status 0 if every run passed, 1 if one failed.
+    Drill {
+        /// Numbers of the nodes; without any, all
+        #[arg(value_name = "NODE", value_parser = node)]
+        nodes: Vec<u32>,
+
+        /// Take up to this many nodes offline together
+        #[arg(long, value_name = "COUNT", default_value = "1", value_parser = at_once)]
+        at_once: usize,
+
+        /// End a run that takes longer than this: it counts as failed
+        #[arg(long, value_name = "DURATION", value_parser = limit)]
+        limit: Option<Duration>,
+
+        /// End the drill at the first run that fails
+        #[arg(long)]
+        fail_fast: bool,
+
+        /// Show the command's output only where it failed
+        #[arg(long, short)]
+        quiet: bool,
+
+        /// Write the runs to this file as JUnit XML
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+
+        #[command(flatten)]
+        how: How,
+
+        /// What is run, and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        argv: Vec<OsString>,
+    },
     /// Say which nodes are offline, since when, by whom
     ///
     /// One line a node; changes nothing. Exit status 0 if all are online, 1 if one is not.
@@ -191,6 +243,7 @@ enum Subcommand {
 impl Subcommand {
     fn name(&self) -> &'static str {
         match self {
+            Self::Drill { .. } => "drill",
             Self::Status { .. } => "status",
             Self::Recover { .. } => "recover",
             Self::Completions { .. } => "completions",
@@ -205,10 +258,10 @@ impl Args {
         let cli = Cli::parse();
         let only_to_fail = [
             (!cli.nodes.is_empty(), "a node before it"),
-            (cli.hold_for.is_some(), "--for"),
-            (cli.method.is_some(), "--method"),
-            (cli.keep_sessions, "--keep-sessions"),
-            (cli.dry_run, "--dry-run"),
+            (cli.how.hold_for.is_some(), "--for"),
+            (cli.how.method.is_some(), "--method"),
+            (cli.how.keep_sessions, "--keep-sessions"),
+            (cli.how.dry_run, "--dry-run"),
             (!cli.argv.is_empty(), "a command after it"),
         ];
         let (task, mut nodes) = match cli.command {
@@ -220,22 +273,45 @@ impl Args {
             }
             None => {
                 let task = Task::Fail {
-                    method: cli.method,
-                    keep_sessions: cli.keep_sessions,
-                    hold_for: cli.hold_for,
+                    how: cli.how,
                     command: cli.argv,
-                    dry_run: cli.dry_run,
                 };
                 (task, cli.nodes)
             }
             Some(command) => {
                 if let Some((_, what)) = only_to_fail.into_iter().find(|(given, _)| *given) {
-                    let message = format!("{} cannot be used with {what}", command.name());
+                    let message = match command {
+                        Subcommand::Drill { .. } => {
+                            "nodes and options go behind drill: fail-start drill 2 3 --at-once 2 -- COMMAND".to_owned()
+                        }
+                        _ => format!("{} cannot be used with {what}", command.name()),
+                    };
                     Cli::command()
                         .error(ErrorKind::ArgumentConflict, message)
                         .exit();
                 }
                 match command {
+                    Subcommand::Drill {
+                        nodes,
+                        at_once,
+                        limit,
+                        fail_fast,
+                        quiet,
+                        junit,
+                        how,
+                        argv,
+                    } => {
+                        let settings = Settings {
+                            at_once,
+                            limit,
+                            fail_fast,
+                            quiet,
+                            json: cli.json,
+                            junit,
+                            command: argv,
+                        };
+                        (Task::Drill { how, settings }, nodes)
+                    }
                     Subcommand::Status { nodes } => (Task::Status, nodes),
                     Subcommand::Recover { nodes } => (Task::Recover, nodes),
                     Subcommand::Completions { shell } => print_and_exit(|out| {
@@ -273,8 +349,9 @@ fn node(text: &str) -> Result<u32, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => {
             let near = |name: &&str| strsim::damerau_levenshtein(name, text) <= 2;
-            let words = ["status", "recover", "completions", "man"];
+            let words = ["drill", "status", "recover", "completions", "man"];
             Err(match words.into_iter().find(near) {
+                Some(word) if word == text => format!("{word} comes first: fail-start {word} 2 3"),
                 Some(word) if text.len() > 2 => format!("did you mean '{word}'?"),
                 _ => "expected the number of a node, 1 or more".to_owned(),
             })
@@ -284,6 +361,15 @@ fn node(text: &str) -> Result<u32, String> {
 
 fn timeout(text: &str) -> Result<Duration, String> {
     duration(text, "500ms, 10s or 1m", Duration::from_secs(3600), "1h")
+}
+
+fn at_once(text: &str) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|&count| count > 0);
+    count.ok_or_else(|| "expected how many nodes, 1 or more".to_owned())
+}
+
+fn limit(text: &str) -> Result<Duration, String> {
+    duration(text, "30s, 5m or 1h", Duration::from_secs(24 * 3600), "1d")
 }
 
 fn hold_for(text: &str) -> Result<Duration, String> {
@@ -317,8 +403,22 @@ mod tests {
 
     use super::*;
 
-    const NAMES: &[&str] = &["status", "recover", "completions", "man", "--", "bash", ""];
+    const NAMES: &[&str] = &[
+        "drill",
+        "status",
+        "recover",
+        "completions",
+        "man",
+        "--",
+        "bash",
+        "",
+    ];
     const OPTIONS: &[&str] = &[
+        "at-once",
+        "limit",
+        "fail-fast",
+        "quiet",
+        "junit",
         "dry-run",
         "for",
         "method",

@@ -6,24 +6,28 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, getsid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, getsid, kill_process, wait};
 
 use crate::hold::{Event, Interrupt, has_terminal};
 
 /// The variable that tells the command which nodes are offline, such as `2,3`.
 const NODES: &str = "FAIL_START_NODES";
+
+/// The variable that tells it which step of a drill it is run for.
+const PHASE: &str = "FAIL_START_PHASE";
 
 /// How long a command may take to end after a signal before it is ended by force.
 pub const TIME_TO_END: Duration = Duration::from_secs(10);
@@ -33,6 +37,37 @@ const TIME_TO_DIE: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether what the command has started has ended: nobody tells that.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a command is started with.
+pub struct Surroundings<'a> {
+    /// The nodes that are offline, such as `2,3`.
+    pub nodes: &'a str,
+    /// The step of a drill.
+    pub phase: Option<&'a str>,
+    /// Where its output goes.
+    pub output: Output,
+}
+
+/// Where the output of a command goes.
+pub enum Output {
+    /// To fail-start's own standard output and error.
+    Own,
+    /// All of it to fail-start's standard error: standard output is taken.
+    StandardError,
+    /// All of it into this file, in its order.
+    Kept(File),
+}
+
+impl Output {
+    /// The command's standard output and standard error.
+    fn streams(self) -> io::Result<(Stdio, Stdio)> {
+        Ok(match self {
+            Self::Own => (Stdio::inherit(), Stdio::inherit()),
+            Self::StandardError => (io::stderr().into(), Stdio::inherit()),
+            Self::Kept(file) => (file.try_clone()?.into(), file.into()),
+        })
+    }
+}
 
 /// A command that was started.
 pub struct Running {
@@ -58,13 +93,13 @@ pub enum Stand {
 }
 
 impl Running {
-    /// Starts the command, with fail-start's own standard input, output and error. Its end comes as an event.
+    /// Starts the command, with fail-start's own standard input. Its end comes as an event.
     ///
     /// # Errors
     /// Where it cannot be started.
     pub fn start<W: Send + 'static>(
         command: &[OsString],
-        nodes: &str,
+        surroundings: Surroundings,
         events: Sender<Event<W>>,
     ) -> io::Result<Self> {
         let (program, arguments) = command
@@ -78,25 +113,21 @@ impl Running {
             .filter(|one| one.parent == Some(getpid()))
             .map(|one| one.id)
             .collect();
-        let child = Command::new(program)
-            .args(arguments)
-            .env(NODES, nodes)
-            .spawn()?;
-        let process = Pid::from_child(&child);
-        thread::spawn(move || {
-            loop {
-                match wait(WaitOptions::empty()) {
-                    Ok(Some((ended, status))) if ended == process => {
-                        let status = ExitStatus::from_raw(status.as_raw());
-                        // Nobody listens any more only when the program is about to end.
-                        let _ = events.send(Event::CommandEnded(status));
-                    }
-                    Ok(_) | Err(Errno::INTR) => {}
-                    // No child is left.
-                    Err(_) => break,
-                }
-            }
-        });
+        let (out, err) = surroundings.output.streams()?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdout(out).stderr(err);
+        command.env(NODES, surroundings.nodes);
+        if let Some(phase) = surroundings.phase {
+            command.env(PHASE, phase);
+        }
+        // Held, so that no thread stops to wait while a child begins.
+        let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = Pid::from_child(&command.spawn()?);
+        if !*waits {
+            *waits = true;
+            thread::spawn(move || wait_for_children(&events));
+        }
+        drop(waits);
         Ok(Self {
             process,
             others,
@@ -106,9 +137,23 @@ impl Running {
         })
     }
 
-    /// Its end has come as an event.
-    pub fn has_ended(&mut self, status: ExitStatus) {
-        self.ended = Some(status);
+    /// The end of a child has come as an event: of the command, or of something that one has left behind.
+    pub fn has_ended(&mut self, child: Pid, status: ExitStatus) {
+        if child == self.process {
+            self.ended = Some(status);
+        }
+    }
+
+    /// From now on it has its time to end, whatever it was told.
+    pub fn must_end(&mut self) {
+        self.force_at.get_or_insert(Instant::now() + TIME_TO_END);
+    }
+
+    /// Ends it by force, at once.
+    pub fn force(&mut self) {
+        self.force_at = Some(Instant::now());
+        self.forced = true;
+        self.send(&[Signal::KILL]);
     }
 
     /// Passes a signal on to everything that the command has started, and returns whether it did: what was typed at the
@@ -122,7 +167,7 @@ impl Running {
             Interrupt::Hup => (Signal::HUP, true),
         };
         if must_end {
-            self.force_at.get_or_insert(Instant::now() + TIME_TO_END);
+            self.must_end();
         }
         // One that is stopped ends only when it goes on.
         self.send(&[signal, Signal::CONT]);
@@ -199,6 +244,35 @@ impl Running {
             }
         }
         left
+    }
+}
+
+/// Whether a thread waits for the children of this process: one for all commands, since what an earlier one has left behind may
+/// go on for long.
+static WAITS: Mutex<bool> = Mutex::new(false);
+
+/// Tells of each child that ends, until none is left. Whose it is, the receiver knows.
+fn wait_for_children<W>(events: &Sender<Event<W>>) {
+    let tell = |waited| match waited {
+        Ok(Some((child, status))) => {
+            let status: WaitStatus = status;
+            let status = ExitStatus::from_raw(status.as_raw());
+            // Nobody listens any more only when the program is about to end.
+            let _ = events.send(Event::ChildEnded(child, status));
+            true
+        }
+        Ok(None) | Err(Errno::INTR) => true,
+        // No child is left.
+        Err(_) => false,
+    };
+    loop {
+        while tell(wait(WaitOptions::empty())) {}
+        let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
+        // One may have begun just now.
+        if !tell(wait(WaitOptions::NOHANG)) {
+            *waits = false;
+            return;
+        }
     }
 }
 

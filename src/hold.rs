@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::getpgrp;
+use rustix::process::{Pid, getpgrp};
 use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -36,8 +36,8 @@ pub enum Event<W> {
     Interrupt(Interrupt),
     /// The program was stopped, and has the terminal again: what it showed there may be gone.
     Foreground,
-    /// The command that the outage lasts for has ended.
-    CommandEnded(ExitStatus),
+    /// A child of the program has ended: the command that the outage lasts for, or what one has left behind.
+    ChildEnded(Pid, ExitStatus),
     /// A line of standard input, without its end.
     Answer(String),
     /// Standard input has ended: nobody can answer any more.

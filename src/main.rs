@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod config;
 mod drain;
+mod drill;
 mod gone;
 mod grants;
 mod guard;
@@ -18,6 +19,7 @@ mod progress;
 mod read_only;
 mod recover;
 mod report;
+mod results;
 mod run;
 mod server_id;
 mod sql;
@@ -28,7 +30,7 @@ mod ways_in;
 
 use std::process::ExitCode;
 
-use crate::cli::Task;
+use crate::cli::{How, Task};
 use crate::plan::Options;
 use crate::report::{Reader, Report};
 use crate::run::Status;
@@ -37,11 +39,8 @@ fn main() -> ExitCode {
     let args = cli::Args::read();
     let reader = match &args.task {
         _ if args.json => Reader::Program,
-        Task::Fail {
-            command,
-            dry_run: false,
-            ..
-        } if !command.is_empty() => Reader::Command,
+        Task::Fail { command, how } if !how.dry_run && !command.is_empty() => Reader::Command,
+        Task::Drill { how, .. } if !how.dry_run => Reader::Command,
         _ => Reader::Person,
     };
     let mut report = Report::standard(reader);
@@ -55,26 +54,24 @@ fn main() -> ExitCode {
     };
     report.settings_are(config.origin);
     let nodes = config.nodes;
+    let timeout = args.timeout;
+    let options = |how: How, hold_for| Options {
+        method: how.method,
+        keep_sessions: how.keep_sessions,
+        hold_for,
+        dry_run: how.dry_run,
+        timeout,
+    };
     let result = match args.task {
-        Task::Fail {
-            method,
-            keep_sessions,
-            hold_for,
-            command,
-            dry_run,
-        } => {
-            let options = Options {
-                method,
-                keep_sessions,
-                hold_for,
-                dry_run,
-                timeout: args.timeout,
-            };
-            if dry_run {
-                run::dry_run(nodes, options, &mut report)
-            } else {
-                run::fail(nodes, options, &command, &mut report)
-            }
+        Task::Fail { how, .. } if how.dry_run => {
+            run::dry_run(nodes, options(how, how.hold_for), &mut report)
+        }
+        Task::Fail { how, command } => {
+            run::fail(nodes, options(how, how.hold_for), &command, &mut report)
+        }
+        Task::Drill { how, settings } => {
+            let hold_for = settings.hold_for(how.hold_for);
+            drill::drill(nodes, options(how, Some(hold_for)), settings, &mut report)
         }
         Task::Status => run::status(nodes, args.timeout, &mut report),
         Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut report),

@@ -21,6 +21,7 @@ use crate::node::Problem;
 use crate::outage::{Back, Taken};
 use crate::prepare::Preview;
 use crate::recover::Standing;
+use crate::results::{Outcome, Set, Tried, in_words};
 use crate::state::Found;
 
 /// Who reads standard output.
@@ -55,6 +56,8 @@ pub struct Report {
     turned_away: BTreeMap<u32, u64>,
     /// Where the settings are from.
     settings: String,
+    /// Whether how each node goes offline and comes back is for programs alone.
+    nodes_for_programs: bool,
 }
 
 impl Report {
@@ -74,6 +77,7 @@ impl Report {
             asks: false,
             turned_away: BTreeMap::new(),
             settings: String::new(),
+            nodes_for_programs: false,
         }
     }
 
@@ -158,7 +162,7 @@ impl Report {
 
     /// A node that is proven to be offline.
     pub fn offline(&mut self, node: &Node, taken: &Taken) {
-        self.out(&format!(
+        self.of_node(&format!(
             "❌ NODE {} IS NOW OFFLINE (simulated)",
             node.number
         ));
@@ -172,7 +176,7 @@ impl Report {
 
     /// A node that is proven to be back.
     pub fn online(&mut self, node: &Node, back: &Back) {
-        self.out(&format!(
+        self.of_node(&format!(
             "✅ NODE {} IS NOW ONLINE (recovered)",
             node.number
         ));
@@ -185,6 +189,78 @@ impl Report {
             "elapsed_ms": milliseconds(back.elapsed),
         });
         self.event("online", Some(node), more);
+    }
+
+    fn of_node(&mut self, line: &str) {
+        if !self.nodes_for_programs {
+            self.out(line);
+        }
+    }
+
+    /// From now on no line tells how each node goes offline and comes back: the runs of a drill do.
+    pub fn leave_nodes_to_programs(&mut self) {
+        self.nodes_for_programs = true;
+    }
+
+    /// A run of a drill's command begins: its output is shown.
+    pub fn run_begins(&mut self, title: &str) {
+        self.note(format_args!("==> {title}"));
+    }
+
+    /// A run of a drill's command begins, and nothing of it is shown yet; only for a terminal.
+    pub fn run_begins_quietly(&mut self, title: &str) {
+        self.pass(title);
+    }
+
+    /// What a command has printed, as it is.
+    pub fn pass_through(&mut self, output: &[u8]) {
+        self.clear();
+        let _ = io::stderr().write_all(output);
+    }
+
+    /// What a run of a drill's command came to.
+    pub fn run_ended(&mut self, run: &Tried) {
+        let (outcome, elapsed) = (run.outcome, rounded(run.elapsed));
+        if run.outcome.is_failure() {
+            let style = AnsiColor::Red.on_default().bold();
+            let title = run.title();
+            self.labelled(
+                &outcome.to_string(),
+                style,
+                &format!(" after {elapsed}: {title}"),
+            );
+        }
+        let status = match outcome {
+            Outcome::Passed => Some(0),
+            Outcome::Failed(status) => Some(status),
+            Outcome::TimedOut | Outcome::Interrupted | Outcome::NotRun => None,
+        };
+        let more = json!({
+            "offline": run.set,
+            "phase": run.phase.name(),
+            "outcome": outcome.name(),
+            "status": status,
+            "elapsed_ms": milliseconds(run.elapsed),
+        });
+        self.event("run", None, more);
+    }
+
+    /// What all runs of a drill came to.
+    pub fn table(&mut self, lines: &[String]) {
+        for line in lines {
+            self.err(line);
+        }
+    }
+
+    /// What a drill would try.
+    pub fn drill_preview(&mut self, sets: &[Set]) {
+        let written: Vec<String> = sets.iter().map(|set| in_words(set)).collect();
+        self.out(&format!(
+            "would run the command {} times: before, and while offline and when back for each of: {}",
+            1 + 2 * sets.len(),
+            written.join(", ")
+        ));
+        self.event("drill", None, json!({"sets": sets}));
     }
 
     /// The question, with the cursor left behind it.
@@ -449,7 +525,8 @@ fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(whole))
 }
 
-fn rounded(duration: Duration) -> String {
+/// For people: in milliseconds, to a tenth of a second, or in whole ones.
+pub fn rounded(duration: Duration) -> String {
     if duration < Duration::from_millis(950) {
         format!("{} ms", duration.as_millis())
     } else if duration < Duration::from_secs(60) {

@@ -1,7 +1,7 @@
 //! The steps, for all named nodes together: prepare, take offline, hold, bring back, and what each node's outcome makes of
 //! the whole; `status` and `recover` too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ExitCode, ExitStatus};
@@ -12,8 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::process::Pid;
 
-use crate::command::{self, NotStarted, Running, Stand, TIME_TO_END};
+use crate::command::{self, NotStarted, Output, Running, Stand, Surroundings, TIME_TO_END};
 use crate::config::Node;
 use crate::hold::{Answers, Event, Interrupt, ONE_INTERRUPT, interrupts};
 use crate::node::{Error, Problem, in_words};
@@ -56,12 +57,18 @@ impl From<Status> for ExitCode {
 }
 
 /// What the worker of a node tells, by the node's place among the named ones.
-enum Work {
+pub enum Work {
+    /// It has checked the node.
     Prepared(usize, Result<Ready, Problem>),
+    /// It has taken the node offline.
     Taken(usize, Result<Offline, Box<Failed>>),
+    /// It has brought the node back.
     Back(usize, Result<Back, Error>),
+    /// It has looked for what was left on the node.
     Found(usize, Result<Find, Problem>),
+    /// It has looked how the node stands.
     Stands(usize, Result<Standing, Problem>),
+    /// It goes on.
     Progress(usize, Progress),
     /// The worker itself broke down.
     Broke(usize),
@@ -105,10 +112,11 @@ pub fn fail(
 }
 
 /// The status where a command was to run and the nodes could not be taken offline, as `timeout` has it for its own errors.
-const NOT_TAKEN: u8 = 125;
+pub const NOT_TAKEN: u8 = 125;
 
 impl NotStarted {
-    fn told(&self, report: &mut Report) -> Status {
+    /// Tells why, and returns the status for it.
+    pub fn told(&self, report: &mut Report) -> Status {
         report.general_error(&self.why);
         Status::Command(self.status)
     }
@@ -137,15 +145,9 @@ pub fn recover(
 pub fn dry_run(nodes: Vec<Node>, options: Options, report: &mut Report) -> Result<Status> {
     let mut run = Run::start(nodes, report)?;
     run.report.head(&run.nodes);
-    Ok(match run.prepare(options) {
-        Ok(ready) => {
-            for node in ready {
-                run.report.preview(node.node(), &node.preview());
-            }
-            Status::Done
-        }
-        Err(Left(status)) => status,
-    })
+    Ok(run
+        .preview(options)
+        .map_or_else(|Left(status)| status, |()| Status::Done))
 }
 
 /// Says how the nodes stand.
@@ -161,19 +163,36 @@ pub fn status(nodes: Vec<Node>, timeout: Duration, report: &mut Report) -> Resul
 type BringBack<T> = fn(T, &dyn Fn(Progress)) -> Result<Back, Error>;
 
 /// A step was left at once, with this status.
-struct Left(Status);
+pub struct Left(pub Status);
 
-struct Run<'a> {
-    nodes: Vec<Arc<Node>>,
-    report: &'a mut Report,
+/// The nodes that are offline, and some that may be changed.
+pub struct Outage {
+    /// The nodes that must be brought back, each with its place among the named ones.
+    changed: Vec<(usize, Offline)>,
+    /// Whether all that were to be taken offline are.
+    pub all_taken: bool,
+    /// When they are to come back at the latest.
+    pub deadline: Option<Instant>,
+}
+
+/// The named nodes, and what happens to them.
+pub struct Run<'a> {
+    /// The named nodes. A place is an index of it.
+    pub nodes: Vec<Arc<Node>>,
+    /// Where everything is told.
+    pub report: &'a mut Report,
     sender: Sender<Event<Work>>,
     events: Receiver<Event<Work>>,
-    /// Since when, where a signal came that was not a command's.
-    interrupted: Option<Instant>,
+    /// Since when, where a signal came that was not a command's alone.
+    pub interrupted: Option<Instant>,
+    /// Whether a signal ends more than the command that it reaches.
+    is_drill: bool,
     /// The command that the outage lasts for, until its end was dealt with.
-    running: Option<Running>,
+    pub running: Option<Running>,
     /// Whether a node could not be brought back.
-    stuck: bool,
+    pub stuck: bool,
+    /// The warnings of nodes that were told before.
+    told: BTreeSet<(usize, String)>,
     /// Tells the workers to change nothing more.
     stop: Arc<AtomicBool>,
     /// What brings back each node that may be changed.
@@ -183,7 +202,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start(nodes: Vec<Node>, report: &'a mut Report) -> Result<Self> {
+    /// Nothing is done yet, but signals are listened to.
+    ///
+    /// # Errors
+    /// As [`fail`].
+    pub fn start(nodes: Vec<Node>, report: &'a mut Report) -> Result<Self> {
         let (sender, events) = channel();
         interrupts(sender.clone())?;
         Ok(Self {
@@ -192,33 +215,39 @@ impl<'a> Run<'a> {
             sender,
             events,
             interrupted: None,
+            is_drill: false,
             running: None,
             stuck: false,
+            told: BTreeSet::new(),
             stop: Arc::new(AtomicBool::new(false)),
             by_hand: BTreeMap::new(),
             pending: BTreeMap::new(),
         })
     }
 
+    /// The same, for a drill: a signal ends all of it.
+    ///
+    /// # Errors
+    /// As [`fail`].
+    pub fn start_drill(nodes: Vec<Node>, report: &'a mut Report) -> Result<Self> {
+        Ok(Self {
+            is_drill: true,
+            ..Self::start(nodes, report)?
+        })
+    }
+
     fn outage(&mut self, options: Options, command: &[OsString]) -> Result<Status, Left> {
-        let ready = self.prepare(options)?;
-        let began = Instant::now();
-        let (offline, all_taken) = self.take_offline(ready)?;
-        // From now on, unless it took so long to get here that the servers would be first.
-        let deadline = options
-            .hold_for
-            .map(|held| (Instant::now() + held).min(began + held + GRACE / 2));
-        let outcome = match (all_taken, self.interrupted.is_some()) {
+        let outage = self.begin(&self.all(), options)?;
+        let outcome = match (outage.all_taken, self.interrupted.is_some()) {
             (_, true) => Status::Interrupted,
             (false, false) => Status::NotDone,
-            (true, false) => match (command.is_empty(), deadline) {
-                (false, _) => self.hold_command(command, deadline),
+            (true, false) => match (command.is_empty(), outage.deadline) {
+                (false, deadline) => self.hold_command(command, deadline),
                 (true, None) => self.hold(),
                 (true, Some(deadline)) => self.hold_until(deadline),
             },
         };
-        let summaries = self.bring_back(offline, Offline::bring_back)?;
-        for (index, back) in summaries {
+        for (index, back) in self.end(outage)? {
             self.report.summary(&self.nodes[index], &back);
         }
         let outcome = match self.running {
@@ -227,6 +256,49 @@ impl<'a> Run<'a> {
             None => outcome,
         };
         Ok(self.status_after(outcome))
+    }
+
+    /// The places of all named nodes.
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.nodes.len()).collect()
+    }
+
+    /// Checks the nodes at these places and takes them offline.
+    ///
+    /// # Errors
+    /// Where a check fails, or it was left: there is nothing to bring back.
+    pub fn begin(&mut self, places: &[usize], options: Options) -> Result<Outage, Left> {
+        let ready = self.prepare(places, options)?;
+        let began = Instant::now();
+        let (changed, all_taken) = self.take_offline(ready)?;
+        // From now on, unless it took so long to get here that the servers would be first.
+        let deadline = options
+            .hold_for
+            .map(|held| (Instant::now() + held).min(began + held + GRACE / 2));
+        Ok(Outage {
+            changed,
+            all_taken,
+            deadline,
+        })
+    }
+
+    /// Brings the nodes back, and returns what the outage did to each.
+    ///
+    /// # Errors
+    /// Where it was left before every node was back.
+    pub fn end(&mut self, outage: Outage) -> Result<BTreeMap<usize, Back>, Left> {
+        self.bring_back(outage.changed, Offline::bring_back)
+    }
+
+    /// Checks all nodes and says what would be done to each.
+    ///
+    /// # Errors
+    /// Where a check fails, or it was left.
+    pub fn preview(&mut self, options: Options) -> Result<(), Left> {
+        for (_, node) in self.prepare(&self.all(), options)? {
+            self.report.preview(node.node(), &node.preview());
+        }
+        Ok(())
     }
 
     fn status(&mut self, timeout: Duration) -> Result<Status, Left> {
@@ -330,7 +402,7 @@ impl<'a> Run<'a> {
                     self.pass_on(interrupt);
                     on_interrupt(self)?;
                 }
-                Ok(Event::CommandEnded(status)) => self.command_ended(status),
+                Ok(Event::ChildEnded(child, status)) => self.child_ended(child, status),
                 // Typed ahead: there is no question that it could answer.
                 Ok(Event::Answer(_) | Event::EndOfInput | Event::Foreground) => {}
                 // The run holds a sender itself, so this cannot come.
@@ -358,15 +430,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Step 2: every node is checked, nothing is changed.
-    fn prepare(&mut self, options: Options) -> Result<Vec<Ready>, Left> {
-        self.work(
-            self.nodes.clone().into_iter().enumerate(),
-            move |index, node, _| Work::Prepared(index, Ready::prepare(&node, &options)),
-        );
+    /// Step 2: every node at these places is checked, nothing is changed.
+    ///
+    /// # Errors
+    /// Where a check fails, or it was left.
+    pub fn prepare(
+        &mut self,
+        places: &[usize],
+        options: Options,
+    ) -> Result<Vec<(usize, Ready)>, Left> {
+        let nodes: Vec<(usize, Arc<Node>)> = places
+            .iter()
+            .map(|&index| (index, Arc::clone(&self.nodes[index])))
+            .collect();
+        self.work(nodes, move |index, node, _| {
+            Work::Prepared(index, Ready::prepare(&node, &options))
+        });
         let mut ready = BTreeMap::new();
         let mut failed = BTreeMap::new();
-        while ready.len() + failed.len() < self.nodes.len() {
+        while ready.len() + failed.len() < places.len() {
             // Nothing has been changed: there is nothing to wait for.
             match self.next(|_| Err(Left(Status::Interrupted)))? {
                 Work::Prepared(index, Ok(node)) => drop(ready.insert(index, node)),
@@ -375,26 +457,28 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
-        let ready: Vec<Ready> = ready.into_values().collect();
+        let ready: Vec<(usize, Ready)> = ready.into_iter().collect();
         if failed.is_empty() {
-            for (index, node) in ready.iter().enumerate() {
-                if let Some(why) = ready[..index]
+            for (at, (index, node)) in ready.iter().enumerate() {
+                if let Some(why) = ready[..at]
                     .iter()
-                    .find_map(|earlier| node.conflict(earlier))
+                    .find_map(|(_, earlier)| node.conflict(earlier))
                 {
-                    failed.insert(index, why.into());
+                    failed.insert(*index, why.into());
                 }
             }
         }
         if failed.is_empty() {
-            let taken = ready.iter().enumerate();
-            let taken = taken.filter_map(|(index, node)| Some((index, node.is_taken()?.into())));
+            let taken = ready.iter();
+            let taken = taken.filter_map(|(index, node)| Some((*index, node.is_taken()?.into())));
             failed.extend(taken);
         }
         if failed.is_empty() {
-            for node in &ready {
+            for (index, node) in &ready {
                 for warning in &node.warnings {
-                    self.report.warning(node.node(), warning);
+                    if self.told.insert((*index, warning.clone())) {
+                        self.report.warning(node.node(), warning);
+                    }
                 }
             }
             return Ok(ready);
@@ -407,11 +491,17 @@ impl<'a> Run<'a> {
     }
 
     /// Step 3. The nodes that may be changed, and whether all of them are offline.
-    fn take_offline(&mut self, ready: Vec<Ready>) -> Result<(Vec<(usize, Offline)>, bool), Left> {
+    fn take_offline(
+        &mut self,
+        ready: Vec<(usize, Ready)>,
+    ) -> Result<(Vec<(usize, Offline)>, bool), Left> {
         let count = ready.len();
-        self.by_hand = ready.iter().map(Ready::by_hand).enumerate().collect();
+        let by_hand = ready.iter().map(|(index, node)| (*index, node.by_hand()));
+        self.by_hand.extend(by_hand);
+        // Not the one of an earlier outage, which may have been stopped.
+        self.stop = Arc::new(AtomicBool::new(self.interrupted.is_some()));
         let stop = Arc::clone(&self.stop);
-        self.work(ready.into_iter().enumerate(), move |index, node, tell| {
+        self.work(ready, move |index, node, tell| {
             Work::Taken(index, node.take_offline(&stop, tell))
         });
         let mut changed: Vec<(usize, Offline)> = Vec::new();
@@ -510,7 +600,7 @@ impl<'a> Run<'a> {
                 }
                 Ok(Event::Foreground) => self.report.prompt(),
                 Ok(Event::Work(work)) => self.watched(&work),
-                Ok(Event::CommandEnded(_)) => {}
+                Ok(Event::ChildEnded(..)) => {}
                 Err(_) => return Status::NotDone,
             }
         }
@@ -554,17 +644,34 @@ impl<'a> Run<'a> {
             .iter()
             .map(|node| node.number.to_string())
             .collect();
-        match Running::start(command, &numbers.join(","), self.sender.clone()) {
-            Ok(running) => {
-                self.running = Some(running);
-                self.attend(deadline)
-            }
-            Err(error) => NotStarted::because(command, &error).told(self.report),
+        let surroundings = Surroundings {
+            nodes: &numbers.join(","),
+            phase: None,
+            output: Output::Own,
+        };
+        match self.start_command(command, surroundings) {
+            Ok(()) => self.attend(deadline),
+            Err(not_started) => not_started.told(self.report),
         }
     }
 
+    /// Starts the command, which is then [attended](Self::attend).
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn start_command(
+        &mut self,
+        command: &[OsString],
+        surroundings: Surroundings,
+    ) -> Result<(), NotStarted> {
+        let running = Running::start(command, surroundings, self.sender.clone())
+            .map_err(|error| NotStarted::because(command, &error))?;
+        self.running = Some(running);
+        Ok(())
+    }
+
     /// Waits for the command's end, and no longer than until the deadline.
-    fn attend(&mut self, deadline: Option<Instant>) -> Status {
+    pub fn attend(&mut self, deadline: Option<Instant>) -> Status {
         loop {
             let now = Instant::now();
             let stand = self.running.as_mut().map(Running::stand);
@@ -596,7 +703,7 @@ impl<'a> Run<'a> {
             let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
             match self.events.recv_timeout(wait) {
                 Ok(Event::Interrupt(interrupt)) => self.pass_on(interrupt),
-                Ok(Event::CommandEnded(status)) => self.command_ended(status),
+                Ok(Event::ChildEnded(child, status)) => self.child_ended(child, status),
                 Ok(Event::Work(work)) => self.watched(&work),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Status::NotDone,
@@ -604,20 +711,59 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Passes a signal on to the command, if one is running. It is no interrupt of fail-start's own: a second one does not
-    /// leave before the nodes are back.
+    /// Passes a signal on to the command, if one is running. Unless it ends a drill it is no interrupt of fail-start's own: a
+    /// second one does not leave before the nodes are back.
     fn pass_on(&mut self, interrupt: Interrupt) {
-        if let Some(running) = &mut self.running
-            && running.pass_on(interrupt)
-        {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let passed_on = running.pass_on(interrupt);
+        if self.is_drill {
+            match self.interrupted {
+                None => {
+                    self.interrupted = Some(Instant::now());
+                    running.must_end();
+                    self.report.note(
+                        "interrupted: waiting for the command to end (again: end it by force)",
+                    );
+                }
+                Some(first) if first.elapsed() < ONE_INTERRUPT => {}
+                Some(_) => {
+                    running.force();
+                    self.report.note("ending the command by force");
+                }
+            }
+        } else if passed_on {
             self.report
                 .note("interrupted: waiting for the command to end");
         }
     }
 
-    fn command_ended(&mut self, status: ExitStatus) {
+    fn child_ended(&mut self, child: Pid, status: ExitStatus) {
         if let Some(running) = &mut self.running {
-            running.has_ended(status);
+            running.has_ended(child, status);
+        }
+    }
+
+    /// Ends the command and all that it has started, as a SIGTERM does, and waits for that.
+    pub fn end_command(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.pass_on(Interrupt::Term);
+            self.attend(None);
+        }
+    }
+
+    /// Waits a moment for the signal that has ended a command, where one may have: it was meant for the drill, too.
+    pub fn await_interrupt(&mut self) {
+        let until = Instant::now() + Duration::from_millis(100);
+        while self.interrupted.is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Interrupt(_)) => self.interrupted = Some(Instant::now()),
+                Ok(Event::Work(work)) => self.watched(&work),
+                Ok(_) => {}
+                Err(_) => break,
+            }
         }
     }
 

@@ -239,14 +239,14 @@ on_both_servers! {
 }
 
 /// Makes a file for the nodes' program, and returns its path.
-fn file(nodes: &Nodes, name: &str, content: &str, mode: u32) -> String {
+pub fn file(nodes: &Nodes, name: &str, content: &str, mode: u32) -> String {
     let path = nodes.folder.write(name, content);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
 /// Starts the program in a session of its own: whoever runs the tests may do that in a terminal.
-fn without_terminal(nodes: &Nodes, args: &[&str]) -> Program {
+pub fn without_terminal(nodes: &Nodes, args: &[&str]) -> Program {
     let program = nodes.command(args);
     let mut command = Command::new("setsid");
     command.arg(program.get_program()).args(args);
@@ -263,20 +263,20 @@ fn ids(program: &Program, count: usize) -> Vec<String> {
 }
 
 /// Whether there is such a process that has not ended.
-fn is_alive(id: &str) -> bool {
+pub fn is_alive(id: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 /// Ends what a test has left.
-fn kill(id: &str) {
+pub fn kill(id: &str) {
     let _ = Command::new("sh")
         .args(["-c", &format!("kill -9 {id} 2>/dev/null")])
         .status();
 }
 
 /// The README's code block that begins so.
-fn from_the_readme(language: &str, first: &str) -> String {
+pub fn from_the_readme(language: &str, first: &str) -> String {
     let readme = include_str!("../../README.md");
     let fence = format!("```{language}\n{first}");
     let at = readme.find(&fence).unwrap_or_else(|| panic!("no {fence}"));

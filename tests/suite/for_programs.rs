@@ -207,6 +207,19 @@ fn what_is_mistyped_is_suggested() {
             "'--json' cannot be used with",
         ),
         (&["status", "--for", "3s"], "--for"),
+        (&["drlil", "1"], "did you mean 'drill'?"),
+        (&["drill", "1"], "<COMMAND>"),
+        (&["1", "drill", "--", "true"], "drill comes first"),
+        (&["--for", "3s", "drill", "--", "true"], "go behind drill"),
+        (
+            &["drill", "--at-once", "0", "--", "true"],
+            "expected how many nodes, 1 or more",
+        ),
+        (
+            &["drill", "--limit", "0s", "--", "true"],
+            "expected 1ms to 1d",
+        ),
+        (&["drill", "7", "--", "true"], "there is no node 7"),
         (&["1", "--for", "0s"], "expected 1ms to 30d"),
         (&["1", "--for", "400d"], "expected 1ms to 30d"),
         (&["1", "--for=-5s"], "expected a duration such as 30s"),
@@ -221,13 +234,18 @@ fn completions_and_the_manual_page_are_made_from_the_same_definition() {
     for shell in ["bash", "zsh", "fish"] {
         let script = alone(&["completions", shell]);
         script.assert_status(0);
-        for word in ["keep-sessions", "status", "recover"] {
+        for word in ["keep-sessions", "status", "recover", "drill", "at-once"] {
             assert!(script.out.contains(word), "{shell}: {}", script.out);
         }
     }
     let manual = alone(&["man"]);
     manual.assert_status(0);
     assert!(manual.out.contains(".TH fail-start 1") && manual.out.contains("keep\\-sessions"));
+    assert!(
+        manual.out.contains("fail\\-start\\-drill"),
+        "{}",
+        manual.out
+    );
 }
 
 #[test]

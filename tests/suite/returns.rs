@@ -359,7 +359,7 @@ on_both_servers! {
 
 impl Program {
     /// Sends the signal again and again until the program has ended.
-    fn end_by_signals(&mut self, name: &str) -> Finished {
+    pub fn end_by_signals(&mut self, name: &str) -> Finished {
         while self.is_running() {
             self.signal_if_running(name);
             thread::park_timeout(Duration::from_millis(100));

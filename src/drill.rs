@@ -1,0 +1,467 @@
+//! The drill: a command is run before, during and after the loss of each set of nodes, one set after the other.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::iter::successors;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::command::{self, Output, Surroundings};
+use crate::config::Node;
+use crate::plan::Options;
+use crate::report::{Report, rounded};
+use crate::results::{Outcome, Phase, Set, Tried, table, title, write_junit};
+use crate::run::{Left, NOT_TAKEN, Outage, Run, Status};
+
+/// How a drill goes.
+#[derive(Debug)]
+pub struct Settings {
+    /// How many nodes are offline together at most.
+    pub at_once: usize,
+    /// How long one run of the command may take.
+    pub limit: Option<Duration>,
+    /// Whether the first failure ends it.
+    pub fail_fast: bool,
+    /// Whether the output of a run is shown only where it failed.
+    pub quiet: bool,
+    /// Whether standard output is taken.
+    pub json: bool,
+    /// The file for JUnit XML.
+    pub junit: Option<PathBuf>,
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+}
+
+impl Settings {
+    /// How long an outage lasts at most: `held`, where it was said. A server that has to bring its node back itself is late
+    /// enough then not to disturb a run.
+    pub fn hold_for(&self, held: Option<Duration>) -> Duration {
+        held.unwrap_or_else(|| match self.limit {
+            Some(limit) => limit + Duration::from_secs(60),
+            None => Duration::from_secs(600),
+        })
+    }
+}
+
+/// More sets than anybody waits for.
+const MOST_SETS: usize = 10_000;
+
+/// How much of a failed run's output JUnit XML gets.
+const END_OF_OUTPUT: u64 = 64 * 1024;
+
+/// Runs the command before, during and after the loss of each set of nodes.
+///
+/// # Errors
+/// Where signals cannot be handled: nothing was touched.
+pub fn drill(
+    nodes: Vec<Node>,
+    options: Options,
+    settings: Settings,
+    report: &mut Report,
+) -> Result<Status> {
+    if let Err(not_started) = command::check(&settings.command) {
+        return Ok(not_started.told(report));
+    }
+    let sets: Vec<Vec<usize>> = sets(nodes.len(), settings.at_once)
+        .take(MOST_SETS + 1)
+        .collect();
+    if sets.len() > MOST_SETS {
+        report.general_error(format!(
+            "{} nodes make more than {MOST_SETS} sets of at most {}: lower --at-once, or name fewer nodes",
+            nodes.len(),
+            settings.at_once
+        ));
+        return Ok(Status::Usage);
+    }
+    if options.dry_run {
+        let mut run = Run::start(nodes, report)?;
+        run.report.head(&run.nodes);
+        return Ok(dry_run(&mut run, options, &sets).unwrap_or_else(|Left(status)| status));
+    }
+    // Now, so that nobody waits for a drill whose result cannot be written.
+    let junit = match settings.junit.as_ref().map(File::create).transpose() {
+        Ok(junit) => junit,
+        Err(error) => {
+            report.general_error(cannot_write(&settings, &error));
+            return Ok(Status::Usage);
+        }
+    };
+    let run = Run::start_drill(nodes, report)?;
+    run.report.head(&run.nodes);
+    run.report.leave_nodes_to_programs();
+    let mut drill = Drill {
+        run,
+        options,
+        settings,
+        runs: Vec::new(),
+    };
+    let left = drill.go(&sets);
+    let status = match left {
+        Ok(()) => drill.status(),
+        // Nothing else outranks that.
+        Err(Left(Status::Stuck)) => Status::Stuck,
+        Err(Left(_)) if drill.run.stuck => Status::Stuck,
+        Err(Left(Status::NotDone)) => Status::Command(NOT_TAKEN),
+        Err(Left(status)) => status,
+    };
+    drill.tell(sets.len());
+    if let Some(file) = junit
+        && let Err(error) = write_junit(&drill.runs, file)
+    {
+        let why = cannot_write(&drill.settings, &error);
+        drill.run.report.general_error(why);
+        if status == Status::Done {
+            return Ok(Status::Command(NOT_TAKEN));
+        }
+    }
+    Ok(status)
+}
+
+/// Why the JUnit XML cannot be written.
+fn cannot_write(settings: &Settings, error: &io::Error) -> String {
+    let path = settings.junit.clone().unwrap_or_default();
+    let why = match error.kind() {
+        ErrorKind::NotFound => "no such folder".to_owned(),
+        kind => kind.to_string(),
+    };
+    format!("cannot write {}: {why}", path.display())
+}
+
+/// Checks every node, and says what would be tried.
+fn dry_run(run: &mut Run, options: Options, sets: &[Vec<usize>]) -> Result<Status, Left> {
+    run.preview(options)?;
+    let sets: Vec<Set> = sets.iter().map(|places| numbers(run, places)).collect();
+    run.report.drill_preview(&sets);
+    Ok(Status::Done)
+}
+
+/// The numbers of the nodes at these places.
+fn numbers(run: &Run, places: &[usize]) -> Set {
+    places
+        .iter()
+        .map(|&index| run.nodes[index].number)
+        .collect()
+}
+
+/// Every set of 1 to `at_once` of so many nodes: the small ones first, and all in the order of the nodes.
+fn sets(count: usize, at_once: usize) -> impl Iterator<Item = Vec<usize>> {
+    let first = (count > 0 && at_once > 0).then(|| vec![0]);
+    successors(first, move |set| {
+        let size = set.len();
+        let mut next = set.clone();
+        // The last place that can move on takes those behind it along.
+        let moves = (0..size).rev().find(|&at| set[at] < count - size + at);
+        let Some(at) = moves else {
+            return (size < count.min(at_once)).then(|| (0..=size).collect());
+        };
+        for (more, place) in next[at..].iter_mut().enumerate() {
+            *place = set[at] + 1 + more;
+        }
+        Some(next)
+    })
+}
+
+struct Drill<'a> {
+    run: Run<'a>,
+    options: Options,
+    settings: Settings,
+    /// What was tried so far.
+    runs: Vec<Tried>,
+}
+
+impl Drill<'_> {
+    /// All of it, unless something ends it before.
+    fn go(&mut self, sets: &[Vec<usize>]) -> Result<(), Left> {
+        // Changes nothing and keeps nobody out: what is wrong with any node is told before anything is run.
+        let check = Options {
+            dry_run: true,
+            ..self.options
+        };
+        self.run.prepare(&self.run.all(), check)?;
+        let before = self.attempt(Set::new(), Phase::Before, None)?;
+        if before.is_failure() {
+            let how = match before {
+                Outcome::Failed(status) => {
+                    format!("fails while every node is online (status {status})")
+                }
+                _ => "takes too long while every node is online".to_owned(),
+            };
+            let error = format!("the command {how}: a drill would tell nothing");
+            self.run.report.general_error(error);
+            return Err(Left(Status::NotDone));
+        }
+        for places in sets {
+            let offline = self.lose(places)?;
+            if self.ends_after(offline) {
+                break;
+            }
+            let back = self.attempt(numbers(&self.run, places), Phase::Back, None)?;
+            if self.ends_after(back) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn ends_after(&self, outcome: Outcome) -> bool {
+        self.settings.fail_fast && outcome.is_failure()
+    }
+
+    /// Takes a set offline, runs the command, and brings the set back.
+    fn lose(&mut self, places: &[usize]) -> Result<Outcome, Left> {
+        let set = numbers(&self.run, places);
+        let begun = self.run.begin(places, self.options);
+        match begun {
+            Ok(outage) if outage.all_taken && self.run.interrupted.is_none() => {
+                self.attempt(set, Phase::Offline, Some(outage))
+            }
+            // Why was told.
+            Ok(outage) => {
+                self.record(not_run(set), None);
+                self.run.end(outage)?;
+                self.must_go_on()?;
+                Err(Left(Status::NotDone))
+            }
+            Err(left) => {
+                self.record(not_run(set), None);
+                Err(left)
+            }
+        }
+    }
+
+    /// Runs the command once. What is offline comes back when it has ended, or first, where that takes too long.
+    fn attempt(&mut self, set: Set, phase: Phase, outage: Option<Outage>) -> Result<Outcome, Left> {
+        let title = title(&set, phase);
+        let (output, kept) = self.output();
+        if kept.is_none() {
+            self.run.report.run_begins(&title);
+        } else {
+            self.run.report.run_begins_quietly(&title);
+        }
+        let offline: Vec<String> = match phase {
+            Phase::Offline => set.iter().map(ToString::to_string).collect(),
+            Phase::Before | Phase::Back => Vec::new(),
+        };
+        let surroundings = Surroundings {
+            nodes: &offline.join(","),
+            phase: Some(phase.name()),
+            output,
+        };
+        let began = Instant::now();
+        let limit = self.settings.limit.map(|limit| began + limit);
+        let deadline = outage.as_ref().and_then(|outage| outage.deadline);
+        let started = self.run.start_command(&self.settings.command, surroundings);
+        let status = match started {
+            Ok(()) => self
+                .run
+                .attend([limit, deadline].into_iter().flatten().min()),
+            Err(not_started) => {
+                let status = not_started.told(self.run.report);
+                if phase == Phase::Before {
+                    return Err(Left(status));
+                }
+                status
+            }
+        };
+        let elapsed = began.elapsed();
+        let takes_too_long = self.run.running.is_some();
+        if takes_too_long {
+            let next = match outage {
+                Some(_) => "the nodes come back, and then it is ended",
+                None => "it is ended",
+            };
+            self.run.report.note(format!(
+                "the command has not ended within {}: {next}",
+                rounded(elapsed)
+            ));
+        } else if status != Status::Command(0) {
+            self.run.await_interrupt();
+        }
+        let outcome = match status {
+            _ if takes_too_long => Outcome::TimedOut,
+            _ if self.run.interrupted.is_some() => Outcome::Interrupted,
+            Status::Command(0) => Outcome::Passed,
+            Status::Command(status) => Outcome::Failed(status),
+            _ => Outcome::NotRun,
+        };
+        let ended = outage.map_or(Ok(()), |outage| self.run.end(outage).map(drop));
+        if takes_too_long && ended.is_ok() {
+            self.run.end_command();
+        }
+        let tried = Tried {
+            set,
+            phase,
+            outcome,
+            elapsed,
+            output: None,
+        };
+        self.record(tried, kept.as_ref());
+        ended?;
+        self.must_go_on()?;
+        Ok(outcome)
+    }
+
+    /// Where the command's output goes, and the file where it is kept.
+    fn output(&mut self) -> (Output, Option<File>) {
+        let live = if self.settings.json {
+            Output::StandardError
+        } else {
+            Output::Own
+        };
+        if !self.settings.quiet {
+            return (live, None);
+        }
+        match unnamed_file().and_then(|file| Ok((file.try_clone()?, file))) {
+            Ok((to, kept)) => (Output::Kept(to), Some(kept)),
+            Err(error) => {
+                self.run.report.general_warning(format!(
+                    "the output cannot be kept ({}), so all of it is shown: check TMPDIR",
+                    error.kind()
+                ));
+                (live, None)
+            }
+        }
+    }
+
+    /// Tells what a run came to, and remembers it.
+    fn record(&mut self, mut tried: Tried, kept: Option<&File>) {
+        if let Some(kept) = kept
+            && tried.outcome != Outcome::Passed
+        {
+            self.run.report.run_begins(&tried.title());
+            let mut at = 0;
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(length @ 1..) = kept.read_at(&mut buffer, at) {
+                self.run.report.pass_through(&buffer[..length]);
+                at += length as u64;
+            }
+            let mut end = vec![0; usize::try_from(at.min(END_OF_OUTPUT)).unwrap_or(0)];
+            if kept
+                .read_exact_at(&mut end, at.saturating_sub(END_OF_OUTPUT))
+                .is_ok()
+            {
+                tried.output = Some(end);
+            }
+        }
+        self.run.report.run_ended(&tried);
+        self.runs.push(tried);
+    }
+
+    /// Whether the drill is not to end now.
+    fn must_go_on(&self) -> Result<(), Left> {
+        if self.run.stuck {
+            return Err(Left(Status::Stuck));
+        }
+        match self.run.interrupted {
+            Some(_) => Err(Left(Status::Interrupted)),
+            None => Ok(()),
+        }
+    }
+
+    /// What is known at the end.
+    fn tell(&mut self, sets: usize) {
+        // What stands in the way of the first set was told.
+        if self.runs.iter().all(|run| run.phase == Phase::Before) {
+            return;
+        }
+        self.run.report.table(&table(&self.runs));
+        let run = |one: &&Tried| one.outcome != Outcome::NotRun;
+        let runs: Vec<&Tried> = self.runs.iter().filter(run).collect();
+        let failed = runs.iter().filter(|run| run.outcome.is_failure()).count();
+        let tried = runs.iter().filter(|run| run.phase == Phase::Offline);
+        let not_tried = sets - tried.count();
+        let not_tried = match not_tried {
+            0 => String::new(),
+            count => format!(", {count} of {sets} sets were not tried"),
+        };
+        let told = format!("{failed} of {} runs failed{not_tried}", runs.len());
+        self.run.report.note(told);
+    }
+
+    fn status(&self) -> Status {
+        if self.runs.iter().any(|run| run.outcome.is_failure()) {
+            Status::NotDone
+        } else {
+            Status::Done
+        }
+    }
+}
+
+fn not_run(set: Set) -> Tried {
+    Tried {
+        set,
+        phase: Phase::Offline,
+        outcome: Outcome::NotRun,
+        elapsed: Duration::ZERO,
+        output: None,
+    }
+}
+
+/// A file that nobody else can open, and that is gone with the program.
+fn unnamed_file() -> io::Result<File> {
+    let folder = std::env::temp_dir();
+    let mut last = io::Error::from(ErrorKind::AlreadyExists);
+    for attempt in 0..100 {
+        let path = folder.join(format!("fail-start-{}-{attempt}", std::process::id()));
+        let mut options = OpenOptions::new();
+        match options
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
+            Ok(file) => {
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn single_nodes_come_first_then_pairs_in_the_order_of_the_nodes() {
+        let all: Vec<_> = sets(3, 2).collect();
+        assert_eq!(
+            all,
+            [
+                vec![0],
+                vec![1],
+                vec![2],
+                vec![0, 1],
+                vec![0, 2],
+                vec![1, 2]
+            ]
+        );
+        assert_eq!(sets(3, 3).last(), Some(vec![0, 1, 2]));
+        assert_eq!(sets(2, 9).count(), 3);
+        assert_eq!(sets(1, 1).count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_set_comes_once_and_no_smaller_one_after_it(count in 0..9_usize, at_once in 0..11_usize) {
+            let all: Vec<_> = sets(count, at_once).collect();
+            let expected = (1_u32..1 << count).filter(|bits| bits.count_ones() as usize <= at_once).count();
+            prop_assert_eq!(all.len(), expected);
+            prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), expected);
+            prop_assert!(all.is_sorted_by_key(|set| (set.len(), set.clone())));
+            prop_assert!(all.iter().all(|set| set.is_sorted() && set.iter().all(|&place| place < count)));
+        }
+    }
+}
