@@ -12,7 +12,7 @@ use crate::grants::Grant;
 use crate::guard::Guard;
 use crate::listing::{Listing, Wanted};
 use crate::login::{Login, leads_elsewhere};
-use crate::node::{Admin, Connection, Error, Problem, Rows, at_same_address, cell};
+use crate::node::{ACCESS_DENIED, Admin, Connection, Error, Problem, Rows, at_same_address, cell};
 use crate::outage::{Failed, Offline, in_transactions};
 use crate::plan::{Options, Plan};
 use crate::progress::Progress;
@@ -154,11 +154,20 @@ impl Ready {
             Login::Elsewhere(other) => {
                 return Err(leads_elsewhere(&self.plan.server_id, &other).into());
             }
-            Login::KeptOut(error) | Login::NotTried(error) => self.warnings.push(format!(
-                "cannot log in as '{}' before the outage ({error}), so no login proves it: check {}",
-                self.plan.node.account.user,
-                self.plan.node.shared_variable("DB_PASSWORD")
-            )),
+            Login::KeptOut(error) | Login::NotTried(error) => {
+                let why = match error {
+                    Error::Server {
+                        code: ACCESS_DENIED,
+                        ..
+                    } => "wrong password?".to_owned(),
+                    error => error.to_string(),
+                };
+                self.warnings.push(format!(
+                    "cannot log in as '{}' before the outage ({why}), so no login proves it: check {}",
+                    self.plan.node.account.user,
+                    self.plan.node.shared_variable("DB_PASSWORD")
+                ));
+            }
         }
         Ok(())
     }

@@ -411,6 +411,9 @@ impl Report {
         let refused = back.turned_away.map(turned_away).unwrap_or_default();
         let offline = match back.offline_for {
             None => String::new(),
+            Some(short) if short < Duration::from_millis(950) => {
+                format!("offline for {} ms, ", short.as_millis())
+            }
             Some(duration) => format!("offline for {}, ", rounded(duration)),
         };
         self.out(&format!(
@@ -525,11 +528,9 @@ fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(whole))
 }
 
-/// For people: in milliseconds, to a tenth of a second, or in whole ones.
+/// For people: to a tenth of a second, or in whole ones.
 pub fn rounded(duration: Duration) -> String {
-    if duration < Duration::from_millis(950) {
-        format!("{} ms", duration.as_millis())
-    } else if duration < Duration::from_secs(60) {
+    if duration < Duration::from_secs(60) {
         format!("{:.1}s", duration.as_secs_f64())
     } else {
         humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
