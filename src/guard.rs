@@ -93,10 +93,17 @@ fn bring_back(plan: &Plan, lift: Option<&Lift>) -> Vec<String> {
         sql::undo_is_there(&plan.database, &undo.by())
     });
     match plan.server {
-        Server::MariaDb => vec![format!(
-            "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; IF {is_there} THEN {}; END IF; END",
-            back.join("; ")
-        )],
+        Server::MariaDb => vec![match &plan.undo {
+            // What the event would run, which keeps the undo where something could not be given back.
+            Some(undo) => format!(
+                "BEGIN NOT ATOMIC IF {is_there} THEN {}; END IF; END",
+                undo.body(&plan.database)
+            ),
+            None => format!(
+                "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; {}; END",
+                back.join("; ")
+            ),
+        }],
         Server::MySql => {
             // MySQL has no condition outside stored programs: one that does not hold ends the packet by an error.
             let mut statements = vec![
