@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use rustix::termios::tcgetwinsize;
 use serde_json::{Value, json};
 
 use crate::config::Node;
@@ -108,16 +109,18 @@ impl Report {
     fn pass(&mut self, text: &str) {
         if self.is_terminal {
             self.clear();
-            let text = printable(text);
+            let text = within(&printable(text), room());
             let _ = write!(self.err, "{text}\r");
             let _ = self.err.flush();
-            self.passing = text.chars().count();
+            self.passing = columns(&text);
         }
     }
 
     fn clear(&mut self) {
         if self.passing > 0 {
-            let _ = write!(self.err, "{:width$}\r", "", width = self.passing);
+            // It may have become narrower meanwhile.
+            let width = self.passing.min(room());
+            let _ = write!(self.err, "{:width$}\r", "");
             self.passing = 0;
         }
     }
@@ -318,12 +321,26 @@ impl Report {
 
     /// What is waited for, and how long already; only for a terminal.
     pub fn waiting(&mut self, nodes: &[&Node], already: Duration) {
-        let named: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-        self.pass(&format!(
-            "waiting for {}: {}",
-            named.join(", "),
-            in_seconds(already)
-        ));
+        let list = |what: &dyn Fn(&Node) -> String| {
+            let names: Vec<String> = nodes.iter().map(|node| what(node)).collect();
+            names.join(", ")
+        };
+        let texts = match nodes {
+            [node] => vec![node.to_string(), format!("node {}", node.number)],
+            _ => vec![
+                list(&|node| node.to_string()),
+                format!("nodes {}", list(&|node| node.number.to_string())),
+                format!("{} nodes", nodes.len()),
+            ],
+        };
+        let mut texts = texts
+            .into_iter()
+            .map(|who| format!("waiting for {who}: {}", in_seconds(already)));
+        // The longest that there is room for, else the shortest.
+        let short = texts.next_back().unwrap_or_default();
+        let room = room();
+        let fits = texts.find(|text| columns(&printable(text)) <= room);
+        self.pass(&fits.unwrap_or(short));
     }
 
     /// How a node stands.
@@ -508,6 +525,28 @@ fn sessions(count: usize) -> String {
         1 => "1 session".to_owned(),
         count => format!("{count} sessions"),
     }
+}
+
+/// How many columns there are on a line of the terminal without its last one, where some go on to the next line.
+fn room() -> usize {
+    let size = tcgetwinsize(io::stderr()).map(|size| usize::from(size.ws_col));
+    // One that does not tell is as wide as they come.
+    size.ok().filter(|&columns| columns > 0).unwrap_or(80) - 1
+}
+
+/// How many columns the text takes at most: some characters take two.
+fn columns(text: &str) -> usize {
+    text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
+}
+
+/// As much of the text's beginning as takes no more than so many columns.
+fn within(text: &str, room: usize) -> String {
+    let mut taken = 0;
+    let fits = |c: &char| {
+        taken += if c.is_ascii() { 1 } else { 2 };
+        taken <= room
+    };
+    text.chars().take_while(fits).collect()
 }
 
 fn turned_away(count: u64) -> String {
