@@ -1,14 +1,20 @@
-//! What can be typed. The only file that knows clap.
+//! What can be typed. With the files in its folder the only one that knows clap: what the Tab key offers and the manual page
+//! are made from the definition here.
+
+mod completion;
+mod manual;
+mod usage_error;
 
 use std::ffi::OsString;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
-use clap_complete::Shell;
+
+use self::completion::Shell;
+pub use self::usage_error::UsageError;
 
 use crate::drill::Settings;
 
@@ -44,36 +50,114 @@ const CASES: &str = "\
 Cases 1, 2: fail-start 1, then answer Y. Cases 3, 4: fail-start 2 3, then Y.
 Exit status: 0 done, 1 not offline, 2 usage, 3 not back, 130 interrupted";
 
-const DETAILS: &str = "\
-Examples:
-  fail-start 1                  node 1 is offline until you answer Y
-  fail-start 2 3                nodes 2 and 3 are
-  fail-start 2 3 --for 30s      they are for 30 seconds, and nobody is asked
-  fail-start 2 -- make test     node 2 is while make runs
-  fail-start drill -- make test     make runs before, during and after the loss of
-                                    each node; with --at-once 2 of each pair, too
+/// The long help is put together from these, and so is the manual page.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("fail-start 1", "node 1 is offline until you answer Y"),
+    (
+        "fail-start 2 3",
+        "nodes 2 and 3 are offline until you answer Y",
+    ),
+    (
+        "fail-start 2 3 --for 30s",
+        "nodes 2 and 3 are offline for 30 seconds",
+    ),
+    (
+        "fail-start 2 -- make test",
+        "node 2 is offline while make runs",
+    ),
+    (
+        "fail-start drill -- make test",
+        "make runs before, during and after each loss",
+    ),
+    (
+        "fail-start recover",
+        "bring back what a killed fail-start left offline",
+    ),
+];
 
-The four cases:
-  1  fail-start 1       node 1 goes offline: writes to it from nodes 2 and 3 fail
-  2  answer Y           node 1 comes back: pending writes can be replayed
-  3  fail-start 2 3     nodes 2 and 3 go offline: writes to them from node 1 fail
-  4  answer Y           nodes 2 and 3 come back
+const EXIT_STATUSES: &[(&str, &str)] = &[
+    (
+        "0",
+        "done, and every node is back (status: every node is online)",
+    ),
+    (
+        "1",
+        "the nodes could not be taken offline, or standard input ended before an answer; whatever had been changed is put \
+         back (status: one is not online)",
+    ),
+    ("2", "wrong arguments or configuration; nothing was touched"),
+    (
+        "3",
+        "a node could not be brought back; the statements to run by hand are printed",
+    ),
+    (
+        "130",
+        "interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back",
+    ),
+];
 
-Exit status:
-  0    done, and every node is back (status: every node is online)
-  1    the nodes could not be taken offline, or standard input ended before an
-       answer; whatever had been changed is put back (status: one is not online)
-  2    wrong arguments or configuration; nothing was touched
-  3    a node could not be brought back; the statements to run by hand are printed
-  130  interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back
-  With -- COMMAND its own status (128 + signal where one ended it); 125 where 1
-  would stand, 126 if it cannot be executed, 127 if it is not found.
-  A drill: 0 if every run passed, 1 if one failed, 125 if it told nothing, since
-  the command fails with all nodes online, or one could not be taken offline.
+const WITH_COMMAND: &str = "With -- COMMAND its own status (128 + signal where one ended it); 125 where 1 would stand, 126 if \
+                            it cannot be executed, 127 if it is not found.";
 
-Nodes, accounts and passwords come from .env, in this folder or a parent, and
-from the environment, which wins. Without any, nodes 1 to 3 are localhost:3306
-to 3308, the account is user and the admin is tester.";
+const A_DRILL: &str = "A drill: 0 if every run passed, 1 if one failed, 125 if it told nothing, since the command fails with all \
+                       nodes online, or one could not be taken offline.";
+
+const FOUR_CASES: &[(&str, &str)] = &[
+    (
+        "fail-start 1",
+        "node 1 goes offline: writes to it from nodes 2 and 3 fail",
+    ),
+    (
+        "answer Y",
+        "node 1 comes back: pending writes can be replayed",
+    ),
+    (
+        "fail-start 2 3",
+        "nodes 2 and 3 go offline: writes to them from node 1 fail",
+    ),
+    ("answer Y", "nodes 2 and 3 come back"),
+];
+
+const SETTINGS: &str = "Nodes, accounts and passwords come from .env, in this folder or a parent, and from the environment, \
+                        which wins. Without any, nodes 1 to 3 are localhost:3306 to 3308, the account is user and the admin \
+                        is tester.";
+
+/// What stands under the options in the long help.
+fn details() -> String {
+    let mut text = "Examples:\n".to_owned();
+    for (command, what) in EXAMPLES {
+        let _ = writeln!(text, "  {command:<29}  {what}");
+    }
+    text += "\nThe four cases:\n";
+    for (number, (what, then)) in (1..).zip(FOUR_CASES) {
+        let _ = writeln!(text, "  {number}  {what:<16}  {then}");
+    }
+    text += "\nExit status:\n";
+    for (status, meaning) in EXIT_STATUSES {
+        text += &indented(&format!("  {status:<3}  "), meaning);
+    }
+    text + &indented("  ", WITH_COMMAND) + &indented("  ", A_DRILL) + "\n" + &indented("", SETTINGS)
+}
+
+/// The text after `first`, at most [`WIDTH`] columns wide and as far in on each line.
+fn indented(first: &str, text: &str) -> String {
+    let indent = " ".repeat(first.len());
+    let mut lines = vec![first.to_owned()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.len() == indent.len() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{indent}{word}")),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// How wide the help is at most.
+const WIDTH: usize = 80;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -145,7 +229,7 @@ pub struct How {
     subcommand_negates_reqs = true,
     disable_help_subcommand = true
 )]
-#[command(after_help = CASES, after_long_help = DETAILS, help_template = TEMPLATE)]
+#[command(after_help = CASES, after_long_help = details(), help_template = TEMPLATE, max_term_width = WIDTH)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Subcommand>,
@@ -253,11 +337,25 @@ impl Subcommand {
 }
 
 impl Args {
-    /// Reads the command line; prints help or an error and ends the program where that is what it asks for.
-    pub fn read() -> Self {
-        let cli = Cli::parse();
+    /// Reads the command line; prints help, a completion script or the manual page and ends the program where that is what it
+    /// asks for.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to type instead.
+    pub fn read() -> Result<Self, UsageError> {
+        let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
+        if let Some((first, words)) = typed.split_first()
+            && first == completion::OFFER
+        {
+            print_and_exit(|out| completion::offer(&Cli::command(), words, out))
+        }
+        let cli = match Cli::try_parse() {
+            Ok(cli) => cli,
+            Err(error) if !error.use_stderr() => error.exit(),
+            Err(error) => return Err(UsageError::of(&Cli::command(), &error, &typed)),
+        };
+        let wrong = |message: String| Err(UsageError::new(message, &typed));
         let only_to_fail = [
-            (!cli.nodes.is_empty(), "a node before it"),
             (cli.how.hold_for.is_some(), "--for"),
             (cli.how.method.is_some(), "--method"),
             (cli.how.keep_sessions, "--keep-sessions"),
@@ -265,11 +363,11 @@ impl Args {
             (!cli.argv.is_empty(), "a command after it"),
         ];
         let (task, mut nodes) = match cli.command {
-            None if cli.argv.is_empty() && std::env::args_os().any(|arg| arg == "--") => {
-                let message = "-- needs a COMMAND after it";
-                Cli::command()
-                    .error(ErrorKind::TooFewValues, message)
-                    .exit()
+            None if cli.argv.is_empty() && typed.iter().any(|arg| arg == "--") => {
+                let example = "fail-start 1 -- make test";
+                return wrong(format!(
+                    "-- needs a COMMAND after it, for example: {example}"
+                ));
             }
             None => {
                 let task = Task::Fail {
@@ -279,16 +377,14 @@ impl Args {
                 (task, cli.nodes)
             }
             Some(command) => {
+                let name = command.name();
                 if let Some((_, what)) = only_to_fail.into_iter().find(|(given, _)| *given) {
-                    let message = match command {
+                    return wrong(match command {
                         Subcommand::Drill { .. } => {
                             "nodes and options go behind drill: fail-start drill 2 3 --at-once 2 -- COMMAND".to_owned()
                         }
-                        _ => format!("{} cannot be used with {what}", command.name()),
-                    };
-                    Cli::command()
-                        .error(ErrorKind::ArgumentConflict, message)
-                        .exit();
+                        _ => format!("{name} cannot be used with {what}"),
+                    });
                 }
                 match command {
                     Subcommand::Drill {
@@ -314,25 +410,24 @@ impl Args {
                     }
                     Subcommand::Status { nodes } => (Task::Status, nodes),
                     Subcommand::Recover { nodes } => (Task::Recover, nodes),
-                    Subcommand::Completions { shell } => print_and_exit(|out| {
-                        clap_complete::generate(shell, &mut Cli::command(), "fail-start", out);
-                        Ok(())
-                    }),
-                    Subcommand::Man => {
-                        print_and_exit(|out| clap_mangen::Man::new(Cli::command()).render(out))
+                    Subcommand::Completions { shell } => {
+                        print_and_exit(|out| out.write_all(shell.script().as_bytes()))
                     }
+                    Subcommand::Man => print_and_exit(|out| {
+                        out.write_all(manual::page(&Cli::command()).as_bytes())
+                    }),
                 }
             }
         };
         let mut seen = std::collections::HashSet::new();
         nodes.retain(|&node| seen.insert(node));
-        Self {
+        Ok(Self {
             task,
             nodes,
             json: cli.json,
             env_file: cli.env_file,
             timeout: cli.timeout,
-        }
+        })
     }
 }
 
@@ -344,18 +439,11 @@ fn print_and_exit(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ! {
     std::process::exit(i32::from(printed.is_err()))
 }
 
-fn node(text: &str) -> Result<u32, String> {
+fn node(text: &str) -> Result<u32, &'static str> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => {
-            let near = |name: &&str| strsim::damerau_levenshtein(name, text) <= 2;
-            let words = ["drill", "status", "recover", "completions", "man"];
-            Err(match words.into_iter().find(near) {
-                Some(word) if word == text => format!("{word} comes first: fail-start {word} 2 3"),
-                Some(word) if text.len() > 2 => format!("did you mean '{word}'?"),
-                _ => "expected the number of a node, 1 or more".to_owned(),
-            })
-        }
+        // What to type instead depends on what else was typed.
+        _ => Err("not the number of a node"),
     }
 }
 
@@ -389,11 +477,11 @@ fn duration(
     in_words: &str,
 ) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|_| format!("expected a duration such as {such_as}"))?;
+        .map_err(|_| format!("takes a duration such as {such_as}"))?;
     if (Duration::from_millis(1)..=longest).contains(&duration) {
         Ok(duration)
     } else {
-        Err(format!("expected 1ms to {in_words}"))
+        Err(format!("takes 1ms to {in_words}"))
     }
 }
 
@@ -446,7 +534,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_arguments_make_it_panic(arguments in prop::collection::vec(argument(), 0..8)) {
-            let _ = Cli::try_parse_from(["fail-start".to_owned()].into_iter().chain(arguments));
+            let typed: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            if let Err(error) = Cli::try_parse_from(["fail-start".to_owned()].into_iter().chain(arguments))
+                && error.use_stderr()
+            {
+                let told = UsageError::of(&Cli::command(), &error, &typed).message;
+                prop_assert!(!told.is_empty() && !told.contains("use '--"), "{told}");
+            }
+            completion::offer(&Cli::command(), &typed, &mut io::sink()).unwrap();
         }
 
         #[test]

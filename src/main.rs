@@ -36,7 +36,18 @@ use crate::report::{Reader, Report};
 use crate::run::Status;
 
 fn main() -> ExitCode {
-    let args = cli::Args::read();
+    let args = match cli::Args::read() {
+        Ok(args) => args,
+        Err(wrong) => {
+            let reader = if wrong.json {
+                Reader::Program
+            } else {
+                Reader::Person
+            };
+            Report::standard(reader).general_error(wrong.message);
+            return Status::Usage.into();
+        }
+    };
     let reader = match &args.task {
         _ if args.json => Reader::Program,
         Task::Fail { command, how } if !how.dry_run && !command.is_empty() => Reader::Command,

@@ -203,6 +203,23 @@ pub fn load(env_file: Option<&Path>, numbers: &[u32], warn: impl FnMut(String)) 
     Ok(Config { nodes, origin })
 }
 
+/// The numbers of all nodes, and where they are: for what is not to be done with them, such as to complete a command line.
+///
+/// # Errors
+/// A file that cannot be read, and a line in it that is not read as the application reads it.
+pub fn known_nodes(env_file: Option<&Path>) -> Result<Vec<(u32, String)>> {
+    let settings = Settings::new(Variables::read(env_file)?)?;
+    let place = |number| {
+        settings
+            .address_of(number)
+            .map(|address| address.to_string())
+    };
+    let known = settings.known_nodes().into_iter();
+    Ok(known
+        .map(|number| (number, place(number).unwrap_or_default()))
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

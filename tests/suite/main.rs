@@ -21,6 +21,7 @@ mod reach;
 mod refusals;
 mod returns;
 mod sessions;
+mod shells;
 mod unseen;
 mod watched;
 mod ways_in;

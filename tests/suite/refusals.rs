@@ -20,23 +20,259 @@ fn alone(args: &[&str], variables: &[(&str, &str)]) -> Finished {
     Program::start(&mut command).finish()
 }
 
+/// What is typed behind the name, and what is said of it.
+const WRONG: &[(&str, &str)] = &[
+    ("", "which node? example: fail-start 1"),
+    ("--json", "which node? example: fail-start 1"),
+    (
+        "-- make test",
+        "which node? example: fail-start 1 -- make test",
+    ),
+    (
+        "1 --",
+        "-- needs a COMMAND after it, for example: fail-start 1 -- make test",
+    ),
+    ("help", "for help, type: fail-start --help"),
+    ("status help", "for help, type: fail-start status --help"),
+    ("0", "'0' is not a node number (example: fail-start 1 3)"),
+    ("-1", "'-1' is not a node number (example: fail-start 1 3)"),
+    (
+        "1.5",
+        "'1.5' is not a node number (example: fail-start 1 3)",
+    ),
+    (
+        "99999999999",
+        "'99999999999' is not a node number (example: fail-start 1 3)",
+    ),
+    (
+        "all",
+        "'all' is not a node number (example: fail-start 1 3)",
+    ),
+    (
+        "status all",
+        "'all' is not a node number (example: fail-start status 1 3; all nodes: fail-start status)",
+    ),
+    ("node2", "'node2' is not a node number: type fail-start 2"),
+    ("1,2", "separate numbers with spaces: fail-start 1 2"),
+    ("1-3", "separate numbers with spaces: fail-start 1 2 3"),
+    (
+        "status 1,2",
+        "separate numbers with spaces: fail-start status 1 2",
+    ),
+    ("1 status", "status comes first: fail-start status 1"),
+    (
+        "1 --timeout 3s 2 recover",
+        "recover comes first: fail-start recover 1 2",
+    ),
+    ("1 man", "man comes first: fail-start man"),
+    (
+        "ststus 1",
+        "there is no 'ststus': did you mean fail-start status?",
+    ),
+    (
+        "--status",
+        "there is no option --status: did you mean fail-start status?",
+    ),
+    (
+        "1 make test",
+        "'make' is not a node number; to run it as a command: fail-start 1 -- make test",
+    ),
+    (
+        "1 for 30s",
+        "'for' is not a node number: did you mean --for?",
+    ),
+    (
+        "1 --dryrun",
+        "there is no option --dryrun: did you mean --dry-run?",
+    ),
+    (
+        "--dryrun 1 -- true",
+        "there is no option --dryrun: did you mean --dry-run?",
+    ),
+    (
+        "1 -dry-run",
+        "there is no option -dry-run: did you mean --dry-run?",
+    ),
+    (
+        "1 --dry_run",
+        "there is no option --dry_run: did you mean --dry-run?",
+    ),
+    (
+        "1 --keep-session",
+        "there is no option --keep-session: did you mean --keep-sessions?",
+    ),
+    (
+        "1 --keep",
+        "there is no option --keep: did you mean --keep-sessions?",
+    ),
+    (
+        "1 --tiemout=3s",
+        "there is no option --tiemout: did you mean --timeout?",
+    ),
+    (
+        "1 --nonsense",
+        "there is no option --nonsense (help: fail-start --help)",
+    ),
+    ("1 -x", "there is no option -x (help: fail-start --help)"),
+    ("status --for 3s", "fail-start status has no option --for"),
+    ("--for 3s status", "status cannot be used with --for"),
+    ("1 --json -- true", "--json cannot be used with a command"),
+    ("1 --json --json", "--json is given twice"),
+    ("1 --json=x", "--json takes no value"),
+    ("1 --for", "--for needs a value, for example: --for 30s"),
+    (
+        "1 --for soon",
+        "--for takes a duration such as 30s, 5m or 1h",
+    ),
+    ("1 --for 0s", "--for takes 1ms to 30d"),
+    (
+        "1 --timeout soon",
+        "--timeout takes a duration such as 500ms, 10s or 1m",
+    ),
+    ("1 --timeout 2h", "--timeout takes 1ms to 1h"),
+    ("1 --method drop", "--method takes lock or revoke"),
+    (
+        "1 --method",
+        "--method needs a value, for example: --method lock",
+    ),
+    (
+        "1 --env-file",
+        "--env-file needs a value, for example: --env-file PATH",
+    ),
+    (
+        "completions",
+        "which shell? example: fail-start completions bash",
+    ),
+    (
+        "completions tcsh",
+        "fail-start completions takes bash, zsh or fish",
+    ),
+];
+
 #[test]
-fn wrong_arguments_are_status_2() {
-    for (args, says) in [
-        (&[][..], "required"),
-        (&["0"], "0"),
-        (&["-1"], "-1"),
-        (&["one"], "one"),
-        (&["1.5"], "1.5"),
-        (&["99999999999"], "99999999999"),
-        (&["1", "--timeout", "soon"], "duration"),
-        (&["1", "--timeout", "0s"], "1ms to 1h"),
-        (&["1", "--timeout", "2h"], "1ms to 1h"),
-        (&["1", "--method", "drop"], "lock"),
-        (&["1", "--keep-session"], "--keep-sessions"),
-        (&["1", "--env-file"], "--env-file"),
+fn wrong_arguments_say_what_to_type() {
+    let folder = Folder::new();
+    for (line, says) in WRONG {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let finished = Program::start(&mut command(folder.path(), &args)).finish();
+        finished.assert_status(2);
+        assert_eq!(finished.err, format!("error: {says}\n"), "{line}");
+        let to_program = args
+            .iter()
+            .take_while(|arg| **arg != "--")
+            .any(|arg| *arg == "--json");
+        if to_program {
+            let events = finished.events();
+            assert_eq!(
+                (&events[0]["event"], &events[0]["message"]),
+                (&"error".into(), &(*says).into())
+            );
+        } else {
+            assert_eq!(finished.out, "");
+        }
+    }
+}
+
+#[test]
+fn a_mistyped_option_behind_the_dashes_is_no_command() {
+    alone(&["1", "--", "--dryrun"], &[("PATH", "/bin")])
+        .assert_status(127)
+        .assert_says("error: --dryrun: command not found\n");
+}
+
+#[test]
+fn no_line_of_the_help_is_wider_than_80_columns() {
+    for args in [
+        &["-h"][..],
+        &["--help"],
+        &["status", "--help"],
+        &["recover", "-h"],
+        &["completions", "--help"],
     ] {
-        alone(args, &[]).assert_status(2).assert_says(says);
+        let help = alone(args, &[("COLUMNS", "200")]);
+        help.assert_status(0);
+        for line in help.out.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_page_reads_well_at_80_columns() {
+    let folder = Folder::new();
+    let page = Program::start(&mut command(folder.path(), &["man"])).finish();
+    page.assert_status(0);
+    folder.write("fail-start.1", &page.out);
+    let mut man = Command::new("man");
+    man.args(["--warnings", "-l", "fail-start.1"])
+        .current_dir(folder.path());
+    man.env("MANWIDTH", "80")
+        .env("LC_ALL", "C.UTF-8")
+        .env("MAN_KEEP_FORMATTING", "");
+    let read = Program::start(&mut man).finish();
+    read.assert_status(0);
+    assert_eq!(read.err, "", "nothing to warn about");
+    let headings: Vec<&str> = read
+        .out
+        .lines()
+        .filter(|line| line.starts_with(char::is_uppercase))
+        .collect();
+    let sections = [
+        "NAME",
+        "SYNOPSIS",
+        "DESCRIPTION",
+        "COMMANDS",
+        "OPTIONS",
+        "EXIT STATUS",
+        "ENVIRONMENT",
+        "FILES",
+        "EXAMPLES",
+        "SEE ALSO",
+    ];
+    assert_eq!(headings[1..=sections.len()], sections, "{}", read.out);
+    for line in read.out.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    for whole in [
+        "       fail-start [OPTION]... NODE... [-- COMMAND...]\n",
+        "       fail-start 2 -- make test\n              node 2 is offline while make runs\n",
+        "       130    interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back\n",
+        "       --for DURATION\n",
+    ] {
+        assert!(read.out.contains(whole), "{whole}{}", read.out);
+    }
+    // Every variable of the example, but for those that say the same of another node or environment.
+    for line in include_str!("../../.env.example").lines() {
+        let Some((name, _)) = line.trim_start_matches('#').split_once('=') else {
+            continue;
+        };
+        let is_name = name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
+            && name != "DOLLAR";
+        if is_name
+            && !name.contains("_NODE")
+            && !name.starts_with("CLOUD")
+            && !name.starts_with("TESTER_CLOUD")
+        {
+            assert!(read.out.contains(name), "{name}");
+        }
+    }
+    // A page that it refers to is there.
+    for (name, _) in page
+        .out
+        .match_indices("(1)")
+        .map(|(at, _)| page.out[..at].rsplit_once("\\fB").unwrap().1)
+        .map(|name| name.split_once('\\').unwrap())
+    {
+        let is_there = Command::new("man")
+            .args(["--where", "1", name])
+            .output()
+            .unwrap();
+        assert!(
+            is_there.status.success() || std::path::Path::new("/usr/bin").join(name).exists(),
+            "{name}"
+        );
     }
 }
 
