@@ -453,7 +453,7 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 fn at_once(text: &str) -> Result<usize, String> {
     let count = text.parse().ok().filter(|&count| count > 0);
-    count.ok_or_else(|| "expected how many nodes, 1 or more".to_owned())
+    count.ok_or_else(|| "takes how many nodes, 1 or more".to_owned())
 }
 
 fn limit(text: &str) -> Result<Duration, String> {

@@ -73,6 +73,10 @@ impl Line {
             ErrorKind::MissingRequiredArgument if argument.contains("<SHELL>") => {
                 format!("which shell? example: {} bash", self.command())
             }
+            ErrorKind::MissingRequiredArgument if argument.contains("<COMMAND>") => {
+                let (command, nodes) = (self.command(), self.nodes());
+                format!("which command? example: {command}{nodes} -- make test")
+            }
             ErrorKind::MissingRequiredArgument => {
                 format!("{} needs {argument}", self.command())
             }

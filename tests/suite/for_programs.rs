@@ -198,32 +198,38 @@ fn help_fits_a_screen() {
 #[test]
 fn what_is_mistyped_is_suggested() {
     for (typed, meant) in [
-        (&["statsu"][..], "did you mean 'status'?"),
-        (&["recovr", "1"], "did you mean 'recover'?"),
-        (&["1", "--metod", "lock"], "'--method'"),
+        (&["statsu"][..], "did you mean fail-start status?"),
+        (&["recovr", "1"], "did you mean fail-start recover?"),
+        (&["1", "--metod", "lock"], "did you mean --method?"),
         (&["7"], "there is no node 7 (nodes: 1, 2, 3)"),
         (
             &["1", "--json", "--", "true"],
-            "'--json' cannot be used with",
+            "--json cannot be used with a command",
         ),
         (&["status", "--for", "3s"], "--for"),
-        (&["drlil", "1"], "did you mean 'drill'?"),
-        (&["drill", "1"], "<COMMAND>"),
+        (&["drlil", "1"], "did you mean fail-start drill?"),
+        (
+            &["drill", "1"],
+            "which command? example: fail-start drill 1 -- make test",
+        ),
         (&["1", "drill", "--", "true"], "drill comes first"),
         (&["--for", "3s", "drill", "--", "true"], "go behind drill"),
         (
             &["drill", "--at-once", "0", "--", "true"],
-            "expected how many nodes, 1 or more",
+            "--at-once takes how many nodes, 1 or more",
         ),
         (
             &["drill", "--limit", "0s", "--", "true"],
-            "expected 1ms to 1d",
+            "--limit takes 1ms to 1d",
         ),
         (&["drill", "7", "--", "true"], "there is no node 7"),
-        (&["1", "--for", "0s"], "expected 1ms to 30d"),
-        (&["1", "--for", "400d"], "expected 1ms to 30d"),
-        (&["1", "--for=-5s"], "expected a duration such as 30s"),
-        (&["1", "--for", "soon"], "expected a duration such as 30s"),
+        (&["1", "--for", "0s"], "--for takes 1ms to 30d"),
+        (&["1", "--for", "400d"], "--for takes 1ms to 30d"),
+        (&["1", "--for=-5s"], "--for takes a duration such as 30s"),
+        (
+            &["1", "--for", "soon"],
+            "--for takes a duration such as 30s",
+        ),
     ] {
         alone(typed).assert_status(2).assert_says(meant);
     }
@@ -231,21 +237,34 @@ fn what_is_mistyped_is_suggested() {
 
 #[test]
 fn completions_and_the_manual_page_are_made_from_the_same_definition() {
-    for shell in ["bash", "zsh", "fish"] {
-        let script = alone(&["completions", shell]);
-        script.assert_status(0);
-        for word in ["keep-sessions", "status", "recover", "drill", "at-once"] {
-            assert!(script.out.contains(word), "{shell}: {}", script.out);
-        }
+    // What a shell's script asks for when Tab is pressed; shells:: presses it.
+    for (words, offered) in [
+        (&["__offer", ""][..], &["status", "recover", "drill"][..]),
+        (&["__offer", "1", "--"], &["--keep-sessions"]),
+        (
+            &["__offer", "drill", "--"],
+            &["--at-once", "--keep-sessions"],
+        ),
+    ] {
+        let offers = alone(words);
+        offers.assert_status(0);
+        let words: Vec<&str> = offers
+            .out
+            .lines()
+            .filter_map(|line| line.split('\t').next())
+            .collect();
+        assert!(offered.iter().all(|one| words.contains(one)), "{words:?}");
     }
     let manual = alone(&["man"]);
     manual.assert_status(0);
-    assert!(manual.out.contains(".TH fail-start 1") && manual.out.contains("keep\\-sessions"));
-    assert!(
-        manual.out.contains("fail\\-start\\-drill"),
-        "{}",
-        manual.out
-    );
+    for text in [
+        ".TH FAIL-START 1",
+        "keep\\-sessions",
+        "fail\\-start drill",
+        "at\\-once",
+    ] {
+        assert!(manual.out.contains(text), "{text}: {}", manual.out);
+    }
 }
 
 #[test]
