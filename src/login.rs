@@ -10,8 +10,8 @@ use crate::server_id::ServerId;
 /// What became of a login as the account.
 #[derive(Debug)]
 pub enum Login {
-    /// It got in.
-    In,
+    /// It got in; the id of its session, where one came of it.
+    In(Option<u64>),
     /// It got in, at this server, which is not the admin's.
     Elsewhere(ServerId),
     /// The server says that the account is kept out.
@@ -32,14 +32,14 @@ impl Login {
     pub fn attempt(node: &Node, server: &ServerId, timeout: Duration) -> Self {
         let database = Some(node.database.as_str());
         let opened = Connection::open(node, &node.account, database, timeout)
-            .and_then(|mut connection| connection.server_id());
+            .and_then(|mut connection| Ok((connection.server_id()?, connection.id())));
         match opened {
-            Ok(id) if id == *server => Self::In,
-            Ok(id) => Self::Elsewhere(id),
+            Ok((at, session)) if at == *server => Self::In(Some(session)),
+            Ok((at, _)) => Self::Elsewhere(at),
             // Found out after the login itself.
             Err(Error::Server {
                 code: NO_DATABASE, ..
-            }) => Self::In,
+            }) => Self::In(None),
             Err(error @ Error::Server { code, .. }) if KEPT_OUT.contains(&code) => {
                 Self::KeptOut(error)
             }

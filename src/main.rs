@@ -36,6 +36,13 @@ use crate::report::{Reader, Report};
 use crate::run::Status;
 
 fn main() -> ExitCode {
+    // One line instead of a stack trace: what matters to a user is that the nodes come back, which is told next.
+    std::panic::set_hook(Box::new(|panic| {
+        let what = panic.to_string().replace('\n', " ");
+        Report::standard(Reader::Person).general_error(format!(
+            "fail-start itself broke down (please report it): {what}"
+        ));
+    }));
     let args = match cli::Args::read() {
         Ok(args) => args,
         Err(wrong) => {

@@ -20,7 +20,7 @@ use crate::state::State;
 use crate::watch::Watch;
 
 /// How long a node that does not answer is tried again before it is given up.
-const PERSISTENCE: Duration = Duration::from_secs(30);
+pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// A node that could not be taken offline.
 pub struct Failed {
@@ -258,6 +258,11 @@ impl Offline {
                 Next::TimedOut(left) => return because(timed_out(left, plan.timeout)),
                 _ if stop.load(Ordering::SeqCst) => return Err(None),
                 Next::Kill { sessions, logins } => {
+                    // fail-start's own of before is none of the application's, though it may need a moment to be gone.
+                    let (own, sessions): (Vec<u64>, Vec<u64>) = sessions
+                        .into_iter()
+                        .partition(|id| plan.own_login == Some(*id));
+                    let logins = [own, logins].concat();
                     let mut kill = |ids: &[u64]| {
                         admin.kill(ids).map_err(|error| {
                             Some(error.within(format_args!("a session cannot be ended: {error}")))
@@ -285,7 +290,7 @@ impl Offline {
     fn proven_by(&self, login: Login, tell: &dyn Fn(Progress)) -> Result<(), Option<Problem>> {
         match login {
             Login::KeptOut(_) => Ok(()),
-            Login::In => because("a login as the account still works"),
+            Login::In(_) => because("a login as the account still works"),
             Login::Elsewhere(other) => because(leads_elsewhere(&self.plan.server_id, &other)),
             Login::NotTried(error @ Error::Server { .. }) => {
                 tell(Progress::Warning(format!(
@@ -354,14 +359,14 @@ impl Offline {
 
     fn restore(&mut self, tell: &dyn Fn(Progress)) -> Result<(), Error> {
         let began = Instant::now();
-        if self.plan.timeout > PERSISTENCE {
+        if self.plan.timeout > RESTORE_RETRY_FOR {
             // An answer on it might be waited for longer than all of this may take.
             self.admin = None;
         }
         let mut pause = Duration::from_millis(100);
         while self.changed {
             let kept = self.admin.is_some();
-            let left = PERSISTENCE.saturating_sub(began.elapsed());
+            let left = RESTORE_RETRY_FOR.saturating_sub(began.elapsed());
             match self.restore_once(left.max(Duration::from_secs(1)), tell) {
                 Ok(()) => self.changed = false,
                 // The kept connection may have been cut long ago: that says nothing about the node.
@@ -374,7 +379,7 @@ impl Offline {
                         ..
                     }),
                 ) => return Err(error),
-                Err(error) if began.elapsed() + pause > PERSISTENCE => return Err(error),
+                Err(error) if began.elapsed() + pause > RESTORE_RETRY_FOR => return Err(error),
                 Err(error) => {
                     tell(Progress::Retrying(error.to_string()));
                     thread::sleep(pause);
@@ -453,7 +458,7 @@ impl Offline {
             // The server's own state is proven: what a login meets beside that is no part of the outage.
             let user = &plan.node.account.user;
             match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
-                Login::In => {}
+                Login::In(_) => {}
                 Login::KeptOut(error) => tell(Progress::Warning(format!(
                     "it is as it was, but '{user}' cannot log in any more: has its password changed? ({error})"
                 ))),

@@ -77,6 +77,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Whether a login as the account worked before the outage, so that it can prove both ends of it.
     pub login_proves: bool,
+    /// The session of that login, which has ended, but may still be listed.
+    pub own_login: Option<u64>,
 }
 
 impl Plan {
@@ -145,6 +147,7 @@ impl Plan {
             keep_sessions: false,
             timeout,
             login_proves: false,
+            own_login: None,
         }
     }
 

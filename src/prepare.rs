@@ -150,7 +150,10 @@ impl Ready {
     /// What a login before the outage says.
     fn take_login(&mut self, login: Login) -> Result<(), Problem> {
         match login {
-            Login::In => self.plan.login_proves = true,
+            Login::In(session) => {
+                self.plan.login_proves = true;
+                self.plan.own_login = session;
+            }
             Login::Elsewhere(other) => {
                 return Err(leads_elsewhere(&self.plan.server_id, &other).into());
             }

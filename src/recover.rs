@@ -1,17 +1,21 @@
 //! `status` and `recover`: how a node stands, and the way back for one that was left offline.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::cli::Method;
 use crate::config::Node;
 use crate::login::{Login, leads_elsewhere};
-use crate::node::{Admin, Error, Problem};
+use crate::node::{Admin, Error, Problem, cell};
 use crate::outage::{Back, Offline};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::sql;
 use crate::state::{self, Found, State};
+
+/// How long a program that has claimed a node, and may have been killed, is waited for.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// How a node stands.
 #[derive(Debug)]
@@ -65,6 +69,27 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
         state,
         standing,
     })
+}
+
+/// The same for a node that is to be brought back: what a program that was killed has sent may still be under way there, and
+/// the session that sent it keeps its claim until that is done.
+fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
+    let began = Instant::now();
+    loop {
+        let mut look = look(node, timeout)?;
+        let may_change = matches!(look.standing, Standing::Online(None));
+        if !may_change || began.elapsed() > SETTLING || !is_claimed(&mut look.admin, node) {
+            return Ok(look);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a fail-start is about to take the node. Where a server does not tell that, nobody knows.
+fn is_claimed(admin: &mut Admin, node: &Node) -> bool {
+    let asked = sql::claimants(&node.account.user, &node.database);
+    let answers = admin.all(&[asked]).unwrap_or_default();
+    answers.concat().iter().any(|row| !cell(row, 0).is_empty())
 }
 
 /// With an event of the undo's name.
@@ -127,7 +152,7 @@ pub fn find(
         admin,
         state,
         standing,
-    } = look(node, timeout)?;
+    } = look_when_settled(node, timeout)?;
     let database = state.database.as_deref().unwrap_or_default();
     let (plan, already) = match standing {
         Standing::Online(None) => return Ok(Find::Online),
@@ -200,7 +225,7 @@ impl Lost {
         if plan.node.account.password.is_some() {
             // Nobody knows whether it worked before: it proves nothing against the server's own state.
             let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
-                Login::In => return Ok(back),
+                Login::In(_) => return Ok(back),
                 Login::KeptOut(error) | Login::NotTried(error) => error.to_string(),
                 Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other),
             };

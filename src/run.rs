@@ -18,7 +18,7 @@ use crate::command::{self, NotStarted, Output, Running, Stand, Surroundings, TIM
 use crate::config::Node;
 use crate::hold::{Answers, Event, Interrupt, ONE_INTERRUPT, interrupts};
 use crate::node::{Error, Problem, in_words};
-use crate::outage::{Back, Failed, Offline};
+use crate::outage::{Back, Failed, Offline, RESTORE_RETRY_FOR};
 use crate::plan::{GRACE, Options};
 use crate::prepare::Ready;
 use crate::progress::Progress;
@@ -39,6 +39,8 @@ pub enum Status {
     Stuck,
     /// Interrupted, and every node is back.
     Interrupted,
+    /// fail-start itself broke down, and every node is back.
+    Broke,
     /// The status of the command that the outage lasted for, or one that stands for it.
     Command(u8),
 }
@@ -51,6 +53,7 @@ impl From<Status> for ExitCode {
             Status::Usage => 2,
             Status::Stuck => 3,
             Status::Interrupted => 130,
+            Status::Broke => 101,
             Status::Command(status) => status,
         })
     }
@@ -72,6 +75,8 @@ pub enum Work {
     Progress(usize, Progress),
     /// The worker itself broke down.
     Broke(usize),
+    /// The worker has not ended in time.
+    Late(usize),
 }
 
 impl Work {
@@ -83,7 +88,8 @@ impl Work {
             | Self::Found(index, _)
             | Self::Stands(index, _)
             | Self::Progress(index, _)
-            | Self::Broke(index) => *index,
+            | Self::Broke(index)
+            | Self::Late(index) => *index,
         }
     }
 }
@@ -162,6 +168,9 @@ pub fn status(nodes: Vec<Node>, timeout: Duration, report: &mut Report) -> Resul
 /// How one node is brought back.
 type BringBack<T> = fn(T, &dyn Fn(Progress)) -> Result<Back, Error>;
 
+/// When a node that is not back is given up: a little after the last try has begun.
+const GIVE_UP_AFTER: Duration = RESTORE_RETRY_FOR.saturating_add(Duration::from_secs(2));
+
 /// A step was left at once, with this status.
 pub struct Left(pub Status);
 
@@ -173,6 +182,18 @@ pub struct Outage {
     pub all_taken: bool,
     /// When they are to come back at the latest.
     pub deadline: Option<Instant>,
+}
+
+impl Drop for Outage {
+    /// After a panic: all of them at once, since one that is gone is tried for long.
+    fn drop(&mut self) {
+        let changed = std::mem::take(&mut self.changed);
+        thread::scope(|scope| {
+            for (_, node) in changed {
+                scope.spawn(move || drop(node));
+            }
+        });
+    }
 }
 
 /// The named nodes, and what happens to them.
@@ -199,6 +220,10 @@ pub struct Run<'a> {
     by_hand: BTreeMap<usize, Vec<String>>,
     /// The nodes whose worker has not ended, and since when it has been at work.
     pending: BTreeMap<usize, Instant>,
+    /// When the nodes that are not back are given up, if they are being brought back.
+    give_up_at: Option<Instant>,
+    /// Those that were: their workers may still try.
+    given_up: BTreeSet<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -222,6 +247,8 @@ impl<'a> Run<'a> {
             stop: Arc::new(AtomicBool::new(false)),
             by_hand: BTreeMap::new(),
             pending: BTreeMap::new(),
+            give_up_at: None,
+            given_up: BTreeSet::new(),
         })
     }
 
@@ -241,11 +268,15 @@ impl<'a> Run<'a> {
         let outcome = match (outage.all_taken, self.interrupted.is_some()) {
             (_, true) => Status::Interrupted,
             (false, false) => Status::NotDone,
-            (true, false) => match (command.is_empty(), outage.deadline) {
-                (false, deadline) => self.hold_command(command, deadline),
-                (true, None) => self.hold(),
-                (true, Some(deadline)) => self.hold_until(deadline),
-            },
+            // Whatever breaks down, the nodes come back as after any other end.
+            (true, false) => catch_unwind(AssertUnwindSafe(|| {
+                match (command.is_empty(), outage.deadline) {
+                    (false, deadline) => self.hold_command(command, deadline),
+                    (true, None) => self.hold(),
+                    (true, Some(deadline)) => self.hold_until(deadline),
+                }
+            }))
+            .unwrap_or(Status::Broke),
         };
         for (index, back) in self.end(outage)? {
             self.report.summary(&self.nodes[index], &back);
@@ -286,8 +317,9 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// Where it was left before every node was back.
-    pub fn end(&mut self, outage: Outage) -> Result<BTreeMap<usize, Back>, Left> {
-        self.bring_back(outage.changed, Offline::bring_back)
+    pub fn end(&mut self, mut outage: Outage) -> Result<BTreeMap<usize, Back>, Left> {
+        let changed = std::mem::take(&mut outage.changed);
+        self.bring_back(changed, Offline::bring_back)
     }
 
     /// Checks all nodes and says what would be done to each.
@@ -386,11 +418,16 @@ impl<'a> Run<'a> {
         loop {
             match self.events.recv_timeout(Duration::from_secs(1)) {
                 Ok(Event::Work(Work::Progress(index, progress))) => self.progress(index, &progress),
+                // Whoever was given up is told already.
+                Ok(Event::Work(work)) if self.given_up.contains(&work.index()) => {}
                 Ok(Event::Work(work)) => {
                     self.pending.remove(&work.index());
                     return Ok(work);
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    if let Some(index) = self.late() {
+                        return Ok(Work::Late(index));
+                    }
                     let late = self.pending.keys().map(|&index| &*self.nodes[index]);
                     let since = self.pending.values().min();
                     if let Some(since) = since {
@@ -409,6 +446,14 @@ impl<'a> Run<'a> {
                 Err(RecvTimeoutError::Disconnected) => return Err(Left(Status::Stuck)),
             }
         }
+    }
+
+    /// A node that has had all the time that there is to bring it back.
+    fn late(&mut self) -> Option<usize> {
+        self.give_up_at.filter(|at| *at <= Instant::now())?;
+        let (index, _) = self.pending.pop_first()?;
+        self.given_up.insert(index);
+        Some(index)
     }
 
     fn progress(&mut self, index: usize, progress: &Progress) {
@@ -775,6 +820,7 @@ impl<'a> Run<'a> {
     ) -> Result<BTreeMap<usize, Back>, Left> {
         let count = changed.len();
         let mut summaries = BTreeMap::new();
+        self.give_up_at = Some(Instant::now() + GIVE_UP_AFTER);
         self.work(changed, move |index, node, tell| {
             Work::Back(index, bring_back(node, tell))
         });
@@ -798,9 +844,17 @@ impl<'a> Run<'a> {
                     self.stuck(index, &why.into());
                 }
                 Work::Broke(index) => self.stuck(index, &broke()),
+                Work::Late(index) => {
+                    let why = format!(
+                        "nothing was heard of it for {}",
+                        in_words(RESTORE_RETRY_FOR)
+                    );
+                    self.stuck(index, &why.into());
+                }
                 _ => {}
             }
         }
+        self.give_up_at = None;
         Ok(summaries)
     }
 

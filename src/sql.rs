@@ -329,9 +329,22 @@ pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performan
 /// Waits for a few seconds, since a session may end a little later than its program.
 /// <https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html>
 pub fn claim(user: &str, database: Option<&str>) -> String {
+    format!("SELECT GET_LOCK({}, 3)", claim_name(user, database))
+}
+
+/// Whether a session has claimed either of it: the ids of those sessions, or `NULL`.
+pub fn claimants(user: &str, database: &str) -> String {
+    format!(
+        "SELECT COALESCE(IS_USED_LOCK({}), IS_USED_LOCK({}))",
+        claim_name(user, None),
+        claim_name(user, Some(database))
+    )
+}
+
+fn claim_name(user: &str, database: Option<&str>) -> String {
     let what = literal(&format!("{user}\n{}", database.unwrap_or_default()));
     // A lock's name has 64 characters at most.
-    format!("SELECT GET_LOCK(CONCAT('fail_start.', LEFT(SHA2({what}, 256), 40)), 3)")
+    format!("CONCAT('fail_start.', LEFT(SHA2({what}, 256), 40))")
 }
 
 /// Gives up what this session has claimed.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 
@@ -166,7 +166,7 @@ on_both_servers! {
         let before = nodes.states();
         // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held up there.
         proxy.set_delay(Duration::from_millis(200));
-        let mut program = nodes.start(&["1", "2", "--timeout", "1s"]);
+        let mut program = nodes.start(&["1", "2", "--timeout", "3s"]);
         program.wait_for(&offline(1));
         proxy.hold_up();
         proxy.set_delay(Duration::ZERO);
@@ -294,12 +294,39 @@ fn an_account_that_logs_in_another_way_meanwhile_keeps_no_node() {
 }
 
 on_both_servers! {
+    fn a_way_back_ends_after_30_seconds_whatever_the_timeout_is(kind) {
+        let mut nodes = Nodes::local(kind);
+        let proxies = [1, 2].map(|number| {
+            let proxy = Proxy::to(nodes.port(number));
+            nodes.reach_by(number, proxy.port);
+            proxy
+        });
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1", "2", "3", "--timeout", "5m"]);
+        for proxy in &proxies {
+            proxy.set_silent(true);
+        }
+        let began = Instant::now();
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(3).assert_line(&online(3));
+        assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+        for (number, proxy) in proxies.iter().enumerate() {
+            run_by_hand(&nodes, number + 1, &finished);
+            proxy.set_cut(true);
+        }
+        assert_eq!(nodes.states(), before);
+    }
+
     fn a_panic_brings_the_nodes_back(kind) {
         for nodes in Nodes::in_both_environments(kind) {
             let before = nodes.states();
             let mut program = nodes.fail(&["1", "2"]);
             program.answer("panic\n");
-            program.end().assert_status(101).assert_says("as it was told");
+            let finished = program.end();
+            finished.assert_status(101).assert_says("as it was told").assert_line(&online(1)).assert_line(&online(2));
+            finished.assert_says("fail-start itself broke down (please report it)");
+            assert!(!finished.err.contains("RUST_BACKTRACE"), "{}", finished.err);
             assert_eq!(nodes.states(), before);
         }
     }
