@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, getsid, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
 use crate::hold::{Event, Interrupt, has_terminal};
 
@@ -217,34 +217,39 @@ impl Running {
         }
     }
 
-    /// The processes of the command that have not ended: itself and all that descend from it, parents first, but not those
-    /// that have left for a session of their own, as a daemon does. Without Linux's `/proc` it is the command alone.
+    /// The processes of the command that have not ended. Without Linux's `/proc` it is the command alone.
     fn left(&self) -> Vec<Pid> {
-        let processes = Process::all();
-        if !processes.iter().any(|one| one.id == getpid()) {
-            return match self.ended {
+        let all = Process::all();
+        descendants(&all, getpid(), self.process, &self.others).unwrap_or_else(|| {
+            match self.ended {
                 Some(_) => Vec::new(),
                 None => vec![self.process],
-            };
-        }
-        let own = getsid(None).ok();
-        let mut family = vec![getpid()];
-        let mut left = Vec::new();
-        let mut next = 0;
-        while let Some(&parent) = family.get(next) {
-            next += 1;
-            for process in &processes {
-                if process.parent != Some(parent) || self.others.contains(&process.id) {
-                    continue;
-                }
-                family.push(process.id);
-                if process.session == own || process.session == Some(self.process) {
-                    left.push(process.id);
-                }
+            }
+        })
+    }
+}
+
+/// The command and all that descends from it, parents first, but not what has left for a session of its own, as a daemon does;
+/// nothing where this process itself is not among all of them. What the command has left behind is a child of this process, as
+/// are the others, which were there before.
+fn descendants(all: &[Process], own: Pid, command: Pid, others: &[Pid]) -> Option<Vec<Pid>> {
+    let session = all.iter().find(|one| one.id == own)?.session;
+    let mut family = vec![own];
+    let mut left = Vec::new();
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        next += 1;
+        for process in all {
+            if process.parent != Some(parent) || others.contains(&process.id) {
+                continue;
+            }
+            family.push(process.id);
+            if [session, command.as_raw_pid()].contains(&process.session) {
+                left.push(process.id);
             }
         }
-        left
     }
+    Some(left)
 }
 
 /// Whether a thread waits for the children of this process: one for all commands, since what an earlier one has left behind may
@@ -281,7 +286,8 @@ fn wait_for_children<W>(events: &Sender<Event<W>>) {
 struct Process {
     id: Pid,
     parent: Option<Pid>,
-    session: Option<Pid>,
+    /// 0 where the session began outside of the container that this process runs in.
+    session: i32,
 }
 
 impl Process {
@@ -310,7 +316,7 @@ impl Process {
         Some(Self {
             id: pid(id)?,
             parent,
-            session: pid(fields.nth(1)?),
+            session: fields.nth(1)?.parse().ok()?,
         })
     }
 }
@@ -398,17 +404,43 @@ fn told(program: &OsStr, why: &str) -> String {
 mod tests {
     use super::*;
 
+    fn process(id: i32, parent: i32, session: i32) -> Process {
+        Process {
+            id: Pid::from_raw(id).unwrap(),
+            parent: Pid::from_raw(parent),
+            session,
+        }
+    }
+
+    #[test]
+    fn a_signal_is_for_what_descends_from_the_command() {
+        // A session that began outside of the container is 0 in it, as in `unshare --pid --fork`.
+        for session in [7, 0] {
+            let all = [
+                process(1, 0, session),
+                process(20, 1, session),
+                process(21, 20, session),
+                process(22, 21, session),
+                // One that has made itself independent, and one of a command that has.
+                process(30, 22, 30),
+                process(23, 20, 21),
+                // It was there before, and has a child.
+                process(24, 20, session),
+                process(25, 24, session),
+                process(26, 1, session),
+            ];
+            let pid = |id| Pid::from_raw(id).unwrap();
+            let left = descendants(&all, pid(20), pid(21), &[pid(24)]);
+            assert_eq!(left, Some(vec![pid(21), pid(23), pid(22)]));
+            assert_eq!(descendants(&all, pid(9), pid(21), &[]), None);
+        }
+    }
+
     #[test]
     fn the_name_of_a_program_can_hold_anything() {
-        let pid = Pid::from_raw;
         for name in ["sh", "a b", ") Z 7 (", "(", ""] {
-            let process = Process {
-                id: pid(12).unwrap(),
-                parent: pid(3),
-                session: pid(5),
-            };
             let stat = |state| format!("12 ({name}) {state} 3 4 5 34816 4 0");
-            assert_eq!(Process::read(&stat("S")), Some(process), "{name}");
+            assert_eq!(Process::read(&stat("S")), Some(process(12, 3, 5)), "{name}");
             assert_eq!(Process::read(&stat("Z")), None, "{name}");
         }
         assert_eq!(Process::read(""), None);

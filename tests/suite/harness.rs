@@ -846,7 +846,11 @@ impl Program {
             }
             thread::park_timeout(Duration::from_millis(2));
         };
+        // What it has left behind may hold its output open.
         for reader in self.readers.drain(..) {
+            wait_until("the end of its output", || {
+                reader.is_finished().then_some(())
+            });
             reader.join().unwrap();
         }
         let printed = self.printed.0.lock().unwrap();
