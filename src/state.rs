@@ -145,7 +145,7 @@ impl State {
         vec![
             sql::accounts(admin.server, &node.account.user),
             sql::database(&node.database),
-            sql::undos(),
+            sql::undos(admin.server),
         ]
     }
 

@@ -19,6 +19,7 @@ pub struct WaysIn {
 
 /// What is asked in one round trip with other things, and how its answers are read.
 pub struct Questions {
+    server: Server,
     method: Method,
     asks_for_prepared: bool,
 }
@@ -28,6 +29,7 @@ impl Questions {
     pub fn new(method: Method, admin: &Admin) -> Self {
         let may = |grant: &Grant| grant.gives_everywhere("XA_RECOVER_ADMIN");
         Self {
+            server: admin.server,
             method,
             asks_for_prepared: admin.server == Server::MariaDb || admin.grants.iter().any(may),
         }
@@ -36,10 +38,10 @@ impl Questions {
     /// The statements.
     pub fn statements(&self, node: &Node) -> Vec<String> {
         let user = &node.account.user;
-        let mut statements = vec![sql::proxies(user), sql::ANONYMOUS.to_owned()];
+        let mut statements = vec![sql::proxies(user), sql::anonymous(self.server)];
         statements.push(match self.method {
-            Method::Lock => sql::events_of(user),
-            Method::Revoke => sql::definer_objects(user, &node.database),
+            Method::Lock => sql::events_of(self.server, user),
+            Method::Revoke => sql::definer_objects(self.server, user, &node.database),
         });
         if self.asks_for_prepared {
             statements.push(sql::PREPARED_TRANSACTIONS.to_owned());
