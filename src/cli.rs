@@ -16,7 +16,7 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use self::completion::Shell;
 pub use self::usage_error::UsageError;
 
-use crate::drill::Settings;
+use crate::run::DrillOptions;
 
 /// How a node is taken away from the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -189,7 +189,7 @@ pub enum Task {
         /// In which way they are failed.
         how: How,
         /// What is tried, and how it is told.
-        settings: Settings,
+        settings: DrillOptions,
     },
     /// Say how they stand.
     Status,
@@ -397,7 +397,7 @@ impl Args {
                         how,
                         argv,
                     } => {
-                        let settings = Settings {
+                        let settings = DrillOptions {
                             at_once,
                             limit,
                             fail_fast,

@@ -1,14 +1,12 @@
 //! The doorway: parse, run, print the error with its causes, exit.
 
 mod cli;
-mod command;
 mod config;
 mod drain;
-mod drill;
+mod exit_status;
 mod gone;
 mod grants;
 mod guard;
-mod hold;
 mod listing;
 mod login;
 mod node;
@@ -19,7 +17,6 @@ mod progress;
 mod read_only;
 mod recover;
 mod report;
-mod results;
 mod run;
 mod server_id;
 mod sql;
@@ -31,9 +28,9 @@ mod ways_in;
 use std::process::ExitCode;
 
 use crate::cli::{How, Task};
+use crate::exit_status::ExitStatus;
 use crate::plan::Options;
 use crate::report::{Reader, Report};
-use crate::run::Status;
 
 fn main() -> ExitCode {
     // One line instead of a stack trace: what matters to a user is that the nodes come back, which is told next.
@@ -52,7 +49,7 @@ fn main() -> ExitCode {
                 Reader::Person
             };
             Report::standard(reader).general_error(wrong.message);
-            return Status::Usage.into();
+            return ExitStatus::Usage.into();
         }
     };
     let reader = match &args.task {
@@ -67,7 +64,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             report.general_error(format!("{error:#}"));
-            return Status::Usage.into();
+            return ExitStatus::Usage.into();
         }
     };
     report.settings_are(config.origin);
@@ -89,7 +86,7 @@ fn main() -> ExitCode {
         }
         Task::Drill { how, settings } => {
             let hold_for = settings.hold_for(how.hold_for);
-            drill::drill(nodes, options(how, Some(hold_for)), settings, &mut report)
+            run::drill(nodes, options(how, Some(hold_for)), settings, &mut report)
         }
         Task::Status => run::status(nodes, args.timeout, &mut report),
         Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut report),
@@ -98,7 +95,7 @@ fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             report.general_error(format!("{error:#}"));
-            Status::NotDone.into()
+            ExitStatus::Failed.into()
         }
     }
 }

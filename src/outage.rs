@@ -2,6 +2,7 @@
 //! dropping it tries to.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -306,11 +307,15 @@ impl Offline {
     }
 
     /// Watches the node from now on until it is brought back.
-    pub fn watch(&mut self, tell: impl Fn(Progress) + Send + 'static) {
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
+    pub fn watch(&mut self, tell: impl Fn(Progress) + Send + 'static) -> io::Result<()> {
         if let Some(admin) = self.admin.take() {
             let plan = self.plan.clone();
-            self.watch = Some(Watch::start(admin, plan, self.turned_away, tell));
+            self.watch = Some(Watch::start(admin, plan, self.turned_away, tell)?);
         }
+        Ok(())
     }
 
     fn end_watch(&mut self) {

@@ -1,6 +1,7 @@
 //! A node that is offline is watched until it is brought back: once a second, on the connection that is kept, in a thread of
 //! its own, so that nothing waits for a look that hangs.
 
+use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -39,12 +40,15 @@ pub struct Watch {
 impl Watch {
     /// Watches from now on, with the admin's connection. `turned_away` is how often the server had turned the account away
     /// when the outage began, where it counts that.
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
     pub fn start(
         admin: Admin,
         plan: Plan,
         turned_away: Option<u64>,
         tell: impl Fn(Progress) + Send + 'static,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (end, ended) = channel();
         let (hand_over, handed_over) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -58,7 +62,7 @@ impl Watch {
             seen: Arc::clone(&seen),
             tell: Box::new(tell),
         };
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 watcher.look();
             }
@@ -66,12 +70,12 @@ impl Watch {
             if let Some(admin) = watcher.admin {
                 let _ = hand_over.send(admin);
             }
-        });
-        Self {
+        })?;
+        Ok(Self {
             end,
             handed_over,
             seen,
-        }
+        })
     }
 
     /// Ends the watch: the connection, unless it is of no use just now, and what was seen.

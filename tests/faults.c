@@ -1,5 +1,6 @@
 /* Preloaded into a real server, gives it a full disk or a clock that jumps, while it runs and without any privilege; into
- * any program, gives it a resolver that does not answer for names that end in ".invalid".
+ * any program, gives it a resolver that does not answer for names that end in ".invalid", and no more threads than
+ * FAIL_START_THREADS says.
  *
  * FAIL_START_FAULTS names a file of two numbers, 64 bits each, that takes effect as it is written: whether the disk is full,
  * and by how many seconds the clock is off. On a full disk what is there can still be written over, and no file can grow. */
@@ -10,6 +11,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +100,16 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         return EAI_AGAIN;
     }
     return REAL(getaddrinfo)(name, service, hints, found);
+}
+
+/* The threads. */
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
+    static atomic_int made;
+    const char *most = getenv("FAIL_START_THREADS");
+    if (most && atomic_fetch_add(&made, 1) >= atoi(most))
+        return EAGAIN;
+    return REAL(pthread_create)(thread, attributes, start, argument);
 }
 
 /* The clock. */

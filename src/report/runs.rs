@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
-use crate::report::rounded;
+use super::rounded;
 
 /// The nodes that are offline together, by their numbers.
 pub type Set = Vec<u32>;

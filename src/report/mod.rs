@@ -5,6 +5,8 @@
 //! A line that cannot be written (a closed terminal, a pipe that nobody reads) is dropped: bringing the nodes back
 //! matters more than saying so.
 
+pub mod runs;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -16,13 +18,13 @@ use anstyle::{AnsiColor, Style};
 use rustix::termios::tcgetwinsize;
 use serde_json::{Value, json};
 
+use self::runs::{Outcome, Set, Tried, in_words};
 use crate::config::Node;
 use crate::grants::Grant;
 use crate::node::Problem;
 use crate::outage::{Back, Taken};
 use crate::prepare::Preview;
 use crate::recover::Standing;
-use crate::results::{Outcome, Set, Tried, in_words};
 use crate::state::Found;
 
 /// Who reads standard output.

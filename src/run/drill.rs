@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::command::{self, Output, Surroundings};
+use super::command::{self, Output, Setup};
+use super::{Abort, Outage, Run};
 use crate::config::Node;
+use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::plan::Options;
+use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Report, rounded};
-use crate::results::{Outcome, Phase, Set, Tried, table, title, write_junit};
-use crate::run::{Left, NOT_TAKEN, Outage, Run, Status};
 
 /// How a drill goes.
 #[derive(Debug)]
-pub struct Settings {
+pub struct DrillOptions {
     /// How many nodes are offline together at most.
     pub at_once: usize,
     /// How long one run of the command may take.
@@ -36,7 +37,7 @@ pub struct Settings {
     pub command: Vec<OsString>,
 }
 
-impl Settings {
+impl DrillOptions {
     /// How long an outage lasts at most: `held`, where it was said. A server that has to bring its node back itself is late
     /// enough then not to disturb a run.
     pub fn hold_for(&self, held: Option<Duration>) -> Duration {
@@ -60,13 +61,14 @@ const END_OF_OUTPUT: u64 = 64 * 1024;
 pub fn drill(
     nodes: Vec<Node>,
     options: Options,
-    settings: Settings,
+    settings: DrillOptions,
     report: &mut Report,
-) -> Result<Status> {
+) -> Result<ExitStatus> {
     if let Err(not_started) = command::check(&settings.command) {
         return Ok(not_started.told(report));
     }
-    let sets: Vec<Vec<usize>> = sets(nodes.len(), settings.at_once)
+    let numbers: Vec<u32> = nodes.iter().map(|node| node.number).collect();
+    let sets: Vec<Set> = sets(&numbers, settings.at_once)
         .take(MOST_SETS + 1)
         .collect();
     if sets.len() > MOST_SETS {
@@ -75,22 +77,25 @@ pub fn drill(
             nodes.len(),
             settings.at_once
         ));
-        return Ok(Status::Usage);
+        return Ok(ExitStatus::Usage);
     }
     if options.dry_run {
         let mut run = Run::start(nodes, report)?;
         run.report.head(&run.nodes);
-        return Ok(dry_run(&mut run, options, &sets).unwrap_or_else(|Left(status)| status));
+        return Ok(dry_run(&mut run, options, &sets).unwrap_or_else(|Abort(status)| status));
     }
     // Now, so that nobody waits for a drill whose result cannot be written.
     let junit = match settings.junit.as_ref().map(File::create).transpose() {
         Ok(junit) => junit,
         Err(error) => {
             report.general_error(cannot_write(&settings, &error));
-            return Ok(Status::Usage);
+            return Ok(ExitStatus::Usage);
         }
     };
-    let run = Run::start_drill(nodes, report)?;
+    let run = Run {
+        is_drill: true,
+        ..Run::start(nodes, report)?
+    };
     run.report.head(&run.nodes);
     run.report.leave_nodes_to_programs();
     let mut drill = Drill {
@@ -103,10 +108,10 @@ pub fn drill(
     let status = match left {
         Ok(()) => drill.status(),
         // Nothing else outranks that.
-        Err(Left(Status::Stuck)) => Status::Stuck,
-        Err(Left(_)) if drill.run.stuck => Status::Stuck,
-        Err(Left(Status::NotDone)) => Status::Command(NOT_TAKEN),
-        Err(Left(status)) => status,
+        Err(Abort(ExitStatus::NotRestored)) => ExitStatus::NotRestored,
+        Err(Abort(_)) if drill.run.not_restored => ExitStatus::NotRestored,
+        Err(Abort(ExitStatus::Failed)) => ExitStatus::Command(EXIT_CANCELED),
+        Err(Abort(status)) => status,
     };
     drill.tell(sets.len());
     if let Some(file) = junit
@@ -114,15 +119,15 @@ pub fn drill(
     {
         let why = cannot_write(&drill.settings, &error);
         drill.run.report.general_error(why);
-        if status == Status::Done {
-            return Ok(Status::Command(NOT_TAKEN));
+        if status == ExitStatus::Done {
+            return Ok(ExitStatus::Command(EXIT_CANCELED));
         }
     }
     Ok(status)
 }
 
 /// Why the JUnit XML cannot be written.
-fn cannot_write(settings: &Settings, error: &io::Error) -> String {
+fn cannot_write(settings: &DrillOptions, error: &io::Error) -> String {
     let path = settings.junit.clone().unwrap_or_default();
     let why = match error.kind() {
         ErrorKind::NotFound => "no such folder".to_owned(),
@@ -132,25 +137,17 @@ fn cannot_write(settings: &Settings, error: &io::Error) -> String {
 }
 
 /// Checks every node, and says what would be tried.
-fn dry_run(run: &mut Run, options: Options, sets: &[Vec<usize>]) -> Result<Status, Left> {
+fn dry_run(run: &mut Run, options: Options, sets: &[Set]) -> Result<ExitStatus, Abort> {
     run.preview(options)?;
-    let sets: Vec<Set> = sets.iter().map(|places| numbers(run, places)).collect();
-    run.report.drill_preview(&sets);
-    Ok(Status::Done)
+    run.report.drill_preview(sets);
+    Ok(ExitStatus::Done)
 }
 
-/// The numbers of the nodes at these places.
-fn numbers(run: &Run, places: &[usize]) -> Set {
-    places
-        .iter()
-        .map(|&index| run.nodes[index].number)
-        .collect()
-}
-
-/// Every set of 1 to `at_once` of so many nodes: the small ones first, and all in the order of the nodes.
-fn sets(count: usize, at_once: usize) -> impl Iterator<Item = Vec<usize>> {
+/// Every set of 1 to `at_once` of these nodes: the small ones first, and all in the order of the nodes.
+fn sets(nodes: &[u32], at_once: usize) -> impl Iterator<Item = Set> {
+    let count = nodes.len();
     let first = (count > 0 && at_once > 0).then(|| vec![0]);
-    successors(first, move |set| {
+    let places = successors(first, move |set| {
         let size = set.len();
         let mut next = set.clone();
         // The last place that can move on takes those behind it along.
@@ -162,20 +159,21 @@ fn sets(count: usize, at_once: usize) -> impl Iterator<Item = Vec<usize>> {
             *place = set[at] + 1 + more;
         }
         Some(next)
-    })
+    });
+    places.map(|set| set.iter().map(|&place| nodes[place]).collect())
 }
 
 struct Drill<'a> {
     run: Run<'a>,
     options: Options,
-    settings: Settings,
+    settings: DrillOptions,
     /// What was tried so far.
     runs: Vec<Tried>,
 }
 
 impl Drill<'_> {
     /// All of it, unless something ends it before.
-    fn go(&mut self, sets: &[Vec<usize>]) -> Result<(), Left> {
+    fn go(&mut self, sets: &[Set]) -> Result<(), Abort> {
         // Changes nothing and keeps nobody out: what is wrong with any node is told before anything is run.
         let check = Options {
             dry_run: true,
@@ -192,14 +190,14 @@ impl Drill<'_> {
             };
             let error = format!("the command {how}: a drill would tell nothing");
             self.run.report.general_error(error);
-            return Err(Left(Status::NotDone));
+            return Err(Abort(ExitStatus::Failed));
         }
-        for places in sets {
-            let offline = self.lose(places)?;
+        for set in sets {
+            let offline = self.lose(set)?;
             if self.ends_after(offline) {
                 break;
             }
-            let back = self.attempt(numbers(&self.run, places), Phase::Back, None)?;
+            let back = self.attempt(set.clone(), Phase::Back, None)?;
             if self.ends_after(back) {
                 break;
             }
@@ -212,19 +210,18 @@ impl Drill<'_> {
     }
 
     /// Takes a set offline, runs the command, and brings the set back.
-    fn lose(&mut self, places: &[usize]) -> Result<Outcome, Left> {
-        let set = numbers(&self.run, places);
-        let begun = self.run.begin(places, self.options);
+    fn lose(&mut self, set: &Set) -> Result<Outcome, Abort> {
+        let begun = self.run.begin(set, self.options);
         match begun {
-            Ok(outage) if outage.all_taken && self.run.interrupted.is_none() => {
-                self.attempt(set, Phase::Offline, Some(outage))
+            Ok(outage) if outage.is_complete && self.run.interrupted.is_none() => {
+                self.attempt(set.clone(), Phase::Offline, Some(outage))
             }
             // Why was told.
             Ok(outage) => {
                 self.record(not_run(set), None);
                 self.run.end(outage)?;
                 self.must_go_on()?;
-                Err(Left(Status::NotDone))
+                Err(Abort(ExitStatus::Failed))
             }
             Err(left) => {
                 self.record(not_run(set), None);
@@ -234,7 +231,12 @@ impl Drill<'_> {
     }
 
     /// Runs the command once. What is offline comes back when it has ended, or first, where that takes too long.
-    fn attempt(&mut self, set: Set, phase: Phase, outage: Option<Outage>) -> Result<Outcome, Left> {
+    fn attempt(
+        &mut self,
+        set: Set,
+        phase: Phase,
+        outage: Option<Outage>,
+    ) -> Result<Outcome, Abort> {
         let title = title(&set, phase);
         let (output, kept) = self.output();
         if kept.is_none() {
@@ -246,7 +248,7 @@ impl Drill<'_> {
             Phase::Offline => set.iter().map(ToString::to_string).collect(),
             Phase::Before | Phase::Back => Vec::new(),
         };
-        let surroundings = Surroundings {
+        let setup = Setup {
             nodes: &offline.join(","),
             phase: Some(phase.name()),
             output,
@@ -254,15 +256,15 @@ impl Drill<'_> {
         let began = Instant::now();
         let limit = self.settings.limit.map(|limit| began + limit);
         let deadline = outage.as_ref().and_then(|outage| outage.deadline);
-        let started = self.run.start_command(&self.settings.command, surroundings);
+        let started = self.run.start_command(&self.settings.command, setup);
         let status = match started {
             Ok(()) => self
                 .run
-                .attend([limit, deadline].into_iter().flatten().min()),
+                .wait_for_command([limit, deadline].into_iter().flatten().min()),
             Err(not_started) => {
                 let status = not_started.told(self.run.report);
                 if phase == Phase::Before {
-                    return Err(Left(status));
+                    return Err(Abort(status));
                 }
                 status
             }
@@ -278,14 +280,14 @@ impl Drill<'_> {
                 "the command has not ended within {}: {next}",
                 rounded(elapsed)
             ));
-        } else if status != Status::Command(0) {
+        } else if status != ExitStatus::Command(0) {
             self.run.await_interrupt();
         }
         let outcome = match status {
             _ if takes_too_long => Outcome::TimedOut,
             _ if self.run.interrupted.is_some() => Outcome::Interrupted,
-            Status::Command(0) => Outcome::Passed,
-            Status::Command(status) => Outcome::Failed(status),
+            ExitStatus::Command(0) => Outcome::Passed,
+            ExitStatus::Command(status) => Outcome::Failed(status),
             _ => Outcome::NotRun,
         };
         let ended = outage.map_or(Ok(()), |outage| self.run.end(outage).map(drop));
@@ -352,12 +354,12 @@ impl Drill<'_> {
     }
 
     /// Whether the drill is not to end now.
-    fn must_go_on(&self) -> Result<(), Left> {
-        if self.run.stuck {
-            return Err(Left(Status::Stuck));
+    fn must_go_on(&self) -> Result<(), Abort> {
+        if self.run.not_restored {
+            return Err(Abort(ExitStatus::NotRestored));
         }
         match self.run.interrupted {
-            Some(_) => Err(Left(Status::Interrupted)),
+            Some(_) => Err(Abort(ExitStatus::Interrupted)),
             None => Ok(()),
         }
     }
@@ -382,18 +384,18 @@ impl Drill<'_> {
         self.run.report.note(told);
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> ExitStatus {
         if self.runs.iter().any(|run| run.outcome.is_failure()) {
-            Status::NotDone
+            ExitStatus::Failed
         } else {
-            Status::Done
+            ExitStatus::Done
         }
     }
 }
 
-fn not_run(set: Set) -> Tried {
+fn not_run(set: &Set) -> Tried {
     Tried {
-        set,
+        set: set.clone(),
         phase: Phase::Offline,
         outcome: Outcome::NotRun,
         elapsed: Duration::ZERO,
@@ -436,32 +438,33 @@ mod tests {
 
     #[test]
     fn single_nodes_come_first_then_pairs_in_the_order_of_the_nodes() {
-        let all: Vec<_> = sets(3, 2).collect();
+        let all: Vec<_> = sets(&[3, 4, 9], 2).collect();
         assert_eq!(
             all,
             [
-                vec![0],
-                vec![1],
-                vec![2],
-                vec![0, 1],
-                vec![0, 2],
-                vec![1, 2]
+                vec![3],
+                vec![4],
+                vec![9],
+                vec![3, 4],
+                vec![3, 9],
+                vec![4, 9]
             ]
         );
-        assert_eq!(sets(3, 3).last(), Some(vec![0, 1, 2]));
-        assert_eq!(sets(2, 9).count(), 3);
-        assert_eq!(sets(1, 1).count(), 1);
+        assert_eq!(sets(&[3, 4, 9], 3).last(), Some(vec![3, 4, 9]));
+        assert_eq!(sets(&[1, 2], 9).count(), 3);
+        assert_eq!(sets(&[1], 1).count(), 1);
     }
 
     proptest! {
         #[test]
-        fn every_set_comes_once_and_no_smaller_one_after_it(count in 0..9_usize, at_once in 0..11_usize) {
-            let all: Vec<_> = sets(count, at_once).collect();
+        fn every_set_comes_once_and_no_smaller_one_after_it(count in 0..9_u32, at_once in 0..11_usize) {
+            let nodes: Vec<u32> = (0..count).collect();
+            let all: Vec<_> = sets(&nodes, at_once).collect();
             let expected = (1_u32..1 << count).filter(|bits| bits.count_ones() as usize <= at_once).count();
             prop_assert_eq!(all.len(), expected);
             prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), expected);
             prop_assert!(all.is_sorted_by_key(|set| (set.len(), set.clone())));
-            prop_assert!(all.iter().all(|set| set.is_sorted() && set.iter().all(|&place| place < count)));
+            prop_assert!(all.iter().all(|set| set.is_sorted() && set.iter().all(|&node| node < count)));
         }
     }
 }

@@ -21,7 +21,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
-use crate::hold::{Event, Interrupt, has_terminal};
+use super::events::{Event, Interrupt, has_terminal};
 
 /// The variable that tells the command which nodes are offline, such as `2,3`.
 const NODES: &str = "FAIL_START_NODES";
@@ -30,7 +30,7 @@ const NODES: &str = "FAIL_START_NODES";
 const PHASE: &str = "FAIL_START_PHASE";
 
 /// How long a command may take to end after a signal before it is ended by force.
-pub const TIME_TO_END: Duration = Duration::from_secs(10);
+pub const KILL_AFTER: Duration = Duration::from_secs(10);
 
 /// How long what was ended by force is waited for: what another user runs, or the kernel holds, may not end at all.
 const TIME_TO_DIE: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const TIME_TO_DIE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a command is started with.
-pub struct Surroundings<'a> {
+pub struct Setup<'a> {
     /// The nodes that are offline, such as `2,3`.
     pub nodes: &'a str,
     /// The step of a drill.
@@ -76,20 +76,20 @@ pub struct Running {
     others: Vec<Pid>,
     ended: Option<ExitStatus>,
     /// When it is ended by force: it was told to end.
-    force_at: Option<Instant>,
-    forced: bool,
+    kill_at: Option<Instant>,
+    killed: bool,
 }
 
 /// How it stands with a command.
-pub enum Stand {
+pub enum State {
     /// It is to be looked at again when something happens, and at this time at the latest.
-    Runs(Option<Instant>),
+    Running(Option<Instant>),
     /// It has been ended by force just now.
-    Forced,
+    Killed,
     /// It has ended, with this exit status.
-    Ended(u8),
+    Exited(u8),
     /// Something of it has not even been ended by force.
-    Unending(u8),
+    Unkillable(u8),
 }
 
 impl Running {
@@ -97,11 +97,7 @@ impl Running {
     ///
     /// # Errors
     /// Where it cannot be started.
-    pub fn start<W: Send + 'static>(
-        command: &[OsString],
-        surroundings: Surroundings,
-        events: Sender<Event<W>>,
-    ) -> io::Result<Self> {
+    pub fn start(command: &[OsString], setup: Setup, events: Sender<Event>) -> io::Result<Self> {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
@@ -113,11 +109,11 @@ impl Running {
             .filter(|one| one.parent == Some(getpid()))
             .map(|one| one.id)
             .collect();
-        let (out, err) = surroundings.output.streams()?;
+        let (out, err) = setup.output.streams()?;
         let mut command = Command::new(program);
         command.args(arguments).stdout(out).stderr(err);
-        command.env(NODES, surroundings.nodes);
-        if let Some(phase) = surroundings.phase {
+        command.env(NODES, setup.nodes);
+        if let Some(phase) = setup.phase {
             command.env(PHASE, phase);
         }
         // Held, so that no thread stops to wait while a child begins.
@@ -132,8 +128,8 @@ impl Running {
             process,
             others,
             ended: None,
-            force_at: None,
-            forced: false,
+            kill_at: None,
+            killed: false,
         })
     }
 
@@ -146,19 +142,19 @@ impl Running {
 
     /// From now on it has its time to end, whatever it was told.
     pub fn must_end(&mut self) {
-        self.force_at.get_or_insert(Instant::now() + TIME_TO_END);
+        self.kill_at.get_or_insert(Instant::now() + KILL_AFTER);
     }
 
     /// Ends it by force, at once.
-    pub fn force(&mut self) {
-        self.force_at = Some(Instant::now());
-        self.forced = true;
+    pub fn kill(&mut self) {
+        self.kill_at = Some(Instant::now());
+        self.killed = true;
         self.send(&[Signal::KILL]);
     }
 
     /// Passes a signal on to everything that the command has started, and returns whether it did: what was typed at the
     /// terminal, the terminal has sent to all of it already. That may well go on then; what was told to end must.
-    pub fn pass_on(&mut self, interrupt: Interrupt) -> bool {
+    pub fn forward(&mut self, interrupt: Interrupt) -> bool {
         let (signal, must_end) = match interrupt {
             Interrupt::Int | Interrupt::Quit if has_terminal() => return false,
             Interrupt::Int => (Signal::INT, false),
@@ -175,36 +171,36 @@ impl Running {
     }
 
     /// How it stands, after what happened. Once it was told to end, so must everything that it has started.
-    pub fn stand(&mut self) -> Stand {
-        let Some(force_at) = self.force_at else {
+    pub fn poll(&mut self) -> State {
+        let Some(kill_at) = self.kill_at else {
             return match self.ended {
-                Some(status) => Stand::Ended(passed_on(status)),
-                None => Stand::Runs(None),
+                Some(status) => State::Exited(exit_status(status)),
+                None => State::Running(None),
             };
         };
-        let status = self.ended.map(passed_on);
+        let status = self.ended.map(exit_status);
         if let Some(status) = status
             && self.left().is_empty()
         {
-            return Stand::Ended(status);
+            return State::Exited(status);
         }
         let now = Instant::now();
-        if now < force_at {
-            return Stand::Runs(Some(match status {
-                Some(_) => force_at.min(now + LOOK_EVERY),
-                None => force_at,
+        if now < kill_at {
+            return State::Running(Some(match status {
+                Some(_) => kill_at.min(now + LOOK_EVERY),
+                None => kill_at,
             }));
         }
-        if now >= force_at + TIME_TO_DIE {
-            return Stand::Unending(status.unwrap_or(128 + 9));
+        if now >= kill_at + TIME_TO_DIE {
+            return State::Unkillable(status.unwrap_or(128 + 9));
         }
         // Again and again, since one of them may start another before its end.
         self.send(&[Signal::KILL]);
-        if self.forced {
-            return Stand::Runs(Some(now + LOOK_EVERY));
+        if self.killed {
+            return State::Running(Some(now + LOOK_EVERY));
         }
-        self.forced = true;
-        Stand::Forced
+        self.killed = true;
+        State::Killed
     }
 
     fn send(&self, signals: &[Signal]) {
@@ -257,7 +253,7 @@ fn descendants(all: &[Process], own: Pid, command: Pid, others: &[Pid]) -> Optio
 static WAITS: Mutex<bool> = Mutex::new(false);
 
 /// Tells of each child that ends, until none is left. Whose it is, the receiver knows.
-fn wait_for_children<W>(events: &Sender<Event<W>>) {
+fn wait_for_children(events: &Sender<Event>) {
     let tell = |waited| match waited {
         Ok(Some((child, status))) => {
             let status: WaitStatus = status;
@@ -322,7 +318,7 @@ impl Process {
 }
 
 /// The exit status to pass on: 128 and the signal where one ended the command, as a shell has it.
-fn passed_on(status: ExitStatus) -> u8 {
+fn exit_status(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

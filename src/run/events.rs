@@ -1,5 +1,5 @@
-//! What ends an outage: answers, the end of input, the end of a command, interrupts. All of it arrives on one channel,
-//! since a thread that reads standard input cannot be interrupted. The only file that knows ctrlc.
+//! Everything that can happen: answers, the end of input, the end of a command, signals, what the workers tell. All of it
+//! arrives on one channel, since a thread that reads standard input cannot be interrupted. The only file that knows ctrlc.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::io::{self, BufRead, ErrorKind, IsTerminal, Read};
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -16,6 +16,8 @@ use rustix::process::{Pid, getpgrp};
 use rustix::termios::tcgetpgrp;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
+
+use crate::progress::Progress;
 
 /// A signal that ends an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +32,8 @@ pub enum Interrupt {
     Hup,
 }
 
-/// Something that happened; `W` is what the workers of a node tell.
-pub enum Event<W> {
+/// Something that happened.
+pub enum Event {
     /// A signal came.
     Interrupt(Interrupt),
     /// The program was stopped, and has the terminal again: what it showed there may be gone.
@@ -42,8 +44,10 @@ pub enum Event<W> {
     Answer(String),
     /// Standard input has ended: nobody can answer any more.
     EndOfInput,
-    /// A worker has something to tell.
-    Work(W),
+    /// The worker of the node of this number goes on, or the watch over it has seen something.
+    Progress(u32, Progress),
+    /// The worker on this thread has ended.
+    WorkerEnded(ThreadId),
 }
 
 /// One ending often comes as several signals: a closed terminal sends SIGHUP twice, `timeout` SIGTERM twice, systemd SIGTERM
@@ -56,7 +60,7 @@ pub const ONE_INTERRUPT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Where the system does not let signals be handled.
-pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
+pub fn interrupts(events: Sender<Event>) -> Result<()> {
     let last = Mutex::new(BTreeMap::<Interrupt, Instant>::new());
     let send = {
         let events = events.clone();
@@ -80,7 +84,7 @@ pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
         .into_iter()
         .filter(|&signal| !is_ignored(signal));
     let mut others = Signals::new(others).context(cannot)?;
-    thread::spawn(move || {
+    let listen = move || {
         for signal in others.forever() {
             match signal {
                 SIGQUIT => send(Interrupt::Quit),
@@ -92,7 +96,8 @@ pub fn interrupts<W: Send + 'static>(events: Sender<Event<W>>) -> Result<()> {
                 _ => {}
             }
         }
-    });
+    };
+    thread::Builder::new().spawn(listen).context(cannot)?;
     Ok(())
 }
 
@@ -121,7 +126,7 @@ pub struct Answers {
 
 impl Answers {
     /// Starts the thread that reads; each answer comes as an event.
-    pub fn start<W: Send + 'static>(events: Sender<Event<W>>) -> Self {
+    pub fn start(events: Sender<Event>) -> Self {
         let (ask, asked): (_, Receiver<()>) = channel();
         thread::spawn(move || {
             for () in asked {
@@ -143,7 +148,7 @@ impl Answers {
 /// The longest answer that is kept; the rest of such a line counts as the next answer.
 const LONGEST_ANSWER: u64 = 4096;
 
-fn read_line<W>() -> Event<W> {
+fn read_line() -> Event {
     let mut input = io::stdin().lock().take(LONGEST_ANSWER);
     let mut line = Vec::new();
     loop {

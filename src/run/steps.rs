@@ -1,0 +1,216 @@
+//! The steps that change nodes, all at the same time: prepare (2), take down (3), restore (5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::events::{Event, ONE_INTERRUPT};
+use super::workers::Ended;
+use super::{Abort, OnInterrupt, Run, broke_down};
+use crate::exit_status::ExitStatus;
+use crate::node::{Error, Problem, in_words};
+use crate::outage::{Back, Failed, Offline, RESTORE_RETRY_FOR};
+use crate::plan::Options;
+use crate::prepare::Ready;
+use crate::progress::Progress;
+
+/// How one node is brought back.
+type Restore<T> = fn(T, &dyn Fn(Progress)) -> Result<Back, Error>;
+
+/// When a node that is not back is given up: a little after the last try has begun.
+const GIVE_UP_AFTER: Duration = RESTORE_RETRY_FOR.saturating_add(Duration::from_secs(2));
+
+impl Run<'_> {
+    /// Step 2: every one of these nodes is checked, nothing is changed.
+    pub(super) fn prepare(
+        &mut self,
+        numbers: &[u32],
+        options: Options,
+    ) -> Result<Vec<Ready>, Abort> {
+        let mut nodes = self.named();
+        nodes.retain(|number, _| numbers.contains(number));
+        let (mut ready, mut failed) = (Vec::<Ready>::new(), BTreeMap::new());
+        let mut workers = self.work(nodes, move |node, _| Ready::prepare(&node, &options));
+        while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Leave)? {
+            match outcome.or_problem() {
+                Ok(node) => ready.push(node),
+                Err(why) => drop(failed.insert(number, why)),
+            }
+        }
+        let place = |number: u32| numbers.iter().position(|&one| one == number);
+        ready.sort_by_key(|node| place(node.node().number));
+        if failed.is_empty() {
+            for (at, node) in ready.iter().enumerate() {
+                if let Some(why) = ready[..at].iter().find_map(|other| node.conflict(other)) {
+                    failed.insert(node.node().number, why.into());
+                }
+            }
+        }
+        if failed.is_empty() {
+            let taken = ready.iter();
+            let taken = taken.filter_map(|one| Some((one.node().number, one.is_taken()?.into())));
+            failed.extend(taken);
+        }
+        if failed.is_empty() {
+            self.warn_once(&ready);
+            return Ok(ready);
+        }
+        for &number in numbers {
+            if let Some(why) = failed.get(&number) {
+                self.report.error(&self.node(number), why);
+            }
+        }
+        self.report.note("nothing was changed on any node");
+        Err(Abort(ExitStatus::Failed))
+    }
+
+    fn warn_once(&mut self, ready: &[Ready]) {
+        for node in ready {
+            for warning in &node.warnings {
+                if self.warned.insert((node.node().number, warning.clone())) {
+                    self.report.warning(node.node(), warning);
+                }
+            }
+        }
+    }
+
+    /// Step 3. The nodes that may be changed, and whether all of them are offline.
+    pub(super) fn take_down(
+        &mut self,
+        ready: Vec<Ready>,
+    ) -> Result<(BTreeMap<u32, Offline>, bool), Abort> {
+        let ready = ready.into_iter().map(|node| (node.node().number, node));
+        let ready: BTreeMap<u32, Ready> = ready.collect();
+        let by_hand = ready.iter().map(|(number, node)| (*number, node.by_hand()));
+        self.by_hand.extend(by_hand);
+        // Not the one of an earlier outage, which may have been stopped.
+        self.stop = Arc::new(AtomicBool::new(self.interrupted.is_some()));
+        let stop = Arc::clone(&self.stop);
+        let (mut changed, mut is_complete) = (BTreeMap::new(), true);
+        let mut workers = self.work(ready, move |node, on_progress| {
+            node.take_offline(&stop, on_progress)
+        });
+        loop {
+            let (number, outcome) = match self.next(&mut workers, OnInterrupt::Restore) {
+                Ok(Some(ended)) => ended,
+                Ok(None) => return Ok((changed, is_complete)),
+                Err(left) => {
+                    changed.into_values().for_each(Offline::abandon);
+                    return Err(left);
+                }
+            };
+            let left = match outcome {
+                Ended::Done(Ok(node)) => {
+                    changed.insert(number, self.watched(number, node));
+                    continue;
+                }
+                Ended::Done(Err(failed)) => self.not_taken_down(number, *failed),
+                // Dropping its node has tried to bring it back, but nothing tells whether that worked.
+                Ended::Panicked | Ended::TimedOut => {
+                    self.not_restored(number, &broke_down());
+                    None
+                }
+            };
+            changed.extend(left.map(|node| (number, node)));
+            is_complete = false;
+            self.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A node is offline: from now on it is watched.
+    fn watched(&mut self, number: u32, mut node: Offline) -> Offline {
+        self.report.offline(&self.node(number), &node.taken());
+        let sender = self.sender.clone();
+        let watching = node.watch(move |progress| {
+            // Nobody listens any more only when the program is about to end.
+            let _ = sender.send(Event::Progress(number, progress));
+        });
+        if let Err(why) = watching {
+            let unwatched = format!("the system has no thread left ({why}), so it is not watched");
+            self.report.warning(&self.node(number), unwatched);
+        }
+        node
+    }
+
+    /// A node could not be taken offline. It is returned where it may be changed.
+    fn not_taken_down(&mut self, number: u32, failed: Failed) -> Option<Offline> {
+        if let Some(why) = failed.error {
+            let why = why.told_as(format_args!("could not be taken offline: {why}"));
+            self.report.error(&self.node(number), &why);
+        }
+        if !failed.offline.is_changed() {
+            self.by_hand.remove(&number);
+            return None;
+        }
+        Some(failed.offline)
+    }
+
+    /// What an interrupt does while nodes go offline or come back.
+    pub(super) fn interrupt(&mut self) -> Result<(), Abort> {
+        if let Some(first) = self.interrupted {
+            if first.elapsed() < ONE_INTERRUPT {
+                return Ok(());
+            }
+            self.report.general_error("left before every node was back");
+            for (&number, statements) in &self.by_hand {
+                self.report.by_hand(&self.node(number), statements);
+            }
+            return Err(Abort(ExitStatus::NotRestored));
+        }
+        self.interrupted = Some(Instant::now());
+        self.stop.store(true, Ordering::SeqCst);
+        self.report
+            .note("interrupted: bringing the nodes back (Ctrl-C again leaves at once)");
+        Ok(())
+    }
+
+    /// Step 5: all nodes at the same time; one that fails does not stop another.
+    pub(super) fn restore<T: Send + 'static>(
+        &mut self,
+        changed: BTreeMap<u32, T>,
+        restore: Restore<T>,
+    ) -> Result<BTreeMap<u32, Back>, Abort> {
+        let mut summaries = BTreeMap::new();
+        let workers = self.work(changed, restore);
+        let mut workers = workers.give_up_at(Instant::now() + GIVE_UP_AFTER);
+        while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Restore)? {
+            match outcome {
+                Ended::Done(Ok(back)) => {
+                    self.by_hand.remove(&number);
+                    let node = self.node(number);
+                    if back.was_offline {
+                        self.report.online(&node, &back);
+                        summaries.insert(number, back);
+                    } else {
+                        self.report.note(format!("{node}: as it was"));
+                    }
+                }
+                Ended::Done(Err(why)) => {
+                    if matches!(why, Error::Refused(_)) {
+                        // What is in the way is not that it cannot be reached: to run them would do harm, or nothing.
+                        self.by_hand.remove(&number);
+                    }
+                    self.not_restored(number, &why.into());
+                }
+                Ended::Panicked => self.not_restored(number, &broke_down()),
+                Ended::TimedOut => {
+                    let tried = in_words(RESTORE_RETRY_FOR);
+                    let why = format!("nothing was heard of it for {tried}");
+                    self.not_restored(number, &why.into());
+                }
+            }
+        }
+        Ok(summaries)
+    }
+
+    pub(super) fn not_restored(&mut self, number: u32, why: &Problem) {
+        self.not_restored = true;
+        let node = self.node(number);
+        let why = why.told_as(format_args!("not back: {why}"));
+        self.report.error(&node, &why);
+        if let Some(statements) = self.by_hand.get(&number) {
+            self.report.by_hand(&node, statements);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Step 4: the ways to wait, for a Y, for a time, for a command.
+
+use std::ffi::OsString;
+use std::process;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
+
+use super::Run;
+use super::command::{KILL_AFTER, NotStarted, Output, Running, Setup, State};
+use super::events::{Answers, Event, Interrupt, ONE_INTERRUPT};
+use crate::exit_status::ExitStatus;
+use crate::node::in_words;
+
+impl Run<'_> {
+    /// Until Y, an interrupt, or the end of input.
+    pub(super) fn hold_until_answered(&mut self) -> ExitStatus {
+        let answers = Answers::start(self.sender.clone());
+        self.report.prompt();
+        answers.ask();
+        loop {
+            match self.events.recv() {
+                Ok(Event::Answer(answer)) => {
+                    self.report.answered();
+                    match answer.to_lowercase().as_str() {
+                        "y" | "yes" => return ExitStatus::Done,
+                        "n" | "no" => self.report.stays_offline(),
+                        _ => self.report.not_an_answer(),
+                    }
+                    self.report.prompt();
+                    answers.ask();
+                }
+                Ok(Event::EndOfInput) => return self.input_has_ended(),
+                Ok(Event::Interrupt(_)) => {
+                    self.report.end_prompt();
+                    return self.interrupted_while_held();
+                }
+                Ok(Event::Foreground) => self.report.prompt(),
+                Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
+                Ok(Event::ChildEnded(..) | Event::WorkerEnded(_)) => {}
+                Err(_) => return ExitStatus::Failed,
+            }
+        }
+    }
+
+    fn input_has_ended(&mut self) -> ExitStatus {
+        self.report.end_prompt();
+        self.report.general_error(
+            "standard input has ended, so nobody can answer: bringing the nodes back",
+        );
+        self.report.note(
+            "hint: run it in a terminal, or say how long the outage is to last: --for 30s, or -- COMMAND",
+        );
+        ExitStatus::Failed
+    }
+
+    fn interrupted_while_held(&mut self) -> ExitStatus {
+        // The first one: a second leaves only while something is under way.
+        let _ = self.interrupt();
+        ExitStatus::Interrupted
+    }
+
+    /// Nobody is asked: until the deadline or an interrupt.
+    pub(super) fn hold_until(&mut self, deadline: Instant) -> ExitStatus {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return ExitStatus::Done;
+            }
+            self.report.time_left(left);
+            let next_second = Duration::from_nanos(u64::from(left.subsec_nanos()).max(1));
+            match self.events.recv_timeout(next_second) {
+                Ok(Event::Interrupt(_)) => return self.interrupted_while_held(),
+                Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return ExitStatus::Failed,
+            }
+        }
+    }
+
+    /// For a command: until its end or the deadline.
+    pub(super) fn hold_while_it_runs(
+        &mut self,
+        command: &[OsString],
+        deadline: Option<Instant>,
+    ) -> ExitStatus {
+        let numbers: Vec<String> = self.all().iter().map(ToString::to_string).collect();
+        let setup = Setup {
+            nodes: &numbers.join(","),
+            phase: None,
+            output: Output::Own,
+        };
+        match self.start_command(command, setup) {
+            Ok(()) => self.wait_for_command(deadline),
+            Err(not_started) => not_started.told(self.report),
+        }
+    }
+
+    /// Starts the command, which is then [waited for](Self::wait_for_command).
+    pub(super) fn start_command(
+        &mut self,
+        command: &[OsString],
+        setup: Setup,
+    ) -> Result<(), NotStarted> {
+        let running = Running::start(command, setup, self.sender.clone())
+            .map_err(|error| NotStarted::because(command, &error))?;
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Waits for the command's end, and no longer than until the deadline.
+    pub(super) fn wait_for_command(&mut self, deadline: Option<Instant>) -> ExitStatus {
+        loop {
+            let now = Instant::now();
+            let poll_at = match self.running.as_mut().map(Running::poll) {
+                Some(State::Exited(status)) => {
+                    self.running = None;
+                    return ExitStatus::Command(status);
+                }
+                Some(State::Unkillable(status)) => {
+                    self.running = None;
+                    self.report
+                        .note("something that the command has started could not be ended");
+                    return ExitStatus::Command(status);
+                }
+                Some(State::Killed) => {
+                    self.report.note(format!(
+                        "the command has not ended within {}: ending it by force",
+                        in_words(KILL_AFTER)
+                    ));
+                    continue;
+                }
+                Some(State::Running(_)) if deadline.is_some_and(|deadline| deadline <= now) => {
+                    return ExitStatus::Done;
+                }
+                Some(State::Running(poll_at)) => poll_at,
+                None => return ExitStatus::Done,
+            };
+            let next = [deadline, poll_at].into_iter().flatten().min();
+            let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
+            match self.events.recv_timeout(wait) {
+                Ok(Event::Interrupt(interrupt)) => self.forward(interrupt),
+                Ok(Event::ChildEnded(child, status)) => self.child_ended(child, status),
+                Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return ExitStatus::Failed,
+            }
+        }
+    }
+
+    /// Passes a signal on to the command, if one is running. Unless it ends a drill it is no interrupt of fail-start's own: a
+    /// second one does not leave before the nodes are back.
+    pub(super) fn forward(&mut self, interrupt: Interrupt) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let forwarded = running.forward(interrupt);
+        if self.is_drill {
+            match self.interrupted {
+                None => {
+                    self.interrupted = Some(Instant::now());
+                    running.must_end();
+                    self.report.note(
+                        "interrupted: waiting for the command to end (again: end it by force)",
+                    );
+                }
+                Some(first) if first.elapsed() < ONE_INTERRUPT => {}
+                Some(_) => {
+                    running.kill();
+                    self.report.note("ending the command by force");
+                }
+            }
+        } else if forwarded {
+            self.report
+                .note("interrupted: waiting for the command to end");
+        }
+    }
+
+    /// A child of this process has ended.
+    pub(super) fn child_ended(&mut self, child: Pid, status: process::ExitStatus) {
+        if let Some(running) = &mut self.running {
+            running.has_ended(child, status);
+        }
+    }
+
+    /// Ends the command and all that it has started, as a SIGTERM does, and waits for that.
+    pub(super) fn end_command(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.forward(Interrupt::Term);
+            self.wait_for_command(None);
+        }
+    }
+
+    /// Waits a moment for the signal that has ended a command, where one may have: it was meant for the drill, too.
+    pub(super) fn await_interrupt(&mut self) {
+        let until = Instant::now() + Duration::from_millis(100);
+        while self.interrupted.is_none() {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Interrupt(_)) => self.interrupted = Some(Instant::now()),
+                Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    }
+}
