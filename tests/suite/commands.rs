@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mysql::prelude::Queryable;
 
+use crate::documents::code_block;
 use crate::harness::{
     Kind, Nodes, Program, Server, free_port, login, offline, on_both_servers, online, wait_until,
 };
@@ -275,15 +276,6 @@ pub fn kill(id: &str) {
         .status();
 }
 
-/// The README's code block that begins so.
-pub fn from_the_readme(language: &str, first: &str) -> String {
-    let readme = include_str!("../../README.md");
-    let fence = format!("```{language}\n{first}");
-    let at = readme.find(&fence).unwrap_or_else(|| panic!("no {fence}"));
-    let block = &readme[at + language.len() + 4..];
-    block[..=block.find("\n```").unwrap()].to_owned()
-}
-
 on_both_servers! {
     fn the_readmes_tests_run_as_they_stand_there(kind) {
         let servers = [Server::start(kind, &[]), Server::start(kind, &[])];
@@ -307,8 +299,8 @@ on_both_servers! {
         let program = nodes.command(&[]).get_program().to_owned();
         let bin = std::path::Path::new(&program).parent().unwrap().display().to_string();
         let path = format!("{bin}:{}", std::env::var("PATH").unwrap());
-        nodes.folder.write("failover.sh", from_the_readme("bash", "#!/usr/bin/env bash\n# failover.sh"));
-        nodes.folder.write("test_failover.py", from_the_readme("python", "# test_failover.py"));
+        nodes.folder.write("failover.sh", code_block("bash", "#!/usr/bin/env bash\n# failover.sh"));
+        nodes.folder.write("test_failover.py", code_block("python", "# test_failover.py"));
         // What PyMySQL does not bring along; and first, as a server that knows the account is content with less.
         nodes.folder.write("cryptography.py", "raise ImportError\n");
         for test in [&["/usr/bin/python3", "-m", "pytest", "-q", "test_failover.py"][..], &["bash", "failover.sh"]] {

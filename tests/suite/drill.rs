@@ -6,7 +6,8 @@ use mysql::prelude::Queryable;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 use serde_json::{Value, json};
 
-use crate::commands::{file, from_the_readme, is_alive, kill, without_terminal};
+use crate::commands::{file, is_alive, kill, without_terminal};
+use crate::documents::code_block;
 use crate::harness::{
     Finished, Kind, Nodes, Program, Server, alone, free_port, on_both_servers, wait_until,
 };
@@ -435,8 +436,10 @@ on_both_servers! {
         link(concat!(env!("CARGO_MANIFEST_DIR"), "/tests").as_ref(), "tests");
         let path = format!("{}:/bin", nodes.folder.path().display());
         // Each command of it, and the table that it is said to print.
-        let example = from_the_readme("console", "$ ORDERS_REPLAY=no");
-        for (shown, status) in example.split("$ ").skip(1).zip([1, 0]) {
+        let fault = code_block("console", "$ ORDERS_REPLAY=no");
+        let mended = code_block("console", "$ fail-start drill --quiet --at-once 2");
+        for (example, status) in [(fault, 1), (mended, 0)] {
+            let shown = example.strip_prefix("$ ").unwrap();
             let (typed, printed) = shown.split_once('\n').unwrap();
             let mut command = std::process::Command::new("bash");
             command.args(["-c", typed]).current_dir(nodes.folder.path());

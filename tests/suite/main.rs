@@ -4,6 +4,7 @@ mod cases;
 mod comes_back;
 mod commands;
 mod demoted;
+mod documents;
 mod drill;
 mod endings;
 mod exactness;

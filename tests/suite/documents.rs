@@ -1,0 +1,89 @@
+//! What README.md and docs/ say: their code is run by other tests, and what they point to is there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The documents, each with its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let top =
+        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| Path::new(ROOT).join(name));
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    top.into_iter().chain(docs).map(read).collect()
+}
+
+/// The code block that begins so, in whichever document.
+pub fn code_block(language: &str, first: &str) -> String {
+    let fence = format!("```{language}\n{first}");
+    let blocks = documents().into_iter().filter_map(|(_, text)| {
+        let block = &text[text.find(&fence)? + language.len() + 4..];
+        Some(block[..=block.find("\n```").unwrap()].to_owned())
+    });
+    let blocks: Vec<String> = blocks.collect();
+    assert_eq!(blocks.len(), 1, "{fence}");
+    blocks.concat()
+}
+
+/// The anchors of a document's headings, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words
+            .chars()
+            .filter(|&c| c.is_alphanumeric() || "-_ ".contains(c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut followed = 0;
+    for (path, text) in documents() {
+        for link in text.split("](").skip(1) {
+            let link = &link[..link.find(')').unwrap()];
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", path.display());
+            if !anchor.is_empty() {
+                let there = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(there.contains(anchor), "{}: {link}", path.display());
+            }
+            followed += 1;
+        }
+    }
+    assert!(followed > 10);
+}
+
+#[test]
+fn every_test_that_is_named_is_there() {
+    let suite = fs::read_dir(Path::new(ROOT).join("tests/suite")).unwrap();
+    let suite: String = suite
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let table = fs::read_to_string(Path::new(ROOT).join("docs/what-can-happen.md")).unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let mut named = 0;
+    for row in rows.skip(2) {
+        let tests = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        for test in tests.split('`').skip(1).step_by(2) {
+            assert!(suite.contains(&format!("fn {test}(")), "{test}");
+            named += 1;
+        }
+    }
+    assert!(named > 50, "{named}");
+}
