@@ -6,35 +6,19 @@ mod manual;
 mod usage_error;
 
 use std::ffi::OsString;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use self::completion::Shell;
 pub use self::usage_error::UsageError;
 
+use crate::config::Method;
 use crate::run::DrillOptions;
-
-/// How a node is taken away from the account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Method {
-    /// Lock the account
-    Lock,
-    /// Revoke what it holds on the node's database
-    Revoke,
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lock => "lock",
-            Self::Revoke => "revoke",
-        })
-    }
-}
 
 const USAGE: &str = "\
 fail-start [OPTIONS] <NODE>...                 until you answer Y
@@ -256,6 +240,20 @@ struct Cli {
     /// Longest wait for a node to answer
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = timeout, global = true)]
     timeout: Duration,
+}
+
+impl ValueEnum for Method {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Lock, Self::Revoke]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Lock => "Lock the account",
+            Self::Revoke => "Revoke what it holds on the node's database",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
 }
 
 #[derive(Debug, clap::Subcommand)]

@@ -2,34 +2,17 @@
 
 mod cli;
 mod config;
-mod drain;
 mod exit_status;
-mod gone;
-mod grants;
-mod guard;
-mod listing;
-mod login;
-mod node;
 mod outage;
-mod plan;
-mod prepare;
-mod progress;
-mod read_only;
-mod recover;
 mod report;
 mod run;
-mod server_id;
-mod sql;
-mod state;
-mod undo;
-mod watch;
-mod ways_in;
+mod server;
 
 use std::process::ExitCode;
 
 use crate::cli::{How, Task};
 use crate::exit_status::ExitStatus;
-use crate::plan::Options;
+use crate::outage::plan::Options;
 use crate::report::{Reader, Report};
 
 fn main() -> ExitCode {

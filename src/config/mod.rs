@@ -13,6 +13,31 @@ use anyhow::{Result, bail};
 
 use self::settings::{Settings, Variables};
 
+/// How a node is taken away from the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Lock the account.
+    Lock,
+    /// Revoke what it holds on the node's database.
+    Revoke,
+}
+
+impl Method {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Revoke => "revoke",
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Where the nodes run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {

@@ -20,12 +20,12 @@ use serde_json::{Value, json};
 
 use self::runs::{Outcome, Set, Tried, in_words};
 use crate::config::Node;
-use crate::grants::Grant;
-use crate::node::Problem;
-use crate::outage::{Back, Taken};
-use crate::prepare::Preview;
-use crate::recover::Standing;
-use crate::state::Found;
+use crate::outage::prepare::Preview;
+use crate::outage::recover::Standing;
+use crate::outage::state::Found;
+use crate::outage::take_down::{Back, Taken};
+use crate::server::Problem;
+use crate::server::grants::Grant;
 
 /// Who reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

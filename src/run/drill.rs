@@ -14,7 +14,7 @@ use super::command::{self, Output, Setup};
 use super::{Abort, Outage, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
-use crate::plan::Options;
+use crate::outage::plan::Options;
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Report, rounded};
 

@@ -26,12 +26,12 @@ use self::events::{Event, interrupts};
 use self::workers::{Ended, Workers};
 use crate::config::Node;
 use crate::exit_status::ExitStatus;
-use crate::node::Problem;
-use crate::outage::{Back, Offline};
-use crate::plan::{GRACE, Options};
-use crate::progress::Progress;
-use crate::recover::{self, Find, Lost, Standing};
+use crate::outage::plan::{GRACE, Options};
+use crate::outage::progress::Progress;
+use crate::outage::recover::{self, Find, Lost, Standing};
+use crate::outage::take_down::{Back, Offline};
 use crate::report::Report;
+use crate::server::Problem;
 
 /// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one.
 ///

@@ -9,11 +9,11 @@ use super::events::{Event, ONE_INTERRUPT};
 use super::workers::Ended;
 use super::{Abort, OnInterrupt, Run, broke_down};
 use crate::exit_status::ExitStatus;
-use crate::node::{Error, Problem, in_words};
-use crate::outage::{Back, Failed, Offline, RESTORE_RETRY_FOR};
-use crate::plan::Options;
-use crate::prepare::Ready;
-use crate::progress::Progress;
+use crate::outage::plan::Options;
+use crate::outage::prepare::Ready;
+use crate::outage::progress::Progress;
+use crate::outage::take_down::{Back, Failed, Offline, RESTORE_RETRY_FOR};
+use crate::server::{Error, Problem, in_words};
 
 /// How one node is brought back.
 type Restore<T> = fn(T, &dyn Fn(Progress)) -> Result<Back, Error>;

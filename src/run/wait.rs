@@ -11,7 +11,7 @@ use super::Run;
 use super::command::{KILL_AFTER, NotStarted, Output, Running, Setup, State};
 use super::events::{Answers, Event, Interrupt, ONE_INTERRUPT};
 use crate::exit_status::ExitStatus;
-use crate::node::in_words;
+use crate::server::in_words;
 
 impl Run<'_> {
     /// Until Y, an interrupt, or the end of input.

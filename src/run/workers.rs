@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Instant;
 
 use super::events::Event;
-use crate::progress::Progress;
+use crate::outage::progress::Progress;
 
 /// What the worker of a node came to.
 pub enum Ended<T> {

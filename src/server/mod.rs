@@ -1,4 +1,11 @@
-//! One connection to a node's server. The only file that knows the mysql crate.
+//! One server, spoken to: connections, what is said on them, and how its answers read. The only folder that knows the mysql crate
+//! and rustls; of the program it knows the settings alone.
+
+pub mod grants;
+pub mod identity;
+pub mod listing;
+pub mod login;
+pub mod sql;
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -13,11 +20,11 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, Opts, OptsBuilder, Row, SslOpts, Value};
 use rustls::NamedGroup;
 
+use self::grants::{Grant, Names};
+use self::identity::ServerId;
+use self::listing::{Session, Wanted};
+use self::sql::{Account, ProcessList, Server};
 use crate::config::{Address, Environment, Login, Node, SslMode};
-use crate::grants::{Grant, Names};
-use crate::listing::{Session, Wanted};
-use crate::server_id::ServerId;
-use crate::sql::{self, Account, ProcessList, Server};
 
 /// The rows that one statement answers; `None` is `NULL`.
 pub type Rows = Vec<Vec<Option<String>>>;

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use crate::cli::Method;
+use crate::config::Method;
 use crate::config::Node;
-use crate::gone;
-use crate::grants::Grant;
-use crate::guard::Guard;
-use crate::listing::{Listing, Wanted};
-use crate::login::{Login, leads_elsewhere};
-use crate::node::{ACCESS_DENIED, Admin, Connection, Error, Problem, Rows, at_same_address, cell};
-use crate::outage::{Failed, Offline, in_transactions};
-use crate::plan::{Options, Plan};
-use crate::progress::Progress;
-use crate::read_only::Lift;
-use crate::sql::{self, Account, Server};
-use crate::state::{Found, State, lines, reaches};
-use crate::undo::Undo;
-use crate::ways_in::Questions;
+use crate::outage::gone;
+use crate::outage::guard::Guard;
+use crate::outage::plan::{Options, Plan};
+use crate::outage::progress::Progress;
+use crate::outage::read_only::Lift;
+use crate::outage::state::{Found, State, lines, reaches};
+use crate::outage::take_down::{Failed, Offline, in_transactions};
+use crate::outage::undo::Undo;
+use crate::outage::ways_in::Questions;
+use crate::server::grants::Grant;
+use crate::server::listing::{Listing, Wanted};
+use crate::server::login::{Login, leads_elsewhere};
+use crate::server::sql::{self, Account, Server};
+use crate::server::{
+    ACCESS_DENIED, Admin, Connection, Error, Problem, Rows, at_same_address, cell,
+};
 
 /// A node that passed every check. Nothing on it has been changed.
 pub struct Ready {

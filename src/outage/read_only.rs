@@ -6,8 +6,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::node::{Admin, Error, cell};
-use crate::sql::Server;
+use crate::server::sql::Server;
+use crate::server::{Admin, Error, cell};
 
 /// `ER_OPTION_PREVENTS_STATEMENT`: the server is read-only.
 pub const READ_ONLY: u16 = 1290;

@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use crate::node::{Connection, Error};
-use crate::plan::{GRACE, Plan};
-use crate::read_only::{ALONE_AT_LAST, Lift};
-use crate::sql::{self, Server};
-use crate::undo;
+use crate::outage::plan::{GRACE, Plan};
+use crate::outage::read_only::{ALONE_AT_LAST, Lift};
+use crate::outage::undo;
+use crate::server::sql::{self, Server};
+use crate::server::{Connection, Error};
 
 /// A connection of the admin that will guard a node, or the reason why there is none.
 pub struct Guard {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::sql::{self, Account, identifier};
+use crate::server::sql::{self, Account, identifier};
 
 /// What the name of a database stands for in a grant on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cli::Method;
-use crate::drain::{Next, SessionDrain, timed_out};
-use crate::gone::Gone;
-use crate::guard::Guard;
-use crate::listing::{Listing, Session};
-use crate::login::{Login, leads_elsewhere};
-use crate::node::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Rows};
-use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::sql;
-use crate::state::State;
-use crate::watch::Watch;
+use crate::config::Method;
+use crate::outage::drain::{Next, SessionDrain, timed_out};
+use crate::outage::gone::Gone;
+use crate::outage::guard::Guard;
+use crate::outage::plan::Plan;
+use crate::outage::progress::Progress;
+use crate::outage::state::State;
+use crate::outage::watch::Watch;
+use crate::server::listing::{Listing, Session};
+use crate::server::login::{Login, leads_elsewhere};
+use crate::server::sql;
+use crate::server::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Rows};
 
 /// How long a node that does not answer is tried again before it is given up.
 pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);

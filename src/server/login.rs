@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Node;
-use crate::node::{ACCESS_DENIED, Connection, Error, NO_DATABASE, TOO_MANY_CONNECTIONS};
-use crate::server_id::ServerId;
+use crate::server::identity::ServerId;
+use crate::server::{ACCESS_DENIED, Connection, Error, NO_DATABASE, TOO_MANY_CONNECTIONS};
 
 /// What became of a login as the account.
 #[derive(Debug)]

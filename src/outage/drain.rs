@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::listing::Session;
-use crate::node::in_words;
+use crate::server::in_words;
+use crate::server::listing::Session;
 
 /// How long a login that began before the outage may take before it is ended. The server looks at the account when the
 /// client sends its name, and lets it in by what it saw then, however long the client takes to answer.
@@ -154,7 +154,7 @@ mod tests {
     fn login(id: u64) -> Session {
         Session {
             is_logging_in: true,
-            user: crate::sql::NOT_LOGGED_IN.to_owned(),
+            user: crate::server::sql::NOT_LOGGED_IN.to_owned(),
             ..session(id)
         }
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::Method;
+use crate::config::Method;
 use crate::config::{Environment, Login, Node};
-use crate::grants::{Grant, Names};
-use crate::listing::{Session, Wanted};
-use crate::node::{Admin, Error, Rows};
-use crate::server_id::ServerId;
-use crate::sql::{self, Account, Server};
-use crate::state::{self, State, lines};
-use crate::undo::{self, Undo};
+use crate::outage::state::{self, State, lines};
+use crate::outage::undo::{self, Undo};
+use crate::server::grants::{Grant, Names};
+use crate::server::identity::ServerId;
+use crate::server::listing::{Session, Wanted};
+use crate::server::sql::{self, Account, Server};
+use crate::server::{Admin, Error, Rows};
 
 /// How the nodes are to be failed.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::node::{Admin, Error, NO_TABLE, Rows, cell};
-use crate::sql::{self, ProcessList};
+use crate::server::sql::{self, ProcessList};
+use crate::server::{Admin, Error, NO_TABLE, Rows, cell};
 
 /// One session of somebody else, as the server's process list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! What would make the word OFFLINE untrue though the account is locked, or holds nothing on the database any more: other
 //! ways in, and what goes on as the account without a login. Looked for in prepare, changing nothing.
 
-use crate::cli::Method;
+use crate::config::Method;
 use crate::config::Node;
-use crate::grants::Grant;
-use crate::node::{Admin, Error, Rows, cell};
-use crate::sql::{self, Account, Server};
-use crate::state::lines;
+use crate::outage::state::lines;
+use crate::server::grants::Grant;
+use crate::server::sql::{self, Account, Server};
+use crate::server::{Admin, Error, Rows, cell};
 
 /// What was found.
 #[derive(Debug, Default)]

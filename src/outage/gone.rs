@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use crate::grants::{Grant, Object};
-use crate::node::{Admin, Error, cell};
-use crate::plan::Plan;
-use crate::sql;
-use crate::undo;
+use crate::outage::plan::Plan;
+use crate::outage::undo;
+use crate::server::grants::{Grant, Object};
+use crate::server::sql;
+use crate::server::{Admin, Error, cell};
 
 /// The kinds of routines that can be looked for.
 const KINDS: [&str; 5] = [

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::Node;
-use crate::grants::{Grant, Names};
-use crate::node::{Admin, Error, Rows, cell, in_words};
-use crate::sql::{self, Account};
-use crate::undo::Undo;
+use crate::outage::undo::Undo;
+use crate::server::grants::{Grant, Names};
+use crate::server::sql::{self, Account};
+use crate::server::{Admin, Error, Rows, cell, in_words};
 
 /// What a server says of a node.
 pub struct State {

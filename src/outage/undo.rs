@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use crate::grants::{Grant, Names, find};
-use crate::sql::{self, Account, Server};
+use crate::server::grants::{Grant, Names, find};
+use crate::server::sql::{self, Account, Server};
 
 /// What brings a node back, and who left it there.
 #[derive(Clone, Debug, PartialEq, Eq)]

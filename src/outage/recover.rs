@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cli::Method;
+use crate::config::Method;
 use crate::config::Node;
-use crate::login::{Login, leads_elsewhere};
-use crate::node::{Admin, Error, Problem, cell};
-use crate::outage::{Back, Offline};
-use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::sql;
-use crate::state::{self, Found, State};
+use crate::outage::plan::Plan;
+use crate::outage::progress::Progress;
+use crate::outage::state::{self, Found, State};
+use crate::outage::take_down::{Back, Offline};
+use crate::server::login::{Login, leads_elsewhere};
+use crate::server::sql;
+use crate::server::{Admin, Error, Problem, cell};
 
 /// How long a program that has claimed a node, and may have been killed, is waited for.
 const SETTLING: Duration = Duration::from_secs(2);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::Address;
-use crate::node::{Rows, cell};
+use crate::server::{Rows, cell};
 
-/// The values of [`sql::IDENTITY`](crate::sql::IDENTITY), by their variables.
+/// The values of [`sql::IDENTITY`](crate::server::sql::IDENTITY), by their variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerId(BTreeMap<String, String>);
 
@@ -16,7 +16,7 @@ impl ServerId {
         let own = rows
             .iter()
             .map(|row| (cell(row, 0), cell(row, 1)))
-            .filter(|(name, _)| crate::sql::IDENTITY.contains(&name.as_str()));
+            .filter(|(name, _)| crate::server::sql::IDENTITY.contains(&name.as_str()));
         Self(own.collect())
     }
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::node::{Admin, Error, cell};
-use crate::plan::Plan;
-use crate::progress::Progress;
-use crate::sql;
+use crate::outage::plan::Plan;
+use crate::outage::progress::Progress;
+use crate::server::sql;
+use crate::server::{Admin, Error, cell};
 
 /// The time from one look to the next; also what keeps a connection from being forgotten on its way.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,16 @@
+//! One node's outage, in the order of time: [prepared](prepare), [taken down](take_down), [watched](watch) and brought back; what is
+//! left on the node meanwhile, and how it is found again. It knows servers and settings, and nothing of other nodes.
+
+pub mod drain;
+pub mod gone;
+pub mod guard;
+pub mod plan;
+pub mod prepare;
+pub mod progress;
+pub mod read_only;
+pub mod recover;
+pub mod state;
+pub mod take_down;
+pub mod undo;
+pub mod watch;
+pub mod ways_in;
