@@ -1,4 +1,4 @@
-"""The script's way to fail nodes, for scripts/bench: one node after another, and one session after another."""
+"""The script's way to fail nodes, for scripts/bench.py: one node after another, and one session after another."""
 
 import sys
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Measures fail-start on real servers, MySQL and MariaDB, beside other ways to do the same, and prints tables:
 
-    scripts/bench             all of it
-    scripts/bench idle size   those parts: idle, sessions, nodes, size
+    scripts/bench.py             all of it
+    scripts/bench.py idle size   those parts: idle, sessions, nodes, size
 
 Times are medians of several runs (processor times are means), how many sessions still write is of one; what is compared
 runs in turn. Installs what is missing on a Debian machine (as root or with sudo), builds fail-start, and ends the servers,
@@ -89,7 +89,7 @@ class Server:
             if self.script.poll() is not None:
                 break
             time.sleep(0.1)
-        sys.exit(f"scripts/bench: {KINDS[self.kind]} does not serve")
+        sys.exit(f"scripts/bench.py: {KINDS[self.kind]} does not serve")
 
     def ask(self, statement):
         self.admin.execute(statement)
@@ -138,7 +138,7 @@ class Outage:
             while PROMPT not in printed:
                 more = os.read(program.stdout.fileno(), 65536)
                 if not more:
-                    sys.exit(f"scripts/bench: {command[0]} printed {printed.decode()!r} and ended")
+                    sys.exit(f"scripts/bench.py: {command[0]} printed {printed.decode()!r} and ended")
                 printed += more
             self.out = 1000 * (time.perf_counter() - began)
             self.offline()
@@ -150,7 +150,7 @@ class Outage:
             while os.read(program.stdout.fileno(), 65536):
                 pass
             if program.wait():
-                sys.exit(f"scripts/bench: {command[0]} ended with {program.returncode}")
+                sys.exit(f"scripts/bench.py: {command[0]} ended with {program.returncode}")
             self.back = 1000 * (time.perf_counter() - began)
 
     def offline(self):
@@ -197,7 +197,7 @@ def idle():
             given = in_turn({
                 "fail-start": lambda: Outage([FAIL_START, 1, 2, 3], settings(ports)),
                 "the client in a shell loop": lambda: Outage(["bash", "-c", SHELL, "bash", *ports], shell),
-                "the script's way": lambda: Outage([PYTHON, ROOT / "scripts/bench-script.py", *ports], {}),
+                "the script's way": lambda: Outage([PYTHON, ROOT / "scripts/bench_script.py", *ports], {}),
             }, before=log_in)
             for name, outages in given.items():
                 rows.setdefault(name, []).extend(
@@ -404,7 +404,7 @@ def main():
     global FAIL_START, PYTHON, pymysql
     wanted = sys.argv[1:] or PARTS
     if unknown := set(wanted) - set(PARTS):
-        sys.exit(f"scripts/bench: unknown part: {', '.join(unknown)} (there are {', '.join(PARTS)})")
+        sys.exit(f"scripts/bench.py: unknown part: {', '.join(unknown)} (there are {', '.join(PARTS)})")
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(1))  # by way of every `finally`
     os.chdir(ROOT)

@@ -3,7 +3,7 @@
 beside an application that writes to node 1. It is a recording: fail-start is built and run against three MySQL servers
 started for it, and every character in the picture, and the time at which it appears, is what came in that run.
 
-    scripts/picture
+    scripts/picture.py
 
 Installs what is missing on a Debian machine (as root or with sudo), and ends the servers, however it ends itself.
 """
@@ -83,7 +83,7 @@ def wait_for(server, port, number):
         if server.poll() is not None:
             break
         time.sleep(0.1)
-    sys.exit("scripts/picture: the server does not serve")
+    sys.exit("scripts/picture.py: the server does not serve")
 
 
 def application(port, start, stop):
@@ -127,7 +127,7 @@ class Terminal:
             if not select.select([self.file], [], [], max(0, end - time.monotonic()))[0]:
                 if until is None:
                     return
-                sys.exit(f"scripts/picture: the terminal shows {seen!r} and not {until!r}")
+                sys.exit(f"scripts/picture.py: the terminal shows {seen!r} and not {until!r}")
             text = self.decoder.decode(os.read(self.file, 4096))
             seen += text
             self.shown.append((time.monotonic(), text, PLAIN))
