@@ -5,7 +5,7 @@ mod env_file;
 mod python_dotenv;
 mod settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -147,29 +147,22 @@ pub struct Node {
     pub ssl_ca: Option<PathBuf>,
     /// The other nodes, not named, and where they are.
     pub unnamed: Vec<(u32, Address)>,
-    /// The variable that each setting came from, or that sets it, by the name that holds for all nodes.
-    variables: BTreeMap<String, String>,
+    /// Which variables say so.
+    pub variables: NodeVariables,
 }
 
-impl Node {
-    /// The variable that holds a setting of this node, such as `LOCAL_DB_HOST_NODE2` for `DB_HOST`.
-    pub fn variable(&self, name: &str) -> String {
-        self.variable_of(format!("{}_{name}", self.environment.prefix()))
-    }
-
-    /// The variable that holds a setting of all nodes, such as `LOCAL_DB_USER` for `DB_USER`, or the one for this node.
-    pub fn shared_variable(&self, name: &str) -> String {
-        self.variable(name)
-    }
-
-    /// The variable that holds a setting of the admin, such as `TESTER_LOCAL_DB_PASSWORD` for `PASSWORD`.
-    pub fn admin_variable(&self, name: &str) -> String {
-        self.variable_of(format!("TESTER_{}_DB_{name}", self.environment.prefix()))
-    }
-
-    fn variable_of(&self, plain: String) -> String {
-        self.variables.get(&plain).cloned().unwrap_or(plain)
-    }
+/// The variable that each setting of a node came from, or that sets it: `LOCAL_DB_HOST_NODE2`, say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeVariables {
+    pub host: String,
+    pub port: String,
+    pub database: String,
+    pub user: String,
+    pub password: String,
+    pub admin_user: String,
+    pub admin_password: String,
+    pub ssl_mode: String,
+    pub ssl_ca: String,
 }
 
 impl fmt::Display for Node {
@@ -267,7 +260,7 @@ mod tests {
     /// A node whose settings are the same whichever variables they came from.
     fn settings_of(content: &str, number: u32) -> Node {
         Node {
-            variables: BTreeMap::new(),
+            variables: NodeVariables::default(),
             ..node(content, number)
         }
     }
@@ -312,18 +305,16 @@ mod tests {
     fn the_variable_in_effect_is_the_one_that_is_named() {
         let content =
             "LOCAL_DB_USER=u\nLOCAL_DB_USER_NODE2=v\nLOCAL_DB_USER_NODE3=\nLOCAL_DB_NAME_NODE1=d\n";
-        let named = |number, name| {
-            let node = node(content, number);
-            (node.shared_variable(name), node.variable(name))
-        };
-        for (number, name, shared, own) in [
-            (1, "DB_USER", "LOCAL_DB_USER", "LOCAL_DB_USER"),
-            (2, "DB_USER", "LOCAL_DB_USER_NODE2", "LOCAL_DB_USER_NODE2"),
-            (3, "DB_USER", "LOCAL_DB_USER", "LOCAL_DB_USER"),
-            (3, "DB_NAME", "LOCAL_DB_NAME_NODE3", "LOCAL_DB_NAME_NODE3"),
-            (1, "DB_NAME", "LOCAL_DB_NAME_NODE1", "LOCAL_DB_NAME_NODE1"),
+        for (number, user, database) in [
+            (1, "LOCAL_DB_USER", "LOCAL_DB_NAME_NODE1"),
+            (2, "LOCAL_DB_USER_NODE2", "LOCAL_DB_NAME_NODE2"),
+            (3, "LOCAL_DB_USER", "LOCAL_DB_NAME_NODE3"),
         ] {
-            assert_eq!(named(number, name), (shared.to_owned(), own.to_owned()));
+            let named = node(content, number).variables;
+            assert_eq!(
+                (named.user.as_str(), named.database.as_str()),
+                (user, database)
+            );
         }
     }
 
@@ -405,8 +396,8 @@ mod tests {
         let content = "USE_CLOUD_SQL=true\nTESTER_CLOUD_DB_PASSWORD=p\nCLOUD_DB_HOST_NODE1=h\n\
                        CLOUD_DB_PORT_NODE3=3\n";
         let named = |number| {
-            let node = node(content, number);
-            (node.variable("DB_HOST"), node.variable("DB_PORT"))
+            let named = node(content, number).variables;
+            (named.host, named.port)
         };
         let of = |host: &str, port: &str| (host.to_owned(), port.to_owned());
         assert_eq!(named(2), of("CLOUD_DB_HOST_NODE1", "CLOUD_DB_PORT"));

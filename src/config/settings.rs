@@ -1,12 +1,12 @@
 //! The variables' names, and what each is when it is set and when it is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use super::env_file::{self, EnvFile};
-use super::{Address, Environment, Login, Node, Secret, SslMode};
+use super::{Address, Environment, Login, Node, NodeVariables, Secret, SslMode};
 
 const CLOUD_SWITCH: &str = "USE_CLOUD_SQL";
 const ENVIRONMENTS: [&str; 2] = ["LOCAL", "CLOUD"];
@@ -412,24 +412,17 @@ impl Settings {
         let (ssl_ca, ca) = ssl_ca?;
         let (admin_user, admin_password) = (admin_user?, admin_password?);
         let (database, user, password) = (database?, user?, password?);
-        let variables: BTreeMap<String, String> = [
-            ("DB_HOST", &host),
-            ("DB_PORT", &port),
-            ("DB_NAME", &database),
-            ("DB_USER", &user),
-            ("DB_PASSWORD", &password),
-            ("DB_SSL_MODE", &mode),
-            ("DB_SSL_CA", &ca),
-        ]
-        .map(|(name, setting)| (self.variable(name), setting.variable.clone()))
-        .into_iter()
-        .chain(
-            [("USER", &admin_user), ("PASSWORD", &admin_password)].map(|(name, setting)| {
-                let plain = format!("TESTER_{}_DB_{name}", self.environment.prefix());
-                (plain, setting.variable.clone())
-            }),
-        )
-        .collect();
+        let variables = NodeVariables {
+            host: host.variable,
+            port: port.variable,
+            database: database.variable,
+            user: user.variable,
+            password: password.variable,
+            admin_user: admin_user.variable,
+            admin_password: admin_password.variable,
+            ssl_mode: mode.variable,
+            ssl_ca: ca.variable,
+        };
         Some(Node {
             number,
             environment: self.environment,

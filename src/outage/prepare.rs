@@ -170,7 +170,7 @@ impl Ready {
                 self.warnings.push(format!(
                     "cannot log in as '{}' before the outage ({why}), so no login proves it: check {}",
                     self.plan.node.account.user,
-                    self.plan.node.shared_variable("DB_PASSWORD")
+                    self.plan.node.variables.password
                 ));
             }
         }
@@ -526,8 +526,7 @@ fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Problem {
         // ER_TABLEACCESS_DENIED_ERROR
         Error::Server { code: 1142, .. } => error.within(format_args!(
             "'{}' may not read mysql.user. Is it really the admin? Check {}",
-            admin.user,
-            node.admin_variable("USER")
+            admin.user, node.variables.admin_user
         )),
         error => error.within(format_args!("its accounts cannot be read: {error}")),
     }
@@ -540,8 +539,8 @@ fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) 
         problems.push(format!(
             "the application's account and the admin are both '{}', which would lock itself out: check {} and {}",
             admin.user,
-            node.shared_variable("DB_USER"),
-            node.admin_variable("USER")
+            node.variables.user,
+            node.variables.admin_user
         ));
     }
     if admin.read_only {

@@ -169,15 +169,13 @@ impl State {
         if self.accounts.is_empty() {
             problems.push(format!(
                 "it has no account named '{}': check {}",
-                node.account.user,
-                node.shared_variable("DB_USER")
+                node.account.user, node.variables.user
             ));
         }
         if self.database.is_none() {
             problems.push(format!(
                 "it has no database named '{}': check {}",
-                node.database,
-                node.variable("DB_NAME")
+                node.database, node.variables.database
             ));
         }
         problems

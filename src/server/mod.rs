@@ -872,31 +872,30 @@ fn advice(node: &Node, error: &Error) -> String {
             code: ACCESS_DENIED | NO_PASSWORD,
             ..
         } => {
-            let (user, password) = (node.admin_variable("USER"), node.admin_variable("PASSWORD"));
+            let (user, password) = (&node.variables.admin_user, &node.variables.admin_password);
             let mut advice = format!("check {user} and {password}");
             if node.ssl_mode == SslMode::Disabled {
                 // MariaDB says the same when it insists on TLS.
                 advice += "; if the server insists on TLS, check ";
-                advice += &node.shared_variable("DB_SSL_MODE");
+                advice += &node.variables.ssl_mode;
             }
             advice
         }
         Error::Server {
             code: TLS_REQUIRED, ..
-        } => format!("check {}", node.shared_variable("DB_SSL_MODE")),
+        } => format!("check {}", node.variables.ssl_mode),
         Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
         Error::Tls(_) if node.environment == Environment::Cloud && error.is_plain() => format!(
             "behind the Cloud SQL Auth Proxy {}=disabled is right; else check it",
-            node.shared_variable("DB_SSL_MODE")
+            node.variables.ssl_mode
         ),
         Error::Tls(_) => {
             format!(
                 "check {} and {}",
-                node.shared_variable("DB_SSL_MODE"),
-                node.shared_variable("DB_SSL_CA")
+                node.variables.ssl_mode, node.variables.ssl_ca
             )
         }
-        Error::Name(_) => format!("check {}", node.variable("DB_HOST")),
+        Error::Name(_) => format!("check {}", node.variables.host),
         Error::NobodyThere(_) => format!("is the server running? Check {}", at(node)),
         Error::Connection(_) => format!("check {}", at(node)),
     }
@@ -905,13 +904,9 @@ fn advice(node: &Node, error: &Error) -> String {
 /// The variables that say where the node is.
 fn at(node: &Node) -> String {
     match node.address {
-        Address::Socket(_) => node.variable("DB_HOST"),
+        Address::Socket(_) => node.variables.host.clone(),
         Address::Tcp(..) => {
-            format!(
-                "{} and {}",
-                node.variable("DB_HOST"),
-                node.variable("DB_PORT")
-            )
+            format!("{} and {}", node.variables.host, node.variables.port)
         }
     }
 }
