@@ -16,6 +16,7 @@ use rustls::NamedGroup;
 use crate::config::{Address, Environment, Login, Node, SslMode};
 use crate::grants::{Grant, Names};
 use crate::listing::{Session, Wanted};
+use crate::read_only;
 use crate::server_id::ServerId;
 use crate::sql::{self, Account, ProcessList, Server};
 
@@ -359,8 +360,10 @@ pub struct Admin {
     pub binary_logged: bool,
     /// Whether a Galera cluster takes what this session changes.
     pub replicated_by_galera: bool,
-    /// Whether even the admin can change nothing.
+    /// Whether even the admin can change nothing (`super_read_only`).
     pub read_only: bool,
+    /// Why not even the admin may write, where that is MariaDB's.
+    pub nobody_writes: Option<String>,
     /// Whether it is read-only, and this admin is not among those who may write there all the same (MariaDB).
     pub may_not_write_read_only: bool,
     /// Whether the server runs events by itself.
@@ -451,6 +454,7 @@ impl Admin {
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
             read_only: on("super_read_only"),
+            nobody_writes: read_only::forbids_its_admin(&variable("read_only")),
             may_not_write_read_only: server == Server::MariaDb && on("read_only") && !writes_always,
             runs_events: on("event_scheduler"),
             mandatory_roles: variable("mandatory_roles"),

@@ -336,7 +336,7 @@ impl<'a> Run<'a> {
     fn status(&mut self, timeout: Duration) -> Result<Status, Left> {
         self.work(
             self.nodes.clone().into_iter().enumerate(),
-            move |index, node, _| Work::Stands(index, recover::status(&node, timeout)),
+            move |index, node, tell| Work::Stands(index, recover::status(&node, timeout, tell)),
         );
         let mut stands = BTreeMap::new();
         while stands.len() < self.nodes.len() {
