@@ -149,7 +149,8 @@ impl Report {
     pub fn settings_are(&mut self, origin: String, lifts_read_only: bool) {
         self.settings = origin;
         if lifts_read_only {
-            self.settings += "; where super_read_only is on, it is lifted for the moment that out and back take";
+            self.settings +=
+                "; where super_read_only is on, it is lifted for the moment that out and back take";
         }
     }
 

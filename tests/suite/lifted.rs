@@ -378,6 +378,72 @@ fn killed_at_any_moment_it_is_read_only_again() {
 }
 
 #[test]
+fn recover_waits_for_what_is_lifted_before_it_ends_it() {
+    let (_server, nodes, admin) = read_only_node();
+    let before = nodes.states();
+    let other = hold_up(&nodes);
+    let mut program = nodes.start(&["1", LIFT]);
+    is_lifted(&nodes);
+    let began = Instant::now();
+    program.kill();
+    let mut recover = nodes.start(&["recover", "1"]);
+    wait_until("it waits for its turn", || {
+        let waits = "SELECT COUNT(*) FROM performance_schema.processlist WHERE USER = ? AND STATE = 'User lock'";
+        let count: Option<u64> = nodes.admin(1).exec_first(waits, (&admin,)).unwrap();
+        (count == Some(1) || !recover.is_running()).then_some(())
+    });
+    drop(other);
+    // Later than this the server may have given up what is held up.
+    let was_soon = began.elapsed() < Duration::from_millis(1500);
+    let finished = recover.end();
+    finished.assert_status(0).assert_line(&online(1));
+    if was_soon {
+        assert_eq!(finished.err, "");
+    }
+    assert_eq!(mode(&nodes, 1), read_only());
+    assert_eq!(nodes.states(), before);
+    make_writable(&nodes, 1);
+}
+
+#[test]
+fn two_at_once_on_one_server_leave_it_as_it_was() {
+    let (server, mut nodes, _) = read_only_node();
+    make_writable(&nodes, 1);
+    nodes.move_to(2, &server);
+    make_read_only(&nodes, 1);
+    let before = nodes.states();
+    for _ in 0..10 {
+        let finished = nodes.run(&["1", "2", LIFT, "--method", "revoke"], "Y\n");
+        finished
+            .assert_status(0)
+            .assert_line(&offline(1))
+            .assert_line(&offline(2))
+            .assert_line(&online(1))
+            .assert_line(&online(2));
+        assert_eq!(finished.err, "");
+        assert_eq!(mode(&nodes, 1), read_only());
+    }
+    assert_eq!(nodes.states(), before);
+    make_writable(&nodes, 1);
+}
+
+#[test]
+fn by_hand_it_comes_back_with_the_statements_of_the_dry_run() {
+    let (_server, nodes, _) = read_only_node();
+    let before = nodes.states();
+    let dry = nodes.run(&["1", LIFT, "--dry-run"], "");
+    let (_, by_hand) = dry.out.split_once("to bring it back:").unwrap();
+    let mut program = nodes.start(&["1", LIFT]);
+    program.wait_for(&offline(1));
+    program.kill();
+    nodes.assert_offline(1);
+    nodes.admin(1).query_drop(by_hand.trim()).unwrap();
+    assert_eq!(mode(&nodes, 1), read_only());
+    assert_eq!(nodes.states(), before);
+    make_writable(&nodes, 1);
+}
+
+#[test]
 fn one_that_was_left_lifted_is_told_and_closed() {
     let (_server, nodes, admin) = read_only_node();
     let before = nodes.states();
