@@ -290,23 +290,28 @@ fn what_others_have_due_does_not_run_while_it_is_lifted() {
     admin
         .query_drop(format!(
             "CREATE TABLE {database}.ran (id INT); \
-             CREATE EVENT {database}.overdue ON SCHEDULE AT NOW() + INTERVAL 1 SECOND DO INSERT INTO {database}.ran VALUES (1); \
-             SET GLOBAL super_read_only = ON"
+             CREATE EVENT {database}.often ON SCHEDULE EVERY 1 SECOND DO INSERT INTO {database}.ran VALUES (1)"
         ))
         .unwrap();
-    let due = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_NAME = 'overdue' AND EXECUTE_AT < NOW()";
-    wait_until("it is overdue", || {
-        (admin.query_first(due).unwrap() == Some(1)).then_some(())
+    let rows = format!("SELECT COUNT(*) FROM {database}.ran");
+    wait_until("it runs", || {
+        (admin.query_first::<u64, _>(&rows).unwrap() > Some(0)).then_some(())
     });
-    let before = variables(nodes.port(1));
-    for by in [By::Y, By::Recover] {
-        outage(&nodes, 1, &[LIFT], by, || ());
-        assert_eq!(variables(nodes.port(1)), before);
-    }
-    let ran: Option<u64> = admin
-        .query_first(format!("SELECT COUNT(*) FROM {database}.ran"))
-        .unwrap();
-    assert_eq!(ran, Some(0));
+    admin.query_drop("SET GLOBAL super_read_only = ON").unwrap();
+    let before = (variables(nodes.port(1)), admin.query_first::<u64, _>(&rows));
+    let other = hold_up(&nodes);
+    let mut program = nodes.start(&["1", LIFT]);
+    is_lifted(&nodes);
+    let began = Instant::now();
+    wait_until("it was due", || {
+        (began.elapsed() > Duration::from_millis(1200)).then_some(())
+    });
+    drop(other);
+    // On a slow machine the server may have given up what was held up; it matters only that nothing ran.
+    program.answer("Y\n");
+    program.end();
+    let after = (variables(nodes.port(1)), admin.query_first::<u64, _>(&rows));
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
     make_writable(&nodes, 1);
 }
 
@@ -478,7 +483,13 @@ fn one_that_was_left_lifted_is_told_and_closed() {
     });
     drop(other);
     make_writable(&nodes, 1);
-    nodes.run(&["recover", "1"], "").assert_status(0);
+    let recovered = nodes.run(&["recover", "1"], "");
+    recovered.assert_status(0);
+    assert!(
+        !recovered.err.contains("super_read_only"),
+        "{}",
+        recovered.err
+    );
     assert_eq!(mode(&nodes, 1), writable());
     assert_eq!(nodes.states(), before);
 }
@@ -513,31 +524,54 @@ fn a_guard_that_was_ended_in_the_middle_is_told_and_what_it_left_is_closed() {
 }
 
 #[test]
-fn a_guard_that_cannot_give_all_back_does_not_leave_it_lifted() {
+fn what_cannot_be_given_back_does_not_leave_it_lifted() {
     let (_server, nodes, _) = read_only_node();
     make_writable(&nodes, 1);
     let database = quoted(&nodes.databases[0]);
     let account = nodes.account();
     let mut admin = nodes.admin(1);
     let before = nodes.state(1);
-    admin
-        .query_drop(format!(
-            "CREATE TABLE {database}.gone (id INT, old INT); GRANT SELECT ON {database}.gone TO {account}; \
-             CREATE PROCEDURE {database}.p() DO 0; GRANT EXECUTE ON PROCEDURE {database}.p TO {account}; \
-             GRANT UPDATE (old) ON {database}.gone TO {account}; SET GLOBAL super_read_only = ON"
-        ))
-        .unwrap();
-    let mut program = nodes.start(&["1", LIFT, "--method", "revoke", "--for", "2s"]);
-    program.wait_for(&offline(1));
-    program.kill();
-    admin
-        .query_drop(format!(
-            "SET GLOBAL super_read_only = OFF; DROP PROCEDURE {database}.p; DROP TABLE {database}.gone; SET GLOBAL super_read_only = ON"
-        ))
-        .unwrap();
-    comes_back_by_itself(&nodes, 1, &before);
-    assert_eq!(mode(&nodes, 1), read_only());
-    make_writable(&nodes, 1);
+    for by in [By::Y, By::Recover, By::Guard] {
+        admin
+            .query_drop(format!(
+                "CREATE TABLE {database}.gone (id INT, old INT); GRANT SELECT ON {database}.gone TO {account}; \
+                 CREATE PROCEDURE {database}.p() DO 0; GRANT EXECUTE ON PROCEDURE {database}.p TO {account}; \
+                 GRANT UPDATE (old) ON {database}.gone TO {account}; SET GLOBAL super_read_only = ON"
+            ))
+            .unwrap();
+        let mut args = vec!["1", LIFT, "--method", "revoke"];
+        if by == By::Guard {
+            args.extend(["--for", "2s"]);
+        }
+        let mut program = nodes.start(&args);
+        program.wait_for(&offline(1));
+        if by != By::Y {
+            program.kill();
+        }
+        admin
+            .query_drop(format!(
+                "SET GLOBAL super_read_only = OFF; DROP PROCEDURE {database}.p; DROP TABLE {database}.gone; \
+                 SET GLOBAL super_read_only = ON"
+            ))
+            .unwrap();
+        let finished = match by {
+            By::Y => {
+                program.answer("Y\n");
+                Some(program.end())
+            }
+            By::Recover => Some(nodes.run(&["recover", "1"], "")),
+            By::Guard => {
+                comes_back_by_itself(&nodes, 1, &before);
+                None
+            }
+        };
+        if let Some(finished) = finished {
+            finished.assert_status(0).assert_says("it is back without");
+        }
+        assert_eq!(nodes.state(1), before, "{by:?}");
+        assert_eq!(mode(&nodes, 1), read_only(), "{by:?}");
+        make_writable(&nodes, 1);
+    }
 }
 
 #[test]
