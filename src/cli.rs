@@ -184,7 +184,7 @@ pub enum Task {
 /// How nodes are failed.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct How {
-    /// Check everything, print the statements, change nothing
+    /// Check all, print the statements, change nothing
     #[arg(long)]
     pub dry_run: bool,
 
@@ -194,7 +194,7 @@ pub struct How {
     #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
     pub hold_for: Option<Duration>,
 
-    /// lock or revoke [default: lock in local, revoke in cloud]
+    /// lock or revoke [default: local lock, cloud revoke]
     ///
     /// Lock the account, or revoke what it holds on the node's database.
     #[arg(long, hide_possible_values = true)]
@@ -203,6 +203,13 @@ pub struct How {
     /// Leave open sessions alone: they may go on writing
     #[arg(long)]
     pub keep_sessions: bool,
+
+    /// Switch super_read_only off for the moment it takes
+    ///
+    /// For a replica or a secondary of a group (MySQL): off for the milliseconds that out and back take, each in one packet.
+    /// Whoever holds CONNECTION_ADMIN could write in these. Nothing changes for a node that is writable.
+    #[arg(long)]
+    pub lift_read_only: bool,
 }
 
 /// Simulate the failure of MySQL nodes: take them from the application's account
@@ -357,6 +364,7 @@ impl Args {
             (cli.how.hold_for.is_some(), "--for"),
             (cli.how.method.is_some(), "--method"),
             (cli.how.keep_sessions, "--keep-sessions"),
+            (cli.how.lift_read_only, "--lift-read-only"),
             (cli.how.dry_run, "--dry-run"),
             (!cli.argv.is_empty(), "a command after it"),
         ];
@@ -509,6 +517,7 @@ mod tests {
         "for",
         "method",
         "keep-sessions",
+        "lift-read-only",
         "json",
         "env-file",
         "timeout",

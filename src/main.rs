@@ -50,12 +50,17 @@ fn main() -> ExitCode {
             return ExitStatus::Usage.into();
         }
     };
-    report.settings_are(config.origin);
+    let lifts = match &args.task {
+        Task::Fail { how, .. } | Task::Drill { how, .. } => how.lift_read_only,
+        Task::Status | Task::Recover => false,
+    };
+    report.settings_are(config.origin, lifts);
     let nodes = config.nodes;
     let timeout = args.timeout;
     let options = |how: How, hold_for| Options {
         method: how.method,
         keep_sessions: how.keep_sessions,
+        lift_read_only: how.lift_read_only,
         hold_for,
         dry_run: how.dry_run,
         timeout,

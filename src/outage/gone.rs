@@ -154,6 +154,25 @@ pub fn there(admin: &mut Admin, parts: &[Grant]) -> Result<Vec<bool>, Error> {
     Ok(parts.iter().map(is_there).collect())
 }
 
+/// On MySQL: whether what this statement of a way back is about is there, the account row too: a condition.
+pub fn is_there(statement: &str) -> Option<String> {
+    let account = sql::account_is_there(&undo::account(statement)?);
+    let Some(grant) = Grant::given_by(statement) else {
+        return Some(account);
+    };
+    let columns = match grant.object() {
+        Object::Table { database, name } => grant
+            .columns()
+            .map(|column| sql::column_is_there(database, name, column))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let question = question(&grant).filter(|_| columns.is_empty() && !grant.makes_its_table());
+    let object = question.map(|question| format!("EXISTS ({question})"));
+    let all = [account].into_iter().chain(columns).chain(object);
+    Some(all.collect::<Vec<_>>().join(" AND "))
+}
+
 /// What to ask the server; nothing where a grant can always be given.
 fn question(part: &Grant) -> Option<String> {
     match part.object() {

@@ -7,23 +7,26 @@
 
 use std::time::Duration;
 
+use crate::outage::gone;
 use crate::outage::plan::{GRACE, Plan};
-use crate::outage::read_only::{ALONE_AT_LAST, Lift};
-use crate::outage::undo;
+use crate::outage::read_only;
 use crate::server::sql::{self, Server};
 use crate::server::{Connection, Error};
 
 /// A connection of the admin that will guard a node, or the reason why there is none.
 pub struct Guard {
     connection: Connection,
-    /// How it would go through `super_read_only`, where the admin may do that.
-    lift: Option<Lift>,
+    /// Whether the admin may go through `super_read_only`.
+    may_lift: bool,
 }
 
 impl Guard {
     /// With a connection that does nothing yet.
-    pub fn new(connection: Connection, lift: Option<Lift>) -> Self {
-        Self { connection, lift }
+    pub fn new(connection: Connection, may_lift: bool) -> Self {
+        Self {
+            connection,
+            may_lift,
+        }
     }
 
     /// The connection's id on its server.
@@ -38,7 +41,7 @@ impl Guard {
     pub fn start(self, plan: &Plan, held: Duration) -> Result<(), Error> {
         let mut statements = settings(plan);
         statements.extend(wait(held + GRACE));
-        statements.extend(bring_back(plan, self.lift.as_ref()));
+        statements.extend(bring_back(plan, self.may_lift));
         self.connection.start(&statements)
     }
 }
@@ -84,7 +87,7 @@ fn wait(duration: Duration) -> Vec<String> {
 }
 
 /// Brings the node back, if the undo is still the one that this guard is for: it may have been brought back and taken again.
-fn bring_back(plan: &Plan, lift: Option<&Lift>) -> Vec<String> {
+fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
     let mut back = plan.back.clone();
     if plan.undo.is_some() {
         back.push(sql::drop_undo(&plan.database));
@@ -106,26 +109,22 @@ fn bring_back(plan: &Plan, lift: Option<&Lift>) -> Vec<String> {
         }],
         Server::MySql => {
             // MySQL has no condition outside stored programs: one that does not hold ends the packet by an error.
-            let mut statements = vec![
+            let only_if_there = vec![
                 format!("SET @fail_start = IF({is_there}, 'DO 0', 'it was brought back already')"),
                 "PREPARE fail_start FROM @fail_start".to_owned(),
             ];
-            if let Some(lift) = lift {
-                statements.push(ALONE_AT_LAST.to_owned());
-                statements.extend(lift.open());
-            }
+            let mut statements = Vec::new();
             for statement in back {
-                match undo::account(&statement) {
-                    Some(account) => {
-                        statements.extend(sql::if_account_is_there(&statement, &account));
-                    }
+                // An error would end the packet, and leave the server writable.
+                match gone::is_there(&statement) {
+                    Some(is_there) => statements.extend(sql::only_if(&is_there, &statement)),
                     None => statements.push(statement),
                 }
             }
-            if let Some(lift) = lift {
-                statements.extend(lift.close());
+            if may_lift {
+                statements = read_only::around_at_last(&statements);
             }
-            statements
+            [only_if_there, statements].concat()
         }
     }
 }

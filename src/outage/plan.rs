@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Method;
 use crate::config::{Environment, Login, Node};
+use crate::outage::read_only;
 use crate::outage::state::{self, State, lines};
 use crate::outage::undo::{self, Undo};
 use crate::server::grants::{Grant, Names};
@@ -22,6 +23,8 @@ pub struct Options {
     pub keep_sessions: bool,
     /// How long the outage lasts, if nobody is asked.
     pub hold_for: Option<Duration>,
+    /// Whether a node that is read-only is taken all the same, through `super_read_only`.
+    pub lift_read_only: bool,
     /// Whether only to say what would be done.
     pub dry_run: bool,
     /// The longest wait for a node to answer, and for its sessions to end.
@@ -69,6 +72,8 @@ pub struct Plan {
     pub undo: Option<Undo>,
     /// The id of the session that guards the node, if there is one.
     pub guard: Option<u64>,
+    /// Whether the server is read-only, so that both ways lead through `super_read_only`.
+    pub lifts: bool,
     /// How long the outage lasts, if nobody is asked.
     pub hold_for: Option<Duration>,
     /// Whether open sessions are left alone.
@@ -118,6 +123,7 @@ impl Plan {
             back: undo.brings_back().cloned().collect(),
             undo: Some(undo.clone()),
             guard: Some(undo.guard).filter(|&guard| guard != 0),
+            lifts: undo.lifted(),
             ..Self::new(&Arc::new(node), method, admin, database, timeout)
         }
     }
@@ -143,6 +149,7 @@ impl Plan {
             stays_here: admin.stays_here.clone(),
             undo: None,
             guard: None,
+            lifts: false,
             hold_for: None,
             keep_sessions: false,
             timeout,
@@ -186,11 +193,21 @@ impl Plan {
 
     /// What to run by hand to bring the node back.
     pub fn by_hand(&self) -> Vec<String> {
-        let mut statements = [&self.stays_here[..], &self.back].concat();
+        let mut statements = self.back.clone();
         if self.undo.is_some() {
             statements.push(sql::drop_undo(&self.database));
         }
-        statements
+        self.as_sent(statements)
+    }
+
+    /// These statements, with all that goes before and after them.
+    pub fn as_sent(&self, statements: Vec<String>) -> Vec<String> {
+        let statements = if self.lifts {
+            read_only::around(&statements)
+        } else {
+            statements
+        };
+        [&self.stays_here[..], &statements].concat()
     }
 
     /// The plan without these statements of the way back, and without the account rows that only they are about.

@@ -11,10 +11,10 @@ use crate::outage::gone;
 use crate::outage::guard::Guard;
 use crate::outage::plan::{Options, Plan};
 use crate::outage::progress::Progress;
-use crate::outage::read_only::Lift;
+use crate::outage::read_only;
 use crate::outage::state::{Found, State, lines, reaches};
 use crate::outage::take_down::{Failed, Offline, in_transactions};
-use crate::outage::undo::Undo;
+use crate::outage::undo::{self, Undo};
 use crate::outage::ways_in::Questions;
 use crate::server::grants::Grant;
 use crate::server::listing::{Listing, Wanted};
@@ -45,6 +45,8 @@ pub struct Preview {
     pub method: Method,
     /// How many sessions would end.
     pub sessions: usize,
+    /// Whether `super_read_only` would be lifted for both.
+    pub lifts_read_only: bool,
     /// The statements that would take it away.
     pub out: Vec<String>,
     /// The statements that would bring it back.
@@ -80,6 +82,7 @@ impl Ready {
         let look = Look::at(node, &mut admin, method, options)?;
         let state = &look.state;
         let mut problems = problems_of(node, &admin, method, options.keep_sessions);
+        problems.extend(read_only::problems(node, &admin, options.lift_read_only));
         problems.extend(state.problems(node));
         problems.extend(held(node, state, method));
         let database = state.database.as_deref().unwrap_or_default();
@@ -88,6 +91,7 @@ impl Ready {
                 accounts: state.rows(),
                 hold_for: options.hold_for,
                 keep_sessions: options.keep_sessions,
+                lifts: admin.read_only,
                 ..Plan::new(node, method, &admin, database, timeout)
             },
             admin,
@@ -101,6 +105,9 @@ impl Ready {
         }
         if !problems.is_empty() {
             return Err(problems.join("\n").into());
+        }
+        if ready.plan.lifts {
+            ready.admin.wait_for_locks()?;
         }
         let no_guard = guard.and_then(|guard| ready.take_guard(guard.join().ok()?).err());
         ready.plan_undo();
@@ -141,9 +148,7 @@ impl Ready {
 
     /// Has this connection guard the node, when its time has come.
     fn take_guard(&mut self, connection: Result<Connection, Error>) -> Result<(), Error> {
-        let lift = self.admin.may_lift_read_only();
-        let lift = lift.then(|| Lift::new(self.admin.runs_events));
-        let guard = Guard::new(connection?, lift);
+        let guard = Guard::new(connection?, self.admin.may_lift_read_only());
         self.plan.guard = Some(guard.id());
         self.guard = Some(guard);
         Ok(())
@@ -237,7 +242,8 @@ impl Ready {
             version: format!("{kind} {version}"),
             method: plan.method,
             sessions: self.sessions,
-            out: [&plan.stays_here[..], &plan.changes()].concat(),
+            lifts_read_only: plan.lifts,
+            out: plan.as_sent(plan.changes()),
             back: plan.by_hand(),
         }
     }
@@ -265,11 +271,16 @@ impl Ready {
     /// Plans what is left on the node meanwhile, and what keeps the deadline there.
     fn plan_undo(&mut self) {
         let (plan, admin) = (&mut self.plan, &self.admin);
+        let lifted: Vec<String> = plan
+            .lifts
+            .then(|| undo::LIFTED.to_owned())
+            .into_iter()
+            .collect();
         let undo = Undo::mine(
             admin.id,
             plan.guard.unwrap_or(0),
             &plan.server_id.name(),
-            [&plan.stays_here[..], &plan.back].concat(),
+            [&plan.stays_here[..], &lifted, &plan.back].concat(),
         );
         let why_not = if !admin
             .grants
@@ -297,7 +308,8 @@ impl Ready {
 
     /// Says so where only fail-start itself keeps the deadline.
     fn warn_of_deadline(&mut self, why_no_guard: Option<String>) {
-        let by_event = self.plan.undo.is_some() && self.admin.runs_events;
+        // No event runs on a server that is read-only.
+        let by_event = self.plan.undo.is_some() && self.admin.runs_events && !self.plan.lifts;
         if let (Some(why), false) = (why_no_guard, by_event) {
             self.warnings.push(format!(
                 "if fail-start is killed, the server will not bring it back at the deadline: no session could be left there \
@@ -542,9 +554,6 @@ fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) 
             node.variables.user,
             node.variables.admin_user
         ));
-    }
-    if admin.read_only {
-        problems.push("it is read-only even for its admin (super_read_only): SET GLOBAL super_read_only = OFF".to_owned());
     }
     if admin.may_not_write_read_only {
         problems.push(format!(

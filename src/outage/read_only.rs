@@ -1,31 +1,28 @@
 //! The way through `super_read_only`, which lets nobody change accounts or events: off for the milliseconds that the
 //! statements take, all in one packet, which the server finishes whatever becomes of its client.
 //!
-//! A node may become read-only while it is offline: a primary that is demoted is the failover that people want to see.
+//! With `--lift-read-only` a node that is read-only goes offline in this way. Without it, one that became read-only meanwhile
+//! comes back in it all the same: a primary that is demoted is the failover that people want to see.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::server::sql::Server;
-use crate::server::{Admin, Error, cell};
+use crate::config::Node;
+use crate::server::sql::{self, Server};
+use crate::server::{Admin, Error, cell, in_words};
 
 /// `ER_OPTION_PREVENTS_STATEMENT`: the server is read-only.
-pub const READ_ONLY: u16 = 1290;
+const READ_ONLY: u16 = 1290;
 /// `ER_LOCK_WAIT_TIMEOUT`: a long statement, or a backup, is in the way for the moment.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
+/// How long a lock is waited for while it is lifted, in seconds, and before that is done.
+const SHORT_WAIT: u64 = 2;
+
 /// Only one at a time may lift and put back: of two, the second would remember what the first has lifted.
-const ALONE: &str = "SELECT GET_LOCK('fail_start.read_only', 10), @@GLOBAL.event_scheduler";
-const NO_LONGER_ALONE: &str = "DO RELEASE_LOCK('fail_start.read_only')";
-
-/// The same for a session that nobody looks after: it waits for as long as it takes.
-pub const ALONE_AT_LAST: &str = "DO GET_LOCK('fail_start.read_only', 86400)";
-
-/// What is sent before and after statements that a read-only server refuses.
-pub struct Lift {
-    /// Whether the server runs events: those of others that are overdue would run in between, and write.
-    runs_events: bool,
-}
+const ALONE: &str = "'fail_start.read_only'";
 
 /// This member's role in its group, `NULL` outside one.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-replication-group-members-table.html>
@@ -34,74 +31,224 @@ const ROLE: &str = "(SELECT MEMBER_ROLE FROM performance_schema.replication_grou
 /// Whether the member has become its group's primary since: then it is the group that made it writable.
 const IS_NEW_PRIMARY: &str = "COALESCE(@fail_start_role, '') <> 'PRIMARY' AND COALESCE(@fail_start_role_now, '') = 'PRIMARY'";
 
-impl Lift {
-    /// For a server that runs events, or does not.
-    pub fn new(runs_events: bool) -> Self {
-        Self { runs_events }
-    }
+/// What is sent before the statements: switches `super_read_only` off, and remembers in the session what was on at that
+/// moment. Nothing is set on a server that is writable. What may wait for a lock then waits for so many seconds.
+/// <https://dev.mysql.com/doc/refman/9.7/en/server-system-variables.html#sysvar_super_read_only>
+fn open(lock_wait_timeout: u64) -> Vec<String> {
+    let mut statements = vec![
+        "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
+        format!("SET SESSION lock_wait_timeout = {lock_wait_timeout}"),
+        format!(
+            "SET @fail_start_role = {ROLE}, @fail_start_super = @@GLOBAL.super_read_only, \
+             @fail_start_events = @@GLOBAL.event_scheduler"
+        ),
+    ];
+    // Events of others that are overdue would run in between, and write.
+    statements.extend(sql::only_if(
+        "@fail_start_super = 1 AND @fail_start_events = 'ON'",
+        "SET GLOBAL event_scheduler = OFF",
+    ));
+    statements.extend(sql::only_if(
+        "@fail_start_super = 1",
+        "SET GLOBAL super_read_only = OFF",
+    ));
+    statements
+}
 
-    /// Switches `super_read_only` off, and remembers in the session what was on at that moment: on a server that is writable
-    /// it changes nothing. <https://dev.mysql.com/doc/refman/9.7/en/server-system-variables.html#sysvar_super_read_only>
-    pub fn open(&self) -> Vec<String> {
-        let mut statements = vec![
-            "SET SESSION lock_wait_timeout = 2".to_owned(),
-            format!(
-                "SET @fail_start_role = {ROLE}, @fail_start_super = @@GLOBAL.super_read_only, \
-                 @fail_start_events = @@GLOBAL.event_scheduler"
-            ),
-        ];
-        if self.runs_events {
-            statements.push(
-                "SET GLOBAL event_scheduler = IF(@fail_start_super = 1, 'OFF', @@GLOBAL.event_scheduler)".to_owned(),
-            );
-        }
-        statements.push("SET GLOBAL super_read_only = OFF".to_owned());
-        statements
-    }
+/// What is sent after them: puts everything back as it was; can be sent again. Whoever makes the server writable meanwhile
+/// switches `read_only` off too.
+fn close() -> Vec<String> {
+    let role_now = format!("SET @fail_start_role_now = {ROLE}");
+    let mut statements = vec![role_now.clone()];
+    statements.extend(sql::only_if(
+        &format!(
+            "@fail_start_super = 1 AND @@GLOBAL.read_only = 1 AND @@GLOBAL.super_read_only = 0 AND NOT ({IS_NEW_PRIMARY})"
+        ),
+        "SET GLOBAL super_read_only = ON",
+    ));
+    statements.push(role_now);
+    // It may have become one just then. This switches both off.
+    statements.extend(sql::only_if(
+        &format!("@fail_start_super = 1 AND {IS_NEW_PRIMARY}"),
+        "SET GLOBAL read_only = OFF",
+    ));
+    statements.extend(sql::only_if(
+        "@fail_start_super = 1 AND @fail_start_events = 'ON'",
+        "SET GLOBAL event_scheduler = ON",
+    ));
+    statements.push(
+        "SET SESSION lock_wait_timeout = COALESCE(@fail_start_wait, @@SESSION.lock_wait_timeout)"
+            .to_owned(),
+    );
+    statements.push("SET @fail_start_super = NULL".to_owned());
+    statements
+}
 
-    /// Puts everything back as it was; can be sent again.
-    pub fn close(&self) -> Vec<String> {
-        let role_now = format!("SET @fail_start_role_now = {ROLE}");
-        let mut statements = vec![
-            role_now.clone(),
-            format!(
-                "SET GLOBAL super_read_only = IF(@fail_start_super = 1 AND NOT ({IS_NEW_PRIMARY}), 1, @@GLOBAL.super_read_only)"
-            ),
-            role_now,
-            // It may have become one just then. This switches both off.
-            format!("SET GLOBAL read_only = IF({IS_NEW_PRIMARY}, 0, @@GLOBAL.read_only)"),
-        ];
-        if self.runs_events {
-            statements.push("SET GLOBAL event_scheduler = @fail_start_events".to_owned());
-        }
-        statements
+/// The statements as a person would send them, with what goes before and after them.
+pub fn around(statements: &[String]) -> Vec<String> {
+    let alone = vec![format!("DO GET_LOCK({ALONE}, 10)")];
+    let release = vec![format!("DO RELEASE_LOCK({ALONE})")];
+    [
+        &alone,
+        &open(SHORT_WAIT)[..],
+        statements,
+        &close(),
+        &release,
+    ]
+    .concat()
+}
+
+/// The same as [`around`], for a session that nobody looks after: it waits for as long as it takes, for the lock and for
+/// whoever keeps `super_read_only` from being switched on again.
+pub fn around_at_last(statements: &[String]) -> Vec<String> {
+    const AT_LAST: u64 = 31_536_000;
+    let alone = vec![format!("DO GET_LOCK({ALONE}, {AT_LAST})")];
+    [&alone, &open(AT_LAST)[..], statements, &close()].concat()
+}
+
+/// The locks of others that `super_read_only = ON`, or an account statement, would wait for: thread, event, what it is of,
+/// its type, session, user. Each statement that writes has the first two for a moment.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
+const IN_THE_WAY: &str = "SELECT OWNER_THREAD_ID, OWNER_EVENT_ID, OBJECT_TYPE, LOCK_TYPE, PROCESSLIST_ID, PROCESSLIST_USER \
+                          FROM performance_schema.metadata_locks LEFT JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
+                          WHERE (OBJECT_TYPE IN ('GLOBAL', 'COMMIT') OR OBJECT_TYPE = 'BACKUP LOCK' AND LOCK_TYPE = 'SHARED') \
+                          AND NOT (PROCESSLIST_ID <=> CONNECTION_ID()) ORDER BY LOCK_STATUS";
+
+/// What was left as it must not be: whether `super_read_only`, whether the event scheduler; who set the first, how long ago,
+/// and the member's role. By who set it, and when; `read_only` stays on while it is lifted.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-variables-info-table.html>
+fn left() -> String {
+    let me = "LEFT(USER(), CHAR_LENGTH(USER()) - LOCATE('@', REVERSE(USER())))";
+    format!(
+        "SELECT s.SET_USER = {me} AND @@GLOBAL.read_only = 1 AND @@GLOBAL.super_read_only = 0 AND COALESCE({ROLE}, '') <> 'PRIMARY', \
+         s.SET_USER = {me} AND e.SET_USER = {me} AND @@GLOBAL.event_scheduler = 'OFF' \
+         AND ABS(TIMESTAMPDIFF(SECOND, s.SET_TIME, e.SET_TIME)) < 4, \
+         CONCAT(s.SET_USER, '@', s.SET_HOST), TIMESTAMPDIFF(SECOND, s.SET_TIME, UTC_TIMESTAMP(6)), {ROLE} \
+         FROM performance_schema.variables_info s, performance_schema.variables_info e \
+         WHERE s.VARIABLE_NAME = 'super_read_only' AND e.VARIABLE_NAME = 'event_scheduler'"
+    )
+}
+
+/// What a fail-start whose session was ended in the middle has left on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOpen {
+    read_only: bool,
+    events: bool,
+    by: String,
+    age: Duration,
+}
+
+impl fmt::Display for LeftOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match (self.read_only, self.events) {
+            (true, true) => "super_read_only and the event scheduler were",
+            (true, false) => "super_read_only was",
+            (false, _) => "the event scheduler was",
+        };
+        write!(
+            f,
+            "{what} left off {} ago by a fail-start that was ended in the middle (as {})",
+            in_words(self.age),
+            self.by
+        )
     }
 }
 
+impl LeftOpen {
+    /// What to say when it is on again.
+    pub fn closed(&self) -> String {
+        match (self.read_only, self.events) {
+            (true, true) => format!("{self}: they are on again"),
+            _ => format!("{self}: it is on again"),
+        }
+    }
+}
+
+/// Why a server on which nothing can be changed must be left alone, with `--lift-read-only` or without.
+pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
+    let mut problems: Vec<String> = forbids_its_admin(&admin.read_only_mode)
+        .into_iter()
+        .collect();
+    if !admin.read_only {
+        return problems;
+    }
+    if !lift {
+        problems.push(
+            "it is read-only even for its admin (super_read_only): with --lift-read-only that is switched off for the \
+             milliseconds that it takes"
+                .to_owned(),
+        );
+        return problems;
+    }
+    let who = &node.admin.user;
+    if admin.stays_here.is_empty() {
+        problems.push(format!(
+            "{who} may not switch the binary log off (sql_log_bin), so its group or its replicas would go offline too: \
+             --lift-read-only needs that"
+        ));
+    }
+    for privilege in ["SYSTEM_VARIABLES_ADMIN", "CONNECTION_ADMIN"] {
+        if !admin.holds(privilege) && !admin.holds("SUPER") {
+            problems.push(format!(
+                "{who} lacks the privilege {privilege}, which --lift-read-only needs: grant it ON *.*"
+            ));
+        }
+    }
+    if !admin.reads_performance_schema() {
+        problems.push(format!(
+            "{who} may not read performance_schema, which --lift-read-only needs: grant it SELECT ON performance_schema.*"
+        ));
+    }
+    problems
+}
+
+/// What to say of a MariaDB server whose `read_only` has this value, if it lets not even its admin write.
+/// <https://mariadb.com/kb/en/server-system-variables/#read_only>
+pub fn forbids_its_admin(read_only: &str) -> Option<String> {
+    (read_only == "NO_LOCK_NO_ADMIN").then(|| {
+        "it is read-only even for its admin (read_only = NO_LOCK_NO_ADMIN), and --lift-read-only does not lift that: SET GLOBAL \
+         read_only = NO_LOCK"
+            .to_owned()
+    })
+}
+
 impl Admin {
+    fn holds(&self, privilege: &str) -> bool {
+        self.grants
+            .iter()
+            .any(|grant| grant.gives_everywhere(privilege))
+    }
+
+    fn reads_performance_schema(&self) -> bool {
+        self.grants
+            .iter()
+            .any(|grant| grant.gives("SELECT", "performance_schema", self.names))
+    }
+
     /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for that.
     pub fn may_lift_read_only(&self) -> bool {
-        let holds = |privilege: &str| {
-            self.grants
-                .iter()
-                .any(|grant| grant.gives_everywhere(privilege))
-        };
-        let reads_roles = self
-            .grants
-            .iter()
-            .any(|grant| grant.gives("SELECT", "performance_schema", self.names));
         self.server == Server::MySql
             // Else a group or the node's replicas would take over what is changed.
             && !self.stays_here.is_empty()
-            && reads_roles
-            && (holds("SUPER") || holds("SYSTEM_VARIABLES_ADMIN") && holds("CONNECTION_ADMIN"))
+            && self.reads_performance_schema()
+            && (self.holds("SUPER")
+                || self.holds("SYSTEM_VARIABLES_ADMIN") && self.holds("CONNECTION_ADMIN"))
     }
 
-    /// As [`Admin::try_each`], also where the server has become read-only.
+    /// Runs all of the statements that can be run, as [`Admin::try_each`], also where the server has become read-only; at once
+    /// as there, if it `is_read_only`. Then, if none failed and it is in the way of none, the `last`: whether that was run.
     ///
     /// # Errors
     /// As [`Admin::try_each`].
-    pub fn change(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
+    pub fn change(
+        &mut self,
+        statements: &[String],
+        last: Option<&String>,
+        is_read_only: bool,
+    ) -> Result<(Vec<(String, Error)>, bool), Error> {
+        if is_read_only && self.may_lift_read_only() {
+            return self.change_lifted(statements, last);
+        }
         let failed = self.try_each(statements)?;
         let is_refused = |(_, error): &(String, Error)| {
             matches!(
@@ -113,66 +260,249 @@ impl Admin {
             )
         };
         if !failed.iter().any(is_refused) || !self.may_lift_read_only() {
-            return Ok(failed);
+            return Ok((failed, false));
         }
         let (refused, mut failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(is_refused);
         let refused: Vec<String> = refused
             .into_iter()
             .map(|(statement, _)| statement)
             .collect();
-        failed.extend(self.change_lifted(&refused)?);
-        Ok(failed)
+        let last = last.filter(|_| failed.is_empty());
+        let (more, is_done) = self.change_lifted(&refused, last)?;
+        failed.extend(more);
+        Ok((failed, is_done))
     }
 
-    fn change_lifted(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
-        let answers = self.all(&[ALONE.to_owned()])?;
-        let first = answers.first().and_then(|rows| rows.first());
-        if first.is_none_or(|row| cell(row, 0) != "1") {
-            return Err(Error::Connection(
-                "another fail-start is going through its super_read_only".to_owned(),
-            ));
-        }
-        let lift = Lift::new(first.is_some_and(|row| cell(row, 1) == "ON"));
-        let open = lift.open();
-        let (mut rest, mut failed) = (statements, Vec::new());
-        while !rest.is_empty() {
-            let packet = [&open[..], rest, &lift.close()].concat();
-            let (answers, last) = self.try_all(&packet);
-            let Err(error) = last else {
-                break;
-            };
-            if !matches!(error, Error::Server { .. }) {
-                return Err(error);
-            }
-            self.close_at_last(&lift)?;
-            match answers.len().checked_sub(open.len()) {
-                Some(done) if done < rest.len() => {
-                    failed.push((rest[done].clone(), error));
-                    rest = &rest[done + 1..];
+    fn change_lifted(
+        &mut self,
+        statements: &[String],
+        last: Option<&String>,
+    ) -> Result<(Vec<(String, Error)>, bool), Error> {
+        self.alone(|admin| {
+            let (mut rest, mut failed) = (statements, Vec::new());
+            loop {
+                let last = last.filter(|_| failed.is_empty());
+                let more: Vec<String> = last.cloned().into_iter().collect();
+                match admin.change_in_window(&[rest, &more].concat())? {
+                    None => return Ok((failed, last.is_some())),
+                    Some((at, error)) if at < rest.len() => {
+                        failed.push((rest[at].clone(), error));
+                        rest = &rest[at + 1..];
+                    }
+                    // The last.
+                    Some(_) => return Ok((failed, false)),
                 }
-                // All was done, and the end of it is done now.
-                Some(_) => break,
-                None => return Err(error),
+                if rest.is_empty() {
+                    return Ok((failed, false));
+                }
             }
+        })
+    }
+
+    /// Runs the statements on a server that is read-only, up to the first that fails.
+    ///
+    /// # Errors
+    /// As [`Admin::all`]; the server is read-only again.
+    pub fn all_lifted(&mut self, statements: &[String]) -> Result<(), Error> {
+        self.alone(|admin| {
+            let failed = admin.change_in_window(statements)?;
+            failed.map_or(Ok(()), |(_, error)| Err(error))
+        })
+    }
+
+    /// One packet: the place of the statement that failed, and why. What takes long must not keep it open: that is an error.
+    fn change_in_window(&mut self, statements: &[String]) -> Result<Option<(usize, Error)>, Error> {
+        let open = open(SHORT_WAIT);
+        let packet = [&open[..], statements, &close()].concat();
+        let (answers, result) = self.try_all(&packet);
+        let error = match result {
+            Ok(()) => return Ok(None),
+            Err(error @ Error::Server { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        self.close_at_last()?;
+        match answers.len().checked_sub(open.len()) {
+            Some(at) if at < statements.len() && !is_lock_wait(&error) => Ok(Some((at, error))),
+            // All was done, and the end of it is done now.
+            Some(at) if at >= statements.len() => Ok(None),
+            _ => Err(error),
         }
-        self.all(&[NO_LONGER_ALONE.to_owned()])?;
-        Ok(failed)
     }
 
     /// After an error in the packet: the server must not stay writable. What is in the way goes by, or is waited for until
     /// the timeout.
-    fn close_at_last(&mut self, lift: &Lift) -> Result<(), Error> {
+    fn close_at_last(&mut self) -> Result<(), Error> {
         let began = Instant::now();
         loop {
-            match self.all(&lift.close()) {
-                Err(Error::Server {
-                    code: LOCK_WAIT_TIMEOUT,
-                    ..
-                }) if began.elapsed() < self.timeout() => {
+            match self.all(&close()) {
+                Err(error) if is_lock_wait(&error) && began.elapsed() < self.timeout() => {
                     thread::sleep(Duration::from_millis(10));
                 }
                 result => return result.map(drop),
             }
+        }
+    }
+
+    /// Does this while no other fail-start goes through `super_read_only`, and when nothing is in the way.
+    fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.wait_for_locks()?;
+        if !self.is_alone()? {
+            return Err(Error::Connection(
+                "another fail-start is going through its super_read_only".to_owned(),
+            ));
+        }
+        self.then_release(work)
+    }
+
+    /// Does this, if possible, while no fail-start goes through `super_read_only`: to end one in the middle of that would leave
+    /// it off.
+    ///
+    /// # Errors
+    /// As the work; and as [`Admin::all`].
+    pub fn while_nobody_lifts<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.may_lift_read_only() && self.is_alone()? {
+            return self.then_release(work);
+        }
+        work(self)
+    }
+
+    fn is_alone(&mut self) -> Result<bool, Error> {
+        // Before the answer is given up.
+        let seconds = (self.timeout().as_secs() / 2).min(10);
+        let answers = self.all(&[format!("SELECT GET_LOCK({ALONE}, {seconds})")])?;
+        Ok(answers.concat().iter().any(|row| cell(row, 0) == "1"))
+    }
+
+    fn then_release<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = work(self);
+        // A session that is gone holds nothing.
+        if matches!(
+            result,
+            Ok(_) | Err(Error::Server { .. } | Error::Refused(_))
+        ) {
+            self.all(&[format!("DO RELEASE_LOCK({ALONE})")])?;
+        }
+        result
+    }
+
+    /// Waits until each lock is gone that `super_read_only` would have to wait for, and is there now: a backup's, or a long
+    /// statement's, also one that is replicated. A new one comes with every statement that writes.
+    ///
+    /// # Errors
+    /// Who holds it, where it is held for long; and as [`Admin::all`].
+    pub fn wait_for_locks(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        let mut first: Option<BTreeSet<Vec<Option<String>>>> = None;
+        loop {
+            let rows = self.all(&[IN_THE_WAY.to_owned()])?.concat();
+            let first = first.get_or_insert_with(|| rows.iter().cloned().collect());
+            first.retain(|row| rows.contains(row));
+            let Some(row) = rows.iter().find(|row| first.contains(*row)) else {
+                return Ok(());
+            };
+            if began.elapsed() > Duration::from_secs(SHORT_WAIT) {
+                return Err(Error::Server {
+                    code: LOCK_WAIT_TIMEOUT,
+                    message: format!(
+                        "session {} of '{}' holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
+                        cell(row, 4),
+                        cell(row, 5),
+                        cell(row, 2).trim_end_matches(" LOCK").to_lowercase()
+                    ),
+                });
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What was left off on this server since an outage began, so long ago; where there is none, on a secondary of a group,
+    /// which is never writable.
+    ///
+    /// # Errors
+    /// As [`Admin::all`].
+    pub fn left_open(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
+        if !self.may_lift_read_only() || self.look_for_left(outage)?.is_none() {
+            return Ok(None);
+        }
+        // It may be lifted just now.
+        if !self.is_alone()? {
+            return Ok(None);
+        }
+        self.then_release(|admin| admin.look_for_left(outage))
+    }
+
+    fn look_for_left(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
+        let answers = self.all(&[left()])?.concat();
+        let Some(row) = answers.first() else {
+            return Ok(None);
+        };
+        let (read_only, events) = (cell(row, 0) == "1", cell(row, 1) == "1");
+        let age = Duration::from_secs(cell(row, 3).parse().unwrap_or(0));
+        let is_since = match outage {
+            // The server counts whole seconds, and is the first to be changed.
+            Some(outage) => age <= outage + Duration::from_secs(2),
+            None => read_only && cell(row, 4) == "SECONDARY",
+        };
+        Ok((is_since && (read_only || events)).then(|| LeftOpen {
+            read_only,
+            events,
+            by: cell(row, 2),
+            age,
+        }))
+    }
+
+    /// Switches on again what was [left off](Admin::left_open), and returns that.
+    ///
+    /// # Errors
+    /// As [`Admin::all`].
+    pub fn close_left_open(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
+        if !self.may_lift_read_only() || self.look_for_left(outage)?.is_none() {
+            return Ok(None);
+        }
+        self.alone(|admin| {
+            let Some(left) = admin.look_for_left(outage)? else {
+                return Ok(None);
+            };
+            let events = if left.events { "ON" } else { "" };
+            admin.all(&[
+                "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
+                format!("SET SESSION lock_wait_timeout = {SHORT_WAIT}"),
+                format!(
+                    "SET @fail_start_role = {ROLE}, @fail_start_super = 1, @fail_start_events = '{events}'"
+                ),
+            ])?;
+            admin.close_at_last()?;
+            Ok(Some(left))
+        })
+    }
+}
+
+fn is_lock_wait(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Server {
+            code: LOCK_WAIT_TIMEOUT,
+            ..
+        }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mariadbs_mode_that_nobody_may_write_in_is_refused_by_name() {
+        let why = forbids_its_admin("NO_LOCK_NO_ADMIN").unwrap();
+        assert!(why.contains("NO_LOCK_NO_ADMIN") && why.contains("--lift-read-only does not"));
+        for may in ["OFF", "ON", "NO_LOCK", "0", "1", ""] {
+            assert_eq!(forbids_its_admin(may), None, "{may}");
         }
     }
 }

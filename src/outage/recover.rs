@@ -47,8 +47,20 @@ struct Look {
 ///
 /// # Errors
 /// Why it cannot be looked at.
-pub fn status(node: &Arc<Node>, timeout: Duration) -> Result<Standing, Problem> {
-    look(node, timeout).map(|look| look.standing)
+pub fn status(
+    node: &Arc<Node>,
+    timeout: Duration,
+    tell: &dyn Fn(Progress),
+) -> Result<Standing, Problem> {
+    let mut look = look(node, timeout)?;
+    let outage = look.state.found().map(|found| found.age);
+    if let Some(left) = look.admin.left_open(outage)? {
+        tell(Progress::Warning(format!(
+            "{left}; to switch on again what was on: fail-start recover {}",
+            node.number
+        )));
+    }
+    Ok(look.standing)
 }
 
 fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
@@ -149,13 +161,18 @@ pub fn find(
     tell: &dyn Fn(Progress),
 ) -> Result<Find, Problem> {
     let Look {
-        admin,
+        mut admin,
         state,
         standing,
     } = look_when_settled(node, timeout)?;
     let database = state.database.as_deref().unwrap_or_default();
     let (plan, already) = match standing {
-        Standing::Online(None) => return Ok(Find::Online),
+        Standing::Online(None) => {
+            if let Some(left) = admin.close_left_open(None)? {
+                tell(Progress::Warning(left.closed()));
+            }
+            return Ok(Find::Online);
+        }
         Standing::Online(Some(found)) | Standing::Offline(found) => match &found.undo {
             Some(undo) => {
                 let plan = Plan::from_undo(node, &admin, database, undo, timeout);

@@ -199,8 +199,14 @@ impl Offline {
         let plan = &self.plan;
         // Lock first, then look: who got in before is listed, who comes now is refused.
         let changes = plan.changes();
+        let (lifted, changes) = if plan.lifts {
+            (admin.all_lifted(&changes), Vec::new())
+        } else {
+            (Ok(()), changes)
+        };
         let statements = [&changes[..], &plan.state()].concat();
-        match admin.sessions(&plan.node.account.user, plan.wanted(), &statements) {
+        let user = &plan.node.account.user;
+        match lifted.and_then(|()| admin.sessions(user, plan.wanted(), &statements)) {
             // Its undo is there, and it alone may use that: the first statement changed nothing.
             Err(Error::Server {
                 code: EVENT_EXISTS, ..
@@ -395,6 +401,25 @@ impl Offline {
         Ok(())
     }
 
+    /// What was sent on other connections must not take effect any more; and none of them may have left the server writable.
+    fn end_earlier_selves(&self, admin: &mut Admin, tell: &dyn Fn(Progress)) -> Result<(), Error> {
+        let age = self.already + self.began.elapsed();
+        let earlier = self.first_session.filter(|&first| first != admin.id);
+        let ids: Vec<u64> = earlier.into_iter().chain(self.plan.guard).collect();
+        if !ids.is_empty() {
+            admin.while_nobody_lifts(|admin| {
+                ids.iter()
+                    .try_for_each(|&id| admin.end_earlier_self(id, age))
+            })?;
+        }
+        if (self.plan.lifts || earlier.is_some())
+            && let Some(left) = admin.close_left_open(Some(age))?
+        {
+            tell(Progress::Warning(left.closed()));
+        }
+        Ok(())
+    }
+
     /// Every statement of it can be run again, so that it can be tried again whatever became of it.
     /// A new connection waits no longer than what is left.
     fn restore_once(&mut self, left: Duration, tell: &dyn Fn(Progress)) -> Result<(), Error> {
@@ -403,11 +428,7 @@ impl Offline {
             Some(kept) => kept,
             None => plan.reconnect(plan.timeout.min(left))?,
         };
-        let age = self.already + self.began.elapsed();
-        let earlier = self.first_session.filter(|&first| first != admin.id);
-        for id in earlier.into_iter().chain(plan.guard) {
-            admin.end_earlier_self(id, age)?;
-        }
+        self.end_earlier_selves(&mut admin, tell)?;
         let was_offline = self.since.is_some();
         let is_unchanged = |admin: &mut Admin| -> Result<bool, Error> {
             Ok(!was_offline && plan.is_back(&admin.all(&plan.state())?))
@@ -447,7 +468,9 @@ impl Offline {
             let now = admin.turned_away(&plan.node.account.user);
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
-        let failed = admin.change(&plan.back)?;
+        let drop_undo = sql::drop_undo(&plan.database);
+        let last = Some(&drop_undo).filter(|_| undo_is_there);
+        let (failed, is_dropped) = admin.change(&plan.back, last, plan.lifts)?;
         let gone = Gone::look(&mut admin, plan, failed)?;
         let left = plan.without(&gone.statements());
         let is_back = left.is_back(&admin.all(&left.state())?);
@@ -478,9 +501,13 @@ impl Offline {
         }
         if undo_is_there {
             // The second is only for who waits for it, and some clusters do not know it.
-            let last = [sql::drop_undo(&plan.database), sql::RELEASE.to_owned()];
-            let mut failed = admin.change(&last)?.into_iter();
-            if let Some((_, error)) = failed.find(|(statement, _)| *statement == last[0]) {
+            let drop_undo = Some(drop_undo).filter(|_| !is_dropped);
+            let last: Vec<String> = drop_undo
+                .into_iter()
+                .chain([sql::RELEASE.to_owned()])
+                .collect();
+            let mut failed = admin.change(&last, None, false)?.0.into_iter();
+            if let Some((_, error)) = failed.find(|(statement, _)| statement != sql::RELEASE) {
                 return Err(error);
             }
         }

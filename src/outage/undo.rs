@@ -43,6 +43,10 @@ const GONE: [u16; 8] = [1054, 1133, 1146, 1305, 1356, 1396, 1410, 1449];
 /// What begins the line that says who left it, up to the number of this format.
 const BY: &str = "DO 'fail-start ";
 
+/// The statement, which does nothing, that says that `super_read_only` was lifted to take the node offline, and will be to
+/// bring it back.
+pub const LIFTED: &str = "DO 'fail-start lifted super_read_only'";
+
 /// The format of the undo. One of another number is told by the version that wrote it, and left to that.
 const FORMAT: &str = "2";
 
@@ -154,7 +158,12 @@ impl Undo {
     pub fn brings_back(&self) -> impl Iterator<Item = &String> {
         self.statements
             .iter()
-            .filter(|statement| !stays_here(statement))
+            .filter(|statement| !stays_here(statement) && *statement != LIFTED)
+    }
+
+    /// Whether the node was read-only when it was taken.
+    pub fn lifted(&self) -> bool {
+        self.statements.iter().any(|statement| statement == LIFTED)
     }
 
     /// The account rows that it unlocks.
@@ -192,6 +201,7 @@ fn has_doubled_backtick(text: &str) -> bool {
 
 fn brings_back_only(statement: &str, database: &str, names: Names) -> bool {
     stays_here(statement)
+        || statement == LIFTED
         || sql::unlocked(statement).is_some()
         || Grant::given_by(statement).is_some_and(|grant| grant.is_on(database, names))
 }
@@ -303,6 +313,14 @@ mod tests {
         );
         assert_eq!(undo.to_string(), "process 4711 on laptop");
         assert_eq!(Undo::other_version(today), None);
+        assert!(!undo.lifted());
+        let lifted = today.replace(
+            "\nALTER",
+            "\nDO 'fail-start lifted super_read_only';\nALTER",
+        );
+        let undo = Undo::parse(&lifted, "node1_db", Names::Patterns).unwrap();
+        assert!(undo.lifted());
+        assert_eq!(undo.brings_back().count(), 2);
     }
 
     #[test]

@@ -147,9 +147,13 @@ impl Report {
         }
     }
 
-    /// Which file the settings are from, to be said with the nodes.
-    pub fn settings_are(&mut self, origin: String) {
+    /// Which file the settings are from, and whether `super_read_only` may be lifted, to be said with the nodes.
+    pub fn settings_are(&mut self, origin: String, lifts_read_only: bool) {
         self.settings = origin;
+        if lifts_read_only {
+            self.settings +=
+                "; where super_read_only is on, it is lifted for the moment that out and back take";
+        }
     }
 
     /// Before anything is done: which nodes, where, and from which file that is known.
@@ -393,10 +397,15 @@ impl Report {
     /// What would be done to a node.
     pub fn preview(&mut self, node: &Node, preview: &Preview) {
         self.out(&format!(
-            "{node}: {}, {}, {} would end",
+            "{node}: {}, {}, {} would end{}",
             preview.version,
             preview.method,
-            sessions(preview.sessions)
+            sessions(preview.sessions),
+            if preview.lifts_read_only {
+                ", super_read_only would be lifted for the moment"
+            } else {
+                ""
+            }
         ));
         let lists = [
             ("would run:", &preview.out),
@@ -414,6 +423,7 @@ impl Report {
             "method": preview.method.to_string(),
             "server": preview.version,
             "sessions": preview.sessions,
+            "lifts_read_only": preview.lifts_read_only,
             "out": preview.out,
             "back": preview.back,
         });

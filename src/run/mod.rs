@@ -240,7 +240,9 @@ impl<'a> Run<'a> {
 
     fn status(&mut self, timeout: Duration) -> Result<ExitStatus, Abort> {
         let mut found = BTreeMap::new();
-        let mut workers = self.work(self.named(), move |node, _| recover::status(&node, timeout));
+        let mut workers = self.work(self.named(), move |node, on_progress| {
+            recover::status(&node, timeout, on_progress)
+        });
         while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Leave)? {
             found.insert(number, outcome.or_problem());
         }

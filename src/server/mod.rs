@@ -366,8 +366,10 @@ pub struct Admin {
     pub binary_logged: bool,
     /// Whether a Galera cluster takes what this session changes.
     pub replicated_by_galera: bool,
-    /// Whether even the admin can change nothing.
+    /// Whether even the admin can change nothing (`super_read_only`).
     pub read_only: bool,
+    /// The variable `read_only`, which says more than ON and OFF on a later MariaDB.
+    pub read_only_mode: String,
     /// Whether it is read-only, and this admin is not among those who may write there all the same (MariaDB).
     pub may_not_write_read_only: bool,
     /// Whether the server runs events by itself.
@@ -458,6 +460,7 @@ impl Admin {
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
             read_only: on("super_read_only"),
+            read_only_mode: variable("read_only"),
             may_not_write_read_only: server == Server::MariaDb && on("read_only") && !writes_always,
             runs_events: on("event_scheduler"),
             mandatory_roles: variable("mandatory_roles"),

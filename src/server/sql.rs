@@ -484,19 +484,36 @@ pub fn undo_is_there(database: &str, by: &str) -> String {
     )
 }
 
-/// On MySQL: this statement, if the account row that it is about is there; it prepares what it finds, since there are no
-/// conditions outside stored programs. <https://dev.mysql.com/doc/refman/9.7/en/sql-prepared-statements.html>
-pub fn if_account_is_there(statement: &str, account: &Account) -> [String; 3] {
+/// On MySQL: this statement, if the condition holds; it prepares what it finds, since there are no conditions outside stored
+/// programs. <https://dev.mysql.com/doc/refman/9.7/en/sql-prepared-statements.html>
+pub fn only_if(condition: &str, statement: &str) -> [String; 3] {
     [
         format!(
-            "SET @fail_start = IF(EXISTS (SELECT 1 FROM mysql.user WHERE User = {} AND Host = {}), {}, 'DO 0')",
-            literal(&account.user),
-            literal(&account.host),
+            "SET @fail_start = IF({condition}, {}, 'DO 0')",
             literal(statement)
         ),
         "PREPARE fail_start FROM @fail_start".to_owned(),
         "EXECUTE fail_start".to_owned(),
     ]
+}
+
+/// On MySQL: whether the account row is there: a condition.
+pub fn account_is_there(account: &Account) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM mysql.user WHERE User = {} AND Host = {})",
+        literal(&account.user),
+        literal(&account.host)
+    )
+}
+
+/// Whether the column of a table or view is there, which a view that does not work has none of: a condition.
+pub fn column_is_there(database: &str, table: &str, column: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND COLUMN_NAME = {})",
+        literal(database),
+        literal(table),
+        literal(column)
+    )
 }
 
 /// Drops the undo, if it is still there.

@@ -9,7 +9,7 @@ use mysql::prelude::Queryable;
 use crate::harness::{Kind, Nodes, Server, login, offline, online, quoted, wait_until};
 
 /// A server whose transactions have names, so that one more is seen.
-fn with_gtids(id: u32) -> Server {
+pub fn with_gtids(id: u32) -> Server {
     let id = format!("--server-id={id}");
     let options = [
         "--log-bin",
@@ -21,7 +21,7 @@ fn with_gtids(id: u32) -> Server {
 }
 
 /// What must stay as it is on a server: its transactions, whether it is read-only, whether it runs events.
-fn variables(port: u16) -> (String, bool, bool, String) {
+pub fn variables(port: u16) -> (String, bool, bool, String) {
     login(port, "tester", "testpass", None)
         .unwrap()
         .query_first("SELECT @@GLOBAL.gtid_executed, @@GLOBAL.super_read_only, @@GLOBAL.read_only, @@GLOBAL.event_scheduler")
@@ -149,10 +149,10 @@ fn on_mariadb_it_takes_an_admin_who_may_write_on_a_read_only_server() {
 }
 
 /// Three servers of one replication group, the first of them its primary.
-struct Group([Server; 3]);
+pub struct Group(pub [Server; 3]);
 
 impl Group {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let ports = [(); 3].map(|()| crate::harness::free_port());
         let seeds = ports.map(|port| format!("127.0.0.1:{port}")).join(",");
         let servers = [0, 1, 2].map(|n: usize| {
@@ -211,7 +211,7 @@ impl Group {
     }
 
     /// Waits until so many members are ONLINE, by the word of each of the first so many.
-    fn wait_for_online(&self, count: usize) {
+    pub fn wait_for_online(&self, count: usize) {
         for server in &self.0[..count] {
             wait_until("the members are ONLINE", || {
                 let online = "SELECT COUNT(*) FROM performance_schema.replication_group_members WHERE MEMBER_STATE = 'ONLINE'";
@@ -222,7 +222,7 @@ impl Group {
     }
 
     /// Has another member elected.
-    fn make_primary(&self, number: usize) {
+    pub fn make_primary(&self, number: usize) {
         let port = self.0[number - 1].port;
         let mut admin = login(port, "tester", "testpass", None).unwrap();
         let uuid: String = admin.query_first("SELECT @@server_uuid").unwrap().unwrap();

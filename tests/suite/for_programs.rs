@@ -152,7 +152,7 @@ on_both_servers! {
             assert!(!finished.out.contains("OFFLINE") && !finished.out.contains(crate::harness::PROMPT));
             let finished = nodes.run(&["1", "--dry-run", "--json", "--for", "1h"], "");
             let plan = &finished.events().pop().unwrap();
-            assert_eq!(fields(plan), "event node environment method server sessions out back time");
+            assert_eq!(fields(plan), "event node environment method server sessions lifts_read_only out back time");
             assert_eq!((&plan["event"], &plan["sessions"]), (&"plan".into(), &2.into()));
             assert_eq!((nodes.states(), server.log_position()), (before.clone(), log_was));
             for session in &mut open {
@@ -240,10 +240,13 @@ fn completions_and_the_manual_page_are_made_from_the_same_definition() {
     // What a shell's script asks for when Tab is pressed; shells:: presses it.
     for (words, offered) in [
         (&["__offer", ""][..], &["status", "recover", "drill"][..]),
-        (&["__offer", "1", "--"], &["--keep-sessions"]),
+        (
+            &["__offer", "1", "--"],
+            &["--keep-sessions", "--lift-read-only"],
+        ),
         (
             &["__offer", "drill", "--"],
-            &["--at-once", "--keep-sessions"],
+            &["--at-once", "--keep-sessions", "--lift-read-only"],
         ),
     ] {
         let offers = alone(words);

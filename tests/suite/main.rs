@@ -14,6 +14,7 @@ mod grants;
 mod guarded;
 mod harness;
 mod late_logins;
+mod lifted;
 mod only_those;
 mod prompt;
 mod proxy;

@@ -21,6 +21,7 @@ const OPTIONS: &[&str] = &[
     "--for",
     "--method",
     "--keep-sessions",
+    "--lift-read-only",
     "--json",
     "--env-file",
     "--timeout",
