@@ -502,10 +502,12 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
-        let ready: Vec<(usize, Ready)> = ready.into_iter().collect();
+        let mut ready: Vec<(usize, Ready)> = ready.into_iter().collect();
         if failed.is_empty() {
-            for (at, (index, node)) in ready.iter().enumerate() {
-                if let Some(why) = ready[..at]
+            for at in 0..ready.len() {
+                let (earlier, rest) = ready.split_at_mut(at);
+                let (index, node) = &mut rest[0];
+                if let Some(why) = earlier
                     .iter()
                     .find_map(|(_, earlier)| node.conflict(earlier))
                 {

@@ -20,6 +20,7 @@ pub struct WaysIn {
 /// What is asked in one round trip with other things, and how its answers are read.
 pub struct Questions {
     method: Method,
+    asks_for_events: bool,
     asks_for_prepared: bool,
 }
 
@@ -29,6 +30,7 @@ impl Questions {
         let may = |grant: &Grant| grant.gives_everywhere("XA_RECOVER_ADMIN");
         Self {
             method,
+            asks_for_events: admin.without_events.is_none(),
             asks_for_prepared: admin.server == Server::MariaDb || admin.grants.iter().any(may),
         }
     }
@@ -38,7 +40,8 @@ impl Questions {
         let user = &node.account.user;
         let mut statements = vec![sql::proxies(user), sql::ANONYMOUS.to_owned()];
         statements.push(match self.method {
-            Method::Lock => sql::events_of(user),
+            Method::Lock if self.asks_for_events => sql::events_of(user),
+            Method::Lock => sql::NOTHING.to_owned(),
             Method::Revoke => sql::definer_objects(user, &node.database),
         });
         if self.asks_for_prepared {
