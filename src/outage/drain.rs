@@ -1,7 +1,7 @@
 //! How the end of the sessions stands: decides, listing by listing, which are told to end, and when none is left and none can
 //! still come. Knows no server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::server::in_words;
@@ -10,6 +10,9 @@ use crate::server::listing::Session;
 /// How long a login that began before the outage may take before it is ended. The server looks at the account when the
 /// client sends its name, and lets it in by what it saw then, however long the client takes to answer.
 const LOGIN_GRACE: Duration = Duration::from_millis(250);
+
+/// How long what cannot be ended just now is left alone.
+const AGAIN: Duration = Duration::from_millis(25);
 
 /// What to do after a listing.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct SessionDrain {
     last_killed: Instant,
     /// Logins that were under way when the first listing was made.
     logging_in: Option<BTreeSet<u64>>,
+    /// Those that cannot be ended as long as they are, and when that was found.
+    unendable: BTreeMap<u64, Instant>,
     /// Listings in a row without a session.
     clean: u32,
 }
@@ -60,6 +65,7 @@ impl SessionDrain {
             killed: BTreeSet::new(),
             last_killed: now,
             logging_in: None,
+            unendable: BTreeMap::new(),
             clean: 0,
         }
     }
@@ -69,18 +75,38 @@ impl SessionDrain {
         let ids = |of: &dyn Fn(&&Session) -> bool| -> BTreeSet<u64> {
             listed.iter().filter(of).map(|one| one.id).collect()
         };
-        let sessions = ids(&|one| ends(one));
+        let all_sessions = ids(&|one| ends(one));
         let logging_in = ids(&|one| one.is_logging_in && !ends(one));
         // Those that began after the first listing see the outage.
         let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
         early.retain(|id| logging_in.contains(id));
+        self.unendable
+            .retain(|id, _| early.contains(id) || all_sessions.contains(id));
         let is_late = self.began.elapsed() > LOGIN_GRACE;
-        let logins = if is_late && self.ends_logins {
-            early.clone()
+        let logins: BTreeSet<u64> = if is_late && self.ends_logins {
+            let endable = |id: &&u64| !self.unendable.contains_key(id);
+            early.iter().filter(endable).copied().collect()
         } else {
             BTreeSet::new()
         };
-        let settled = early.is_empty() || is_late && !self.ends_logins;
+        // One that could not be ended may be a session by now, and is told again.
+        let rests = |id: &u64| {
+            let since = self.unendable.get(id);
+            since.is_some_and(|since| since.elapsed() < AGAIN)
+        };
+        let sessions: BTreeSet<u64> = all_sessions
+            .iter()
+            .filter(|id| !rests(id))
+            .copied()
+            .collect();
+        let waits = self.began.elapsed() <= self.timeout;
+        let hangs = |id| !waits && self.unendable.contains_key(id);
+        let sessions_settled = !waits
+            || !all_sessions
+                .iter()
+                .any(|id| self.unendable.contains_key(id));
+        let logins_settled = early.iter().all(hangs) || is_late && !self.ends_logins;
+        let settled = sessions_settled && logins_settled;
 
         let left = sessions.len() + logins.len();
         self.clean = if left == 0 && settled {
@@ -106,11 +132,27 @@ impl SessionDrain {
         Next::Wait { left, pause }
     }
 
+    /// These logins cannot be ended: each is waited for, until it is a session or gone, or the timeout is over.
+    pub fn cannot_end(&mut self, logins: &[u64]) {
+        for login in logins {
+            self.unendable.insert(*login, Instant::now());
+            self.killed.remove(login);
+        }
+    }
+
+    /// Whether a login that cannot be ended is still under way.
+    pub fn leaves_logins(&self) -> bool {
+        !self.unendable.is_empty()
+    }
+
     /// The pause before the next listing: an eighth of the time that it has taken already, so that many sessions, which need
     /// long, take few more listings than one; or as long as the rest takes if it goes on like that.
     fn pause(&self, left: usize) -> Duration {
         if self.clean > 0 {
             return Duration::ZERO;
+        }
+        if left == 0 && !self.unendable.is_empty() {
+            return AGAIN;
         }
         let elapsed = self.last_killed.elapsed();
         let gone = self.killed.len().saturating_sub(left).max(1);
@@ -236,6 +278,35 @@ mod tests {
             Next::Wait { left: 0, .. }
         ));
         assert_eq!(drain.next(&[login(2)], is_users), Next::Drained);
+    }
+
+    #[test]
+    fn a_login_that_cannot_be_ended_is_waited_for_and_ended_when_it_is_a_session() {
+        let mut drain = SessionDrain::new(LONG, true);
+        drain.next(&[login(1), login(2)], is_users);
+        drain.began -= LOGIN_GRACE * 2;
+        let both = [login(1), login(2)];
+        assert_eq!(drain.next(&both, is_users), kill(&[], &[1, 2]));
+        drain.cannot_end(&[1, 2]);
+        for _ in 0..3 {
+            assert!(matches!(
+                drain.next(&both, is_users),
+                Next::Wait { left: 0, .. }
+            ));
+        }
+        let one = [session(1), login(2)];
+        assert!(matches!(
+            drain.next(&one, is_users),
+            Next::Wait { left: 0, .. }
+        ));
+        *drain.unendable.get_mut(&1).unwrap() -= AGAIN;
+        assert_eq!(drain.next(&one, is_users), kill(&[1], &[]));
+        drain.timeout = Duration::ZERO;
+        drain.next(&[login(2)], is_users);
+        assert_eq!(drain.next(&[login(2)], is_users), Next::Drained);
+        assert!(drain.leaves_logins());
+        drain.next(&[], is_users);
+        assert!(!drain.leaves_logins());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! left on the node meanwhile, and how it is found again. It knows servers and settings, and nothing of other nodes.
 
 pub mod drain;
+pub mod ender;
 pub mod gone;
 pub mod guard;
+pub mod obstacles;
 pub mod plan;
 pub mod prepare;
 pub mod progress;

@@ -84,6 +84,8 @@ pub struct Plan {
     pub login_proves: bool,
     /// The session of that login, which has ended, but may still be listed.
     pub own_login: Option<u64>,
+    /// The one that is kept, to end the others.
+    pub kept_login: Option<u64>,
 }
 
 impl Plan {
@@ -155,6 +157,7 @@ impl Plan {
             timeout,
             login_proves: false,
             own_login: None,
+            kept_login: None,
         }
     }
 
@@ -302,9 +305,14 @@ impl Plan {
         )
     }
 
+    /// Whether this is a session of the account, and not fail-start's own.
+    pub fn is_accounts(&self, session: &Session) -> bool {
+        session.user == self.node.account.user && self.kept_login != Some(session.id)
+    }
+
     /// Whether this session, of the account, must end.
     pub fn ends(&self, session: &Session) -> bool {
-        session.user == self.node.account.user
+        self.is_accounts(session)
             && (self.method == Method::Lock
                 || session.database.as_ref() == Some(&self.database)
                 || session.uses_it)

@@ -7,12 +7,14 @@ use std::thread;
 
 use crate::config::Method;
 use crate::config::Node;
+use crate::outage::ender::{self, Ender};
 use crate::outage::gone;
 use crate::outage::guard::Guard;
+use crate::outage::obstacles;
 use crate::outage::plan::{Options, Plan};
 use crate::outage::progress::Progress;
 use crate::outage::read_only;
-use crate::outage::state::{Found, State, lines, reaches};
+use crate::outage::state::{State, lines, reaches};
 use crate::outage::take_down::{Failed, Offline, in_transactions};
 use crate::outage::undo::{self, Undo};
 use crate::outage::ways_in::Questions;
@@ -29,6 +31,7 @@ pub struct Ready {
     admin: Admin,
     plan: Plan,
     guard: Option<Guard>,
+    ender: Ender,
     /// What the user should know before it goes offline.
     pub warnings: Vec<String>,
     /// How many sessions would end, if that was asked.
@@ -69,9 +72,11 @@ impl Ready {
         let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
         // Beside the rest, so that a node far away does not take twice as long; and after the admin's, for whom a server whose
         // connections are all in use keeps one.
-        // A dry run makes none: it may be one of the few that the account has left.
+        // A dry run makes none that it can do without: it may be one of the few that the account has left.
+        let has_ender = options.keep_sessions || ender::admin_may(&admin);
         let password = node.account.password.as_ref();
-        let login = password.filter(|_| !options.dry_run).map(|_| {
+        let password = password.filter(|_| !options.dry_run || !has_ender);
+        let mut login = password.map(|_| {
             let (node, server) = (Arc::clone(node), admin.server_id.clone());
             thread::spawn(move || Login::attempt(&node, &server, timeout))
         });
@@ -81,10 +86,11 @@ impl Ready {
         });
         let look = Look::at(node, &mut admin, method, options)?;
         let state = &look.state;
-        let mut problems = problems_of(node, &admin, method, options.keep_sessions);
+        let mut problems = obstacles::of_admin(node, &admin, method);
         problems.extend(read_only::problems(node, &admin, options.lift_read_only));
         problems.extend(state.problems(node));
-        problems.extend(held(node, state, method));
+        problems.extend(look.obstacles.of_account(node));
+        problems.extend(obstacles::held(node, state, method));
         let database = state.database.as_deref().unwrap_or_default();
         let mut ready = Self {
             plan: Plan {
@@ -94,6 +100,11 @@ impl Ready {
                 lifts: admin.read_only,
                 ..Plan::new(node, method, &admin, database, timeout)
             },
+            ender: if has_ender {
+                Ender::default()
+            } else {
+                Ender::other_than(&admin, &look.obstacles.procedures)
+            },
             admin,
             guard: None,
             warnings: Vec::new(),
@@ -102,6 +113,10 @@ impl Ready {
         };
         if problems.is_empty() {
             problems = ready.plan_for(&look)?;
+        }
+        // Where something else is wrong, the account may not get in for that.
+        if !has_ender && (problems.is_empty() || login.is_none()) {
+            problems.extend(ready.find_ender(login.take().and_then(|login| login.join().ok()))?);
         }
         if !problems.is_empty() {
             return Err(problems.join("\n").into());
@@ -118,7 +133,7 @@ impl Ready {
         if method == Method::Revoke && ready.admin.may_not_read_locks && !options.keep_sessions {
             ready.warnings.push(format!(
                 "{} may not read performance_schema.metadata_locks, so every session of '{}' that has a transaction open ends, \
-                 whatever database it uses: grant it SELECT ON performance_schema.*",
+                 whatever database it uses",
                 node.admin.user, node.account.user
             ));
         }
@@ -154,12 +169,35 @@ impl Ready {
         Ok(())
     }
 
+    /// Finds who ends the sessions of the account where the admin may not: this login of it, or the service's procedure;
+    /// returns why there is nobody.
+    fn find_ender(&mut self, login: Option<Login>) -> Result<Option<String>, Problem> {
+        let warnings = self.warnings.len();
+        if let Some(login) = login {
+            self.take_login(login)?;
+        }
+        if !self.ender.is_nobody() {
+            return Ok(None);
+        }
+        // Not told twice.
+        let why_not = self.warnings.drain(warnings..).next();
+        let (node, admin) = (&self.plan.node, &self.admin);
+        Ok(Some(ender::nobody(node, admin, why_not.as_deref())))
+    }
+
     /// What a login before the outage says.
     fn take_login(&mut self, login: Login) -> Result<(), Problem> {
         match login {
             Login::In(session) => {
                 self.plan.login_proves = true;
-                self.plan.own_login = session;
+                let id = session.as_ref().map(Connection::id);
+                match session {
+                    Some(session) if self.ender.needs_account() => {
+                        self.plan.kept_login = id;
+                        self.ender.by_account(session)?;
+                    }
+                    _ => self.plan.own_login = id,
+                }
             }
             Login::Elsewhere(other) => {
                 return Err(leads_elsewhere(&self.plan.server_id, &other).into());
@@ -190,8 +228,13 @@ impl Ready {
         let also = also.filter(|(_, address)| listens.contains(address));
         let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
         same.extend(at_same_address);
+        let spare = if !same.is_empty() && self.can_be_revoked() {
+            "; to spare it: --method revoke"
+        } else {
+            ""
+        };
         self.warnings.extend(same.iter().map(|number| {
-            format!("node {number} is on the same server and goes offline too; to spare it: --method revoke")
+            format!("node {number} is on the same server and goes offline too{spare}")
         }));
     }
 
@@ -208,9 +251,9 @@ impl Ready {
             Method::Lock => format!("lock '{}'", node.account.user),
             Method::Revoke => format!("revoke the grants on `{}`", self.plan.database),
         };
-        let problem = |way_in: &String, or: &str| {
+        let problem = |way_in: &String, first: &str| {
             format!(
-                "to {how} would not take it offline, since there is also {way_in}: revoke that{or}"
+                "to {how} would not take it offline, since there is also {way_in}: {first}revoke that"
             )
         };
         let mut problems: Vec<String> = ways.open.iter().map(|way| problem(way, "")).collect();
@@ -218,8 +261,13 @@ impl Ready {
             Method::Lock => problems.extend(self.plan_lock(&look.state.accounts)),
             Method::Revoke => {
                 let more = self.plan_revoke(problems.is_empty())?;
-                let or = ", or use --method lock";
-                problems.extend(more.iter().map(|way| problem(way, or)));
+                // Whoever gets in without the account's name, gets in there too.
+                let first = if ways.open.is_empty() && obstacles::may_lock(&self.admin) {
+                    "use --method lock, or "
+                } else {
+                    ""
+                };
+                problems.extend(more.iter().map(|way| problem(way, first)));
                 if problems.is_empty() && self.plan.back.is_empty() {
                     problems.push(format!(
                         "'{}' holds nothing on `{}`, so there is nothing to revoke: `fail-start recover {}` grants it ALL PRIVILEGES",
@@ -282,7 +330,9 @@ impl Ready {
             &plan.server_id.name(),
             [&plan.stays_here[..], &lifted, &plan.back].concat(),
         );
-        let why_not = if !admin
+        let why_not = if admin.without_events.is_some() {
+            admin.without_events.clone()
+        } else if !admin
             .grants
             .iter()
             .any(|grant| grant.gives("EVENT", &plan.database, plan.names))
@@ -340,10 +390,13 @@ impl Ready {
             Ok(()) => {}
         }
         let (mut ways_in, mut unread, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut may_not = None;
         for (account, answer) in plan.accounts.iter().zip(&answers) {
             for line in lines(std::slice::from_ref(answer)) {
                 match Grant::parse(line).map(|grant| grant.held_by(account)) {
                     Some(grant) if grant.is_on(&plan.database, plan.names) => {
+                        may_not = may_not
+                            .or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &grant));
                         plan.out.extend(grant.take());
                         parts.extend(grant.parts());
                     }
@@ -360,6 +413,9 @@ impl Ready {
                 "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it back: use \
                  --method lock"
             )));
+        }
+        if let Some(may_not) = may_not {
+            return Err(may_not.into());
         }
         // What can fail stands last: by hand, the first error may be the end.
         parts.sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
@@ -393,17 +449,35 @@ impl Ready {
         Ok(ways_in)
     }
 
+    /// Whether to revoke would do, where the account is to be locked.
+    fn can_be_revoked(&mut self) -> bool {
+        let (lock, warnings) = (self.plan.clone(), self.warnings.len());
+        self.plan.out.clear();
+        self.plan.back.clear();
+        let can = self.plan_revoke(true).is_ok_and(|more| more.is_empty());
+        let can = can && !self.plan.back.is_empty();
+        self.plan = lock;
+        self.warnings.truncate(warnings);
+        can
+    }
+
     /// Why this node and that one cannot both be named, if they cannot.
-    pub fn conflict(&self, other: &Self) -> Option<String> {
+    pub fn conflict(&mut self, other: &Self) -> Option<String> {
         if self.plan.server_id != other.plan.server_id {
             return None;
         }
         match self.plan.method {
-            Method::Lock => Some(format!(
-                "it is the same server as {}, so to lock the account takes both offline: name one, or use \
-                 --method revoke",
-                other.node()
-            )),
+            Method::Lock => {
+                let or = if self.can_be_revoked() {
+                    ", or use --method revoke"
+                } else {
+                    ""
+                };
+                Some(format!(
+                    "it is the same server as {}, so to lock the account takes both offline: name one{or}",
+                    other.node()
+                ))
+            }
             Method::Revoke if self.plan.database == other.plan.database => Some(format!(
                 "it is the same database as {}: name one",
                 other.node()
@@ -445,7 +519,7 @@ impl Ready {
         stop: &AtomicBool,
         tell: &dyn Fn(Progress),
     ) -> Result<Offline, Box<Failed>> {
-        let mut offline = Offline::new(self.admin, self.plan, self.guard);
+        let mut offline = Offline::new(self.admin, self.plan, self.guard, self.ender);
         match offline.take(stop, tell) {
             Ok(()) => Ok(offline),
             Err(error) => Err(Box::new(Failed { error, offline })),
@@ -458,6 +532,7 @@ struct Look {
     state: State,
     questions: Questions,
     answers: Vec<Rows>,
+    obstacles: obstacles::Answers,
     is_claimed: bool,
     /// The account's sessions, in a dry run.
     listing: Listing,
@@ -475,6 +550,9 @@ impl Look {
         let questions = Questions::new(method, admin);
         let mut statements = State::statements(admin, node);
         let of_state = statements.len();
+        let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
+        statements.extend(obstacles.statements());
+        let of_both = statements.len();
         statements.extend(questions.statements(node));
         let wanted = match method {
             Method::Lock if options.dry_run => Wanted::All,
@@ -494,20 +572,28 @@ impl Look {
         };
         // First, so that what is read next stays as it is.
         let claiming = [claim.as_slice(), &statements].concat();
-        let (listing, claimed) = match admin.sessions(user, wanted, &claiming) {
+        let first = admin.sessions(user, wanted, &claiming);
+        if let Err(error) = &first
+            && admin.learns_without_events(error)
+        {
+            return Self::at(node, admin, method, options);
+        }
+        let (listing, claimed) = match first {
             // A cluster may forbid such locks: then the undo alone keeps others out.
             Err(Error::Server { .. }) if claim.is_some() => {
                 (admin.sessions(user, wanted, &statements), 0)
             }
             result => (result, claim.iter().count()),
         };
-        let listing = listing.map_err(|error| unreadable(node, admin, &error))?;
+        let listing = listing.map_err(|error| obstacles::unreadable(node, admin, &error))?;
         let (claimed, answers) = listing.answers.split_at(claimed);
-        let (state, answers) = answers.split_at(of_state);
+        let (of_both, answers) = answers.split_at(of_both);
+        let (state, of_obstacles) = of_both.split_at(of_state);
         let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
         Ok(Self {
             state: State::from_answers(admin, node, state),
             questions,
+            obstacles: obstacles.read(of_obstacles),
             is_claimed: !refused,
             answers: answers.to_vec(),
             listing,
@@ -530,90 +616,4 @@ fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Err
         }
     }
     Ok(ways_in)
-}
-
-/// Why a node's accounts cannot be read.
-fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Problem {
-    match error {
-        // ER_TABLEACCESS_DENIED_ERROR
-        Error::Server { code: 1142, .. } => error.within(format_args!(
-            "'{}' may not read mysql.user. Is it really the admin? Check {}",
-            admin.user, node.variables.admin_user
-        )),
-        error => error.within(format_args!("its accounts cannot be read: {error}")),
-    }
-}
-
-/// What the admin lacks, and what the server forbids.
-fn problems_of(node: &Node, admin: &Admin, method: Method, keep_sessions: bool) -> Vec<String> {
-    let mut problems = Vec::new();
-    if admin.user == node.account.user {
-        problems.push(format!(
-            "the application's account and the admin are both '{}', which would lock itself out: check {} and {}",
-            admin.user,
-            node.variables.user,
-            node.variables.admin_user
-        ));
-    }
-    if admin.may_not_write_read_only {
-        problems.push(format!(
-            "it is read-only, and {} may not write there: grant it READ_ONLY ADMIN ON *.*",
-            node.admin.user
-        ));
-    }
-    if admin.replicated_by_galera {
-        problems.push(format!(
-            "{} may not switch Galera's replication off (wsrep_on), so the whole cluster would go offline: grant it SUPER",
-            node.admin.user
-        ));
-    }
-    let holds = |privilege: &str| {
-        admin
-            .grants
-            .iter()
-            .any(|grant| grant.gives_everywhere(privilege))
-    };
-    let mut needed = vec![vec!["PROCESS"]];
-    if !keep_sessions {
-        let to_kill = match admin.server {
-            Server::MySql => "CONNECTION_ADMIN",
-            Server::MariaDb => "CONNECTION ADMIN",
-        };
-        needed.push(vec![to_kill, "SUPER"]);
-    }
-    if method == Method::Lock {
-        needed.push(vec!["CREATE USER"]);
-    }
-    for any_of in needed {
-        if !any_of.iter().any(|privilege| holds(privilege)) {
-            problems.push(format!(
-                "{} lacks the privilege {}: grant it ON *.*",
-                node.admin.user, any_of[0]
-            ));
-        }
-    }
-    let may_pass_on =
-        |grant: &Grant| grant.may_be_passed_on() && grant.reaches(&node.database, admin.names);
-    if method == Method::Revoke && !admin.grants.iter().any(may_pass_on) {
-        problems.push(format!(
-            "{} may not revoke and grant on `{}`: it needs its privileges WITH GRANT OPTION",
-            node.admin.user, node.database
-        ));
-    }
-    problems
-}
-
-/// Who holds the node already, and what must not be touched.
-fn held(node: &Node, state: &State, method: Method) -> Option<String> {
-    match state.found() {
-        Some(found) if found.undo.is_some() => Some(format!(
-            "it is offline already, {found}: `fail-start recover {}` brings it back",
-            node.number
-        )),
-        Some(found) => Some(found.distrust()),
-        None if method == Method::Lock => state
-            .locked_elsewhere(&node.account.user)
-            .map(Found::elsewhere),
-        None => None,
-    }
 }

@@ -136,7 +136,12 @@ impl State {
     /// # Errors
     /// Why it could not be asked.
     pub fn read(admin: &mut Admin, node: &Node) -> Result<Self, Error> {
-        let answers = admin.all(&Self::statements(admin, node))?;
+        let answers = match admin.all(&Self::statements(admin, node)) {
+            Err(error) if admin.learns_without_events(&error) => {
+                admin.all(&Self::statements(admin, node))?
+            }
+            answers => answers?,
+        };
         Ok(Self::from_answers(admin, node, &answers))
     }
 
@@ -145,7 +150,10 @@ impl State {
         vec![
             sql::accounts(admin.server, &node.account.user),
             sql::database(&node.database),
-            sql::undos(admin.server),
+            match admin.without_events {
+                Some(_) => sql::NOTHING.to_owned(),
+                None => sql::undos(),
+            },
         ]
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Method;
 use crate::outage::drain::{Next, SessionDrain, timed_out};
+use crate::outage::ender::Ender;
 use crate::outage::gone::Gone;
 use crate::outage::guard::Guard;
 use crate::outage::plan::Plan;
@@ -36,6 +37,7 @@ pub struct Offline {
     admin: Option<Admin>,
     /// Keeps the deadline on the server, from before the change on.
     guard: Option<Guard>,
+    ender: Ender,
     plan: Plan,
     /// Since when it may be changed.
     began: Instant,
@@ -97,9 +99,10 @@ fn because<T>(why: impl Into<String>) -> Result<T, Option<Problem>> {
 
 impl Offline {
     /// A node that is about to be taken offline: nothing has been changed yet.
-    pub fn new(admin: Admin, plan: Plan, guard: Option<Guard>) -> Self {
+    pub fn new(admin: Admin, plan: Plan, guard: Option<Guard>, ender: Ender) -> Self {
         Self {
             guard,
+            ender,
             first_session: Some(admin.id),
             admin: Some(admin),
             began: Instant::now(),
@@ -125,7 +128,7 @@ impl Offline {
     /// A node that somebody else left offline, for so long already: another fail-start by this session of the admin.
     pub fn left_behind(admin: Admin, plan: Plan, already: Duration) -> Self {
         let first_session = plan.undo.as_ref().map(|undo| undo.session);
-        let mut offline = Self::new(admin, plan, None);
+        let mut offline = Self::new(admin, plan, None, Ender::default());
         offline.first_session = first_session;
         offline.since = Some(Instant::now());
         offline.already = already;
@@ -214,7 +217,7 @@ impl Offline {
                 self.changed = false;
                 // It would find another's undo there, and do nothing; but only then.
                 if let Some(guard) = plan.guard {
-                    admin.kill(&[guard]).map_err(|error| Some(error.into()))?;
+                    admin.kill_own(guard).map_err(|error| Some(error.into()))?;
                 }
                 because(format!(
                     "another fail-start took it at the same time: see `fail-start status {}`",
@@ -261,7 +264,16 @@ impl Offline {
             let using = using.iter().flatten().collect::<BTreeSet<_>>();
             let ends = |one: &Session| plan.ends(one) || using.contains(&one.id);
             match drain.next(&listing.sessions, ends) {
-                Next::Drained => return Ok(()),
+                Next::Drained => {
+                    if drain.leaves_logins() {
+                        tell(Progress::Warning(format!(
+                            "a login that began before the outage is still under way: should it be one of '{}', its session \
+                             ends as soon as it gets in",
+                            plan.node.account.user
+                        )));
+                    }
+                    return Ok(());
+                }
                 Next::TimedOut(left) => return because(timed_out(left, plan.timeout)),
                 _ if stop.load(Ordering::SeqCst) => return Err(None),
                 Next::Kill { sessions, logins } => {
@@ -269,14 +281,15 @@ impl Offline {
                     let (own, sessions): (Vec<u64>, Vec<u64>) = sessions
                         .into_iter()
                         .partition(|id| plan.own_login == Some(*id));
-                    let logins = [own, logins].concat();
-                    let mut kill = |ids: &[u64]| {
-                        admin.kill(ids).map_err(|error| {
-                            Some(error.within(format_args!("a session cannot be ended: {error}")))
-                        })
+                    let cannot = |error: Error| {
+                        Some(error.within(format_args!("a session cannot be ended: {error}")))
                     };
-                    self.taken.sessions_ended += kill(&sessions)?;
-                    kill(&logins)?;
+                    let ender = &mut self.ender;
+                    let told = ender.end(admin, &sessions).map_err(cannot)?;
+                    self.taken.sessions_ended += told.ended;
+                    drain.cannot_end(&told.not_yet);
+                    ender.end(admin, &own).map_err(cannot)?;
+                    drain.cannot_end(&ender.end_logins(admin, &logins).map_err(cannot)?);
                 }
                 Next::Wait { left, pause } => {
                     if left > 0 && last_told.elapsed() > Duration::from_secs(1) {
@@ -319,7 +332,8 @@ impl Offline {
     pub fn watch(&mut self, tell: impl Fn(Progress) + Send + 'static) -> io::Result<()> {
         if let Some(admin) = self.admin.take() {
             let plan = self.plan.clone();
-            self.watch = Some(Watch::start(admin, plan, self.turned_away, tell)?);
+            let ender = std::mem::take(&mut self.ender);
+            self.watch = Some(Watch::start(admin, ender, plan, self.turned_away, tell)?);
         }
         Ok(())
     }
@@ -345,6 +359,8 @@ impl Offline {
     pub fn bring_back(mut self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
         let began = Instant::now();
         self.end_watch();
+        // The account's own session, where there is one, is of no use any more.
+        self.ender = Ender::default();
         let result = self.restore(tell);
         // Tried for long enough: not again when it is dropped.
         self.changed = false;
@@ -534,7 +550,7 @@ pub fn in_transactions(
     plan: &Plan,
     listed: &[Session],
 ) -> Result<BTreeSet<u64>, Error> {
-    let is_other = |one: &&Session| one.user == plan.node.account.user && !plan.ends(one);
+    let is_other = |one: &&Session| plan.is_accounts(one) && !plan.ends(one);
     let others: Vec<&Session> = listed.iter().filter(is_other).collect();
     if others.is_empty() {
         return Ok(BTreeSet::new());

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::server::sql;
@@ -45,25 +46,28 @@ impl Watch {
     /// Where the system starts no thread.
     pub fn start(
         admin: Admin,
+        ender: Ender,
         plan: Plan,
         turned_away: Option<u64>,
         tell: impl Fn(Progress) + Send + 'static,
     ) -> io::Result<Self> {
-        let (end, ended) = channel();
+        let (end, is_over) = channel();
         let (hand_over, handed_over) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut watcher = Watcher {
             admin: Some(admin),
+            ender,
             plan,
             turned_away_before: turned_away,
             turned_away: 0,
             is_open: false,
             unwatched: false,
+            cannot_end: false,
             seen: Arc::clone(&seen),
             tell: Box::new(tell),
         };
         thread::Builder::new().spawn(move || {
-            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            while is_over.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 watcher.look();
             }
             // Nobody waits for it any more where a look took too long.
@@ -94,6 +98,7 @@ impl Watch {
 
 struct Watcher {
     admin: Option<Admin>,
+    ender: Ender,
     plan: Plan,
     turned_away_before: Option<u64>,
     /// What was last told.
@@ -101,6 +106,8 @@ struct Watcher {
     is_open: bool,
     /// Whether it was told that the server does not answer as it should.
     unwatched: bool,
+    /// Whether it was told that a session which gets in cannot be ended.
+    cannot_end: bool,
     seen: Arc<Mutex<Seen>>,
     tell: Box<dyn Fn(Progress) + Send>,
 }
@@ -191,7 +198,15 @@ impl Watcher {
         let sessions = listing.sessions.iter().filter(|one| plan.ends(one));
         let ids: Vec<u64> = sessions.map(|session| session.id).collect();
         if !ids.is_empty() {
-            let ended = admin.kill(&ids)?;
+            let ended = match self.ender.end(admin, &ids) {
+                // Those that are not through are kept out.
+                Ok(told) => told.ended,
+                Err(error @ Error::Connection(_)) => return Err(error),
+                Err(error) => {
+                    self.tell_no_end(&format!("a session got in and cannot be ended: {error}"));
+                    return Ok(());
+                }
+            };
             let first = self.seen().got_in == 0;
             self.seen().got_in += ended;
             if first && ended > 0 {
@@ -201,7 +216,19 @@ impl Watcher {
                 ));
             }
         }
+        if self.ender.has_lost(&self.plan.node, self.plan.timeout) {
+            self.tell_no_end(&format!(
+                "fail-start's own session of '{}' was cut: one that gets in from now on cannot be ended",
+                self.plan.node.account.user
+            ));
+        }
         Ok(())
+    }
+
+    fn tell_no_end(&mut self, text: &str) {
+        if !std::mem::replace(&mut self.cannot_end, true) {
+            self.warn(text);
+        }
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {

@@ -21,6 +21,7 @@ pub struct WaysIn {
 pub struct Questions {
     server: Server,
     method: Method,
+    asks_for_events: bool,
     asks_for_prepared: bool,
 }
 
@@ -31,6 +32,7 @@ impl Questions {
         Self {
             server: admin.server,
             method,
+            asks_for_events: admin.without_events.is_none(),
             asks_for_prepared: admin.server == Server::MariaDb || admin.grants.iter().any(may),
         }
     }
@@ -40,7 +42,8 @@ impl Questions {
         let user = &node.account.user;
         let mut statements = vec![sql::proxies(user), sql::anonymous(self.server)];
         statements.push(match self.method {
-            Method::Lock => sql::events_of(self.server, user),
+            Method::Lock if self.asks_for_events => sql::events_of(self.server, user),
+            Method::Lock => sql::NOTHING.to_owned(),
             Method::Revoke => sql::definer_objects(self.server, user, &node.database),
         });
         if self.asks_for_prepared {

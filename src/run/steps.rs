@@ -41,8 +41,10 @@ impl Run<'_> {
         let place = |number: u32| numbers.iter().position(|&one| one == number);
         ready.sort_by_key(|node| place(node.node().number));
         if failed.is_empty() {
-            for (at, node) in ready.iter().enumerate() {
-                if let Some(why) = ready[..at].iter().find_map(|other| node.conflict(other)) {
+            for at in 0..ready.len() {
+                let (earlier, rest) = ready.split_at_mut(at);
+                let node = &mut rest[0];
+                if let Some(why) = earlier.iter().find_map(|other| node.conflict(other)) {
                     failed.insert(node.node().number, why.into());
                 }
             }

@@ -127,6 +127,32 @@ const ON_DATA: [&str; 21] = [
     "DELETE VERSIONING ROWS",
 ];
 
+/// What `ALL PRIVILEGES` on a database is on every server.
+/// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-database-privileges>
+const ON_DATABASES: [&str; 18] = [
+    "SELECT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "CREATE",
+    "DROP",
+    "REFERENCES",
+    "INDEX",
+    "ALTER",
+    "CREATE VIEW",
+    "SHOW VIEW",
+    "TRIGGER",
+    "CREATE TEMPORARY TABLES",
+    "LOCK TABLES",
+    "EXECUTE",
+    "CREATE ROUTINE",
+    "ALTER ROUTINE",
+    "EVENT",
+];
+
+/// And on a table.
+const ON_TABLES: &[&str] = ON_DATABASES.split_at(12).0;
+
 impl Grant {
     /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that grants nothing (`SET DEFAULT
     /// ROLE`, a partial revoke) and for one that cannot be read.
@@ -233,6 +259,11 @@ impl Grant {
         covers && self.gives_some(privilege)
     }
 
+    /// Whether all of these privileges are held on the object as a whole.
+    pub fn holds_all_of(&self, privileges: &[&str]) -> bool {
+        privileges.iter().all(|one| self.gives_some(one))
+    }
+
     fn gives_some(&self, privilege: &str) -> bool {
         self.holds(None, privilege)
     }
@@ -243,9 +274,59 @@ impl Grant {
         on.is_some_and(|held| held.contains(privilege) || held.contains(ALL))
     }
 
-    /// Whether its holder may pass it on.
-    pub fn may_be_passed_on(&self) -> bool {
-        self.may_pass_on
+    /// What somebody who holds these grants would need to revoke and give this one; nothing where they are enough. The servers
+    /// take together what is held on the object, on its database and everywhere.
+    pub fn needs_to_pass_on(&self, held: &[Self], names: Names) -> Option<String> {
+        let covers = |one: &&Self| match (&one.object, self.database()) {
+            (Object::Everywhere, _) => true,
+            (Object::Database(name), Some(database)) => {
+                names.cover(name, &database) || one.object == self.object
+            }
+            (object, _) => *object == self.object,
+        };
+        let held: Vec<&Self> = held.iter().filter(covers).collect();
+        let may_pass_on = held.iter().any(|one| one.may_pass_on);
+        let mut lacks = Vec::new();
+        for (column, privileges) in &self.privileges {
+            for privilege in privileges.iter().flat_map(|one| self.every(one)) {
+                let holds = |one: &&Self| {
+                    one.gives_some(privilege) || one.holds(column.as_ref(), privilege)
+                };
+                if privilege != USAGE && !held.iter().any(holds) {
+                    lacks.push(privilege);
+                }
+            }
+        }
+        let lacks = match lacks.len() {
+            0 if may_pass_on => return None,
+            0 => "its privileges".to_owned(),
+            1..=5 => lacks.join(", "),
+            count => format!("{} and {} more", lacks[..3].join(", "), count - 3),
+        };
+        Some(format!("{lacks} WITH GRANT OPTION"))
+    }
+
+    /// The database that it is on, or on a part of.
+    fn database(&self) -> Option<String> {
+        match &self.object {
+            Object::Database(name) => Some(unescape(name)),
+            Object::Table { database, .. } | Object::Routine { database, .. } => {
+                Some(database.clone())
+            }
+            Object::Everywhere | Object::Other(_) => None,
+        }
+    }
+
+    /// What this privilege of it comes to: `ALL PRIVILEGES` is many, of which the newest are left out, since not every server
+    /// has them.
+    fn every<'a>(&self, privilege: &'a str) -> Vec<&'a str> {
+        match &self.object {
+            _ if privilege != ALL => vec![privilege],
+            Object::Everywhere | Object::Other(_) => vec![privilege],
+            Object::Database(_) => ON_DATABASES.to_vec(),
+            Object::Table { .. } => ON_TABLES.to_vec(),
+            Object::Routine { .. } => vec!["EXECUTE", "ALTER ROUTINE"],
+        }
     }
 
     /// Whether it can be given for a table that is not there.
@@ -698,7 +779,7 @@ mod tests {
             ("GRANT SELECT ON *.* TO PUBLIC WITH GRANT OPTION", true),
         ] {
             let read = grant(line);
-            assert_eq!(read.may_be_passed_on(), may_pass_on, "{line}");
+            assert_eq!(read.may_pass_on, may_pass_on, "{line}");
             assert!(!read.to_string().contains('A') || read.gives_everywhere("CREATE"));
         }
     }

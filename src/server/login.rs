@@ -8,10 +8,9 @@ use crate::server::identity::ServerId;
 use crate::server::{ACCESS_DENIED, Connection, Error, NO_DATABASE, TOO_MANY_CONNECTIONS};
 
 /// What became of a login as the account.
-#[derive(Debug)]
 pub enum Login {
-    /// It got in; the id of its session, where one came of it.
-    In(Option<u64>),
+    /// It got in; its session, where one came of it.
+    In(Option<Connection>),
     /// It got in, at this server, which is not the admin's.
     Elsewhere(ServerId),
     /// The server says that the account is kept out.
@@ -32,7 +31,7 @@ impl Login {
     pub fn attempt(node: &Node, server: &ServerId, timeout: Duration) -> Self {
         let database = Some(node.database.as_str());
         let opened = Connection::open(node, &node.account, database, timeout)
-            .and_then(|mut connection| Ok((connection.server_id()?, connection.id())));
+            .and_then(|mut connection| Ok((connection.server_id()?, connection)));
         match opened {
             Ok((at, session)) if at == *server => Self::In(Some(session)),
             Ok((at, _)) => Self::Elsewhere(at),

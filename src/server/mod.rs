@@ -146,6 +146,9 @@ const NO_PASSWORD: u16 = 1698;
 pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
 pub const EVENT_EXISTS: u16 = 1537;
+/// What MariaDB says of every event where its scheduler is DISABLED, or its table of them missing or of another version:
+/// `ER_EVENTS_DB_ERROR`, `ER_EVENT_OPEN_TABLE_FAILED`. <https://mariadb.com/kb/en/mariadb-error-codes/>
+const NO_EVENTS: [u16; 2] = [1577, 1545];
 /// `ER_CON_COUNT_ERROR`.
 pub const TOO_MANY_CONNECTIONS: u16 = 1040;
 /// `ER_NO_SUCH_TABLE`.
@@ -155,6 +158,15 @@ const NO_SUCH_THREAD: u16 = 1094;
 const NO_TLS: &str = "the server offers no TLS";
 /// `ER_SECURE_TRANSPORT_REQUIRED`.
 const TLS_REQUIRED: u16 = 3159;
+
+/// What became of sessions that were told to end.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// How many there still were.
+    pub count: usize,
+    /// Those that the server did not end, by their places, and why.
+    pub refused: Vec<(usize, Error)>,
+}
 
 /// One connection, of the admin or of the account.
 pub struct Connection {
@@ -320,6 +332,31 @@ impl Connection {
         (answers, Ok(()))
     }
 
+    /// Sends the statements, each of which ends a session, in as few round trips as the server allows; all of them, whatever
+    /// becomes of the others.
+    ///
+    /// # Errors
+    /// As [`Self::all`], other than the server's.
+    pub fn end_each(&mut self, statements: &[String]) -> Result<Ended, Error> {
+        let mut ended = Ended::default();
+        let mut at = 0;
+        while at < statements.len() {
+            let (answers, last) = self.try_all_patiently(&statements[at..]);
+            ended.count += answers.len();
+            at += answers.len() + 1;
+            match last {
+                Ok(()) => break,
+                Err(Error::Server {
+                    code: NO_SUCH_THREAD,
+                    ..
+                }) => {}
+                Err(error @ Error::Server { .. }) => ended.refused.push((at - 1, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+
     /// Sends the statements in one round trip, and returns the answer of each.
     ///
     /// # Errors
@@ -370,10 +407,14 @@ pub struct Admin {
     pub read_only: bool,
     /// The variable `read_only`, which says more than ON and OFF on a later MariaDB.
     pub read_only_mode: String,
+    /// Whether nobody can change an account there, as on a reader of Aurora.
+    pub innodb_read_only: bool,
     /// Whether it is read-only, and this admin is not among those who may write there all the same (MariaDB).
     pub may_not_write_read_only: bool,
     /// Whether the server runs events by itself.
     pub runs_events: bool,
+    /// Why it lets nobody make or see events, if it does not.
+    pub without_events: Option<String>,
     /// The roles that every account has, as the server lists them.
     pub mandatory_roles: String,
     /// Which server it is.
@@ -461,8 +502,11 @@ impl Admin {
             replicated_by_galera: false,
             read_only: on("super_read_only"),
             read_only_mode: variable("read_only"),
+            // MariaDB keeps its accounts elsewhere.
+            innodb_read_only: server == Server::MySql && on("innodb_read_only"),
             may_not_write_read_only: server == Server::MariaDb && on("read_only") && !writes_always,
             runs_events: on("event_scheduler"),
+            without_events: None,
             mandatory_roles: variable("mandatory_roles"),
             server_id: ServerId::read(&answers[2]),
         };
@@ -479,6 +523,22 @@ impl Admin {
     /// The longest wait for an answer.
     pub fn timeout(&self) -> Duration {
         self.connection.timeout
+    }
+
+    /// Whether this error says that the server has no events, which is not asked for again then.
+    pub fn learns_without_events(&mut self, error: &Error) -> bool {
+        let is_new = self.without_events.is_none();
+        match error {
+            Error::Server { code, message }
+                if is_new
+                    && (NO_EVENTS.contains(code)
+                        || *code == NO_TABLE && message.contains("mysql.event")) =>
+            {
+                self.without_events = Some(format!("it has no events ({error})"));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// As [`Connection::all`].
@@ -504,27 +564,25 @@ impl Admin {
         Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
     }
 
-    /// Ends the sessions, in as few round trips as the server allows, and returns how many there still were to end.
+    /// Ends one of the admin's own sessions, which everybody may; it may have ended by itself.
     ///
     /// # Errors
-    /// The first error other than that a session is gone already.
-    pub fn kill(&mut self, ids: &[u64]) -> Result<usize, Error> {
-        let statements: Vec<String> = ids.iter().map(|&id| sql::kill(id)).collect();
-        let mut rest = &statements[..];
-        let mut ended = 0;
-        while !rest.is_empty() {
-            let (answers, last) = self.connection.try_all_patiently(rest);
-            ended += answers.len();
-            match last {
-                Ok(()) => break,
-                Err(Error::Server {
-                    code: NO_SUCH_THREAD,
-                    ..
-                }) => rest = &rest[answers.len() + 1..],
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ended)
+    /// As [`Connection::all`].
+    pub fn kill_own(&mut self, id: u64) -> Result<(), Error> {
+        let ended = self.end_each(&[sql::kill(id)])?;
+        ended
+            .refused
+            .into_iter()
+            .next()
+            .map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// As [`Connection::end_each`].
+    ///
+    /// # Errors
+    /// As [`Connection::end_each`].
+    pub fn end_each(&mut self, statements: &[String]) -> Result<Ended, Error> {
+        self.connection.end_each(statements)
     }
 
     /// Ends an earlier session of the admin, if it still is one, and waits until it is gone: a statement that was sent on
@@ -547,7 +605,7 @@ impl Admin {
                 return Ok(());
             }
             if !told {
-                self.kill(&[id])?;
+                self.kill_own(id)?;
                 told = true;
             } else if began.elapsed() > self.connection.timeout {
                 return Err(Error::Connection(

@@ -123,11 +123,12 @@ pub const IDENTITY: [&str; 8] = [
 ];
 
 /// Server variables by which a node on it is handled.
-const HANDLING: [&str; 10] = [
+const HANDLING: [&str; 11] = [
     "version",
     "log_bin",
     "super_read_only",
     "read_only",
+    "innodb_read_only",
     "wsrep_on",
     "performance_schema",
     "event_scheduler",
@@ -153,6 +154,14 @@ fn show_variables(names: &[&str]) -> String {
     )
 }
 
+/// What protects an account on MySQL from who does not hold it.
+/// <https://dev.mysql.com/doc/refman/9.7/en/account-categories.html>
+pub const SYSTEM_USER: &str = "SYSTEM_USER";
+
+/// The account rows that hold [`SYSTEM_USER`], in quotes.
+pub const SYSTEM_USERS: &str =
+    "SELECT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'SYSTEM_USER'";
+
 /// The account that the server took this session's login for.
 pub const WHO: &str = "SELECT CURRENT_USER()";
 
@@ -166,15 +175,15 @@ pub const NO_BINARY_LOG: &str = "SET SESSION sql_log_bin = 0";
 /// From here on this session's account statements stay on this node of a Galera cluster.
 pub const NO_GALERA: &str = "SET SESSION wsrep_on = OFF";
 
-/// The account rows of a user name: user, host, locked (`Y` or `N`).
+/// The account rows of a user name: user, host, locked (`Y` or `N`). On MySQL without those whose plugin it does not have (any
+/// more): nobody can log in by them, and it refuses to change them (1524), which MariaDB does not.
 pub fn accounts(server: Server, user: &str) -> String {
     let user = literal(user);
     match server {
-        Server::MySql => {
-            format!(
-                "SELECT User, Host, account_locked FROM mysql.user WHERE User = {user} ORDER BY Host"
-            )
-        }
+        Server::MySql => format!(
+            "SELECT User, Host, account_locked FROM mysql.user WHERE User = {user} AND plugin IN \
+             (SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE') ORDER BY Host"
+        ),
         // A role has a row there too, with no host.
         Server::MariaDb => format!(
             "SELECT User, Host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N') FROM mysql.global_priv \
@@ -373,6 +382,31 @@ pub fn kill(id: u64) -> String {
     format!("KILL {id}")
 }
 
+/// The server's own database.
+pub const SYSTEM: &str = "mysql";
+
+/// The procedures by which managed services let their customers end a session, where there are some: name.
+/// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/mysql-stored-proc-ending.html>
+/// <https://learn.microsoft.com/azure/mysql/flexible-server/how-to-troubleshoot-query-performance>
+pub const KILL_PROCEDURES: &str = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'mysql' \
+                                   AND ROUTINE_TYPE = 'PROCEDURE' AND ROUTINE_NAME IN ('rds_kill', 'az_kill')";
+
+/// Ends one session by a procedure of [`KILL_PROCEDURES`].
+pub fn call_to_kill(procedure: &str, id: u64) -> String {
+    format!("CALL {SYSTEM}.{}({id})", identifier(procedure))
+}
+
+/// Does nothing.
+pub const NOTHING: &str = "DO 0";
+
+/// Lets a session wait for hours, in no database and no transaction.
+pub fn stays_idle() -> [String; 2] {
+    [
+        "SET SESSION autocommit = 1, SESSION wait_timeout = 86400".to_owned(),
+        "USE information_schema".to_owned(),
+    ]
+}
+
 /// Refuses every login of these account rows, at once and without `FLUSH PRIVILEGES`.
 /// <https://dev.mysql.com/doc/refman/9.7/en/account-locking.html>
 pub fn lock(accounts: &[Account]) -> String {
@@ -522,22 +556,12 @@ pub fn drop_undo(database: &str) -> String {
 }
 
 /// All undos on the server: database, definer, since when (UTC), for how many seconds already, until when (UTC; `NULL`
-/// where the server does not run it by itself), body. MariaDB's own table takes a fifth of the time that its view of it does.
+/// where the server does not run it by itself), body.
 /// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-events-table.html>
-/// <https://mariadb.com/kb/en/mysql-event-table/>
-pub fn undos(server: Server) -> String {
-    let (database, name, body, table) = match server {
-        Server::MySql => (
-            "EVENT_SCHEMA",
-            "EVENT_NAME",
-            "EVENT_DEFINITION",
-            "information_schema.EVENTS",
-        ),
-        Server::MariaDb => ("db", "name", "body_utf8", "mysql.event"),
-    };
+pub fn undos() -> String {
     format!(
-        "SELECT {database}, DEFINER, CREATED, TIMESTAMPDIFF(SECOND, CREATED, UTC_TIMESTAMP()), \
-         IF(STATUS = 'ENABLED', STARTS, NULL), {body} FROM {table} WHERE {name} = '{UNDO}'"
+        "SELECT EVENT_SCHEMA, DEFINER, CREATED, TIMESTAMPDIFF(SECOND, CREATED, UTC_TIMESTAMP()), \
+         IF(STATUS = 'ENABLED', STARTS, NULL), EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_NAME = '{UNDO}'"
     )
 }
 

@@ -15,7 +15,7 @@ fn rows(nodes: &Nodes) -> u64 {
 }
 
 /// Lets these clients get so far, takes the node offline, and has each go on after a pause: none may write.
-fn none_writes(nodes: &Nodes, args: &[&str], clients: Vec<(Raw, Duration)>) {
+pub fn none_writes(nodes: &Nodes, args: &[&str], clients: Vec<(Raw, Duration)>) {
     let before = rows(nodes);
     let clients: Vec<_> = clients
         .into_iter()

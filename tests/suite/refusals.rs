@@ -735,7 +735,7 @@ on_both_servers! {
         let mut nodes = Nodes::local(kind);
         let name = format!("min{}", nodes.user);
         let (kill, log) = match kind {
-            Kind::MySql => ("CONNECTION_ADMIN", "SYSTEM_VARIABLES_ADMIN"),
+            Kind::MySql => ("CONNECTION_ADMIN", "SESSION_VARIABLES_ADMIN"),
             Kind::MariaDb => ("CONNECTION ADMIN", "BINLOG ADMIN, READ_ONLY ADMIN"),
         };
         let mut admin = nodes.admin(1);

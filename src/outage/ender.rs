@@ -1,0 +1,209 @@
+//! Who ends the account's sessions: the admin, where it may; else the account itself, since everybody may end the sessions of
+//! their own user name, also while it is locked, and also those from other hosts; else the procedure that some managed
+//! services have for that.
+
+use std::time::Duration;
+
+use crate::config::Node;
+use crate::server::grants::{Grant, Names, Object};
+use crate::server::sql::{self, Server};
+use crate::server::{Admin, Connection, Ended, Error, Rows, cell};
+
+/// The privileges of which one is enough to end anybody's session.
+/// <https://dev.mysql.com/doc/refman/9.7/en/kill.html>
+fn to_kill(server: Server) -> [&'static str; 2] {
+    match server {
+        Server::MySql => ["CONNECTION_ADMIN", "SUPER"],
+        Server::MariaDb => ["CONNECTION ADMIN", "SUPER"],
+    }
+}
+
+/// Whether the admin may end anybody's session itself.
+pub fn admin_may(admin: &Admin) -> bool {
+    let any_of = to_kill(admin.server);
+    let may = |grant: &Grant| any_of.iter().any(|one| grant.gives_everywhere(one));
+    admin.grants.iter().any(may)
+}
+
+/// `ER_KILL_DENIED_ERROR`: of the account's own sessions, MariaDB says that of one whose login is not through.
+const NOT_ITS_OWN: u16 = 1095;
+
+/// What became of sessions that were told to end.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// How many there still were to end.
+    pub ended: usize,
+    /// Those that cannot be ended before their login is through.
+    pub not_yet: Vec<u64>,
+}
+
+/// Who told them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Admin,
+    Account,
+    Procedure,
+}
+
+/// Who ends the account's sessions.
+pub struct Ender {
+    by_admin: bool,
+    /// A session of the account, which ends the others, and last itself.
+    account: Option<Connection>,
+    /// The service's own procedure.
+    procedure: Option<String>,
+}
+
+impl Default for Ender {
+    /// The admin.
+    fn default() -> Self {
+        Self {
+            by_admin: true,
+            account: None,
+            procedure: None,
+        }
+    }
+}
+
+impl Ender {
+    /// For an admin who may not end sessions itself: nobody, as long as nothing else is [found](Self::by_account), unless the
+    /// service has a procedure for it, by the answer to [`sql::KILL_PROCEDURES`].
+    pub fn other_than(admin: &Admin, procedures: &Rows) -> Self {
+        let names = procedures.iter().map(|row| cell(row, 0));
+        Self {
+            by_admin: false,
+            account: None,
+            procedure: names
+                .into_iter()
+                .find(|name| may_call(&admin.grants, name, admin.names)),
+        }
+    }
+
+    /// Whether a session of the account would be of use.
+    pub fn needs_account(&self) -> bool {
+        !self.by_admin
+    }
+
+    /// Whether there is nobody.
+    pub fn is_nobody(&self) -> bool {
+        !self.by_admin && self.account.is_none() && self.procedure.is_none()
+    }
+
+    /// Lets this session of the account end the others. It stays until the node is back, since one may still get in.
+    ///
+    /// # Errors
+    /// Where it is of no use.
+    pub fn by_account(&mut self, mut session: Connection) -> Result<(), Error> {
+        session.all(&sql::stays_idle())?;
+        self.account = Some(session);
+        Ok(())
+    }
+
+    /// Ends these sessions of the account.
+    ///
+    /// # Errors
+    /// The first error other than that a session is gone already.
+    pub fn end(&mut self, admin: &mut Admin, ids: &[u64]) -> Result<Told, Error> {
+        let (ended, by) = self.tell(admin, ids)?;
+        let mut not_yet = Vec::new();
+        for (at, error) in ended.refused {
+            match error {
+                Error::Server {
+                    code: NOT_ITS_OWN, ..
+                } if by == By::Account => not_yet.push(ids[at]),
+                error => return Err(error),
+            }
+        }
+        Ok(Told {
+            ended: ended.count,
+            not_yet,
+        })
+    }
+
+    /// Ends these logins that are not through, perhaps of others, and returns those that it may not end: the account may
+    /// only end its own sessions, which they are not yet.
+    ///
+    /// # Errors
+    /// The first error other than that a login is gone already, where the admin ends them.
+    pub fn end_logins(&mut self, admin: &mut Admin, ids: &[u64]) -> Result<Vec<u64>, Error> {
+        let (ended, by) = self.tell(admin, ids)?;
+        let mut refused = ended.refused.into_iter();
+        match refused.next() {
+            Some((_, error)) if by == By::Admin => Err(error),
+            first => Ok(first
+                .into_iter()
+                .chain(refused)
+                .map(|(at, _)| ids[at])
+                .collect()),
+        }
+    }
+
+    fn tell(&mut self, admin: &mut Admin, ids: &[u64]) -> Result<(Ended, By), Error> {
+        let kill: Vec<String> = ids.iter().map(|&id| sql::kill(id)).collect();
+        if self.by_admin {
+            return Ok((admin.end_each(&kill)?, By::Admin));
+        }
+        if let Some(session) = &mut self.account {
+            match session.end_each(&kill) {
+                // Its own connection says nothing about the node.
+                Err(_) => self.account = None,
+                Ok(ended) => return Ok((ended, By::Account)),
+            }
+        }
+        let Some(procedure) = &self.procedure else {
+            return Err(Error::Refused(
+                "fail-start's own session of the account, which ends the others, is gone"
+                    .to_owned(),
+            ));
+        };
+        let call = ids.iter().map(|&id| sql::call_to_kill(procedure, id));
+        let ended = admin.end_each(&call.collect::<Vec<_>>())?;
+        Ok((ended, By::Procedure))
+    }
+
+    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which a revoked
+    /// account can; returns whether there is nobody any more to end a session.
+    pub fn has_lost(&mut self, node: &Node, timeout: Duration) -> bool {
+        let Some(session) = &mut self.account else {
+            return false;
+        };
+        if session.all(&[sql::NOTHING.to_owned()]).is_err() {
+            self.account = None;
+            if let Ok(session) = Connection::open(node, &node.account, None, timeout) {
+                // Without it the next is tried.
+                let _ = self.by_account(session);
+            }
+        }
+        self.is_nobody()
+    }
+}
+
+/// Whether these grants let their holder call a procedure of the server's own database.
+fn may_call(grants: &[Grant], name: &str, names: Names) -> bool {
+    grants.iter().any(|grant| {
+        grant.gives("EXECUTE", sql::SYSTEM, names)
+            || grant.holds_all_of(&["EXECUTE"])
+                && matches!(grant.object(), Object::Routine { database, name: one, .. }
+                    if database == sql::SYSTEM && one == name)
+    })
+}
+
+/// Why nobody can end the account's sessions, and what this admin can do about it: `why_not` is why a login of the account
+/// does not work, where its password is known.
+pub fn nobody(node: &Node, admin: &Admin, why_not: Option<&str>) -> String {
+    let (user, password) = (&node.account.user, &node.variables.password);
+    let lacks = format!(
+        "{} lacks the privilege {} to end the sessions of '{user}'",
+        node.admin.user,
+        to_kill(admin.server)[0]
+    );
+    match why_not {
+        None => format!(
+            "{lacks}: set {password}, so that '{user}' ends its own, or leave them open with --keep-sessions"
+        ),
+        Some(why) => format!(
+            "{lacks}, and '{user}', which could end its own, cannot log in ({why}): check {password}, or leave them open with \
+             --keep-sessions"
+        ),
+    }
+}

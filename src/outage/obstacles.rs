@@ -1,0 +1,168 @@
+//! What stands in the way of an outage, found out before anything is changed, so that a dry run tells what a run would meet. And
+//! only such advice as this admin can follow.
+
+use crate::config::Method;
+use crate::config::Node;
+use crate::outage::ender;
+use crate::outage::state::{Found, State};
+use crate::server::grants::Grant;
+use crate::server::sql::{self, Server};
+use crate::server::{Admin, Error, Problem, Rows, cell};
+
+/// `ER_TABLEACCESS_DENIED_ERROR`.
+const NO_ACCESS_TO_TABLE: u16 = 1142;
+
+/// What is asked in one round trip with other things, where this admin calls for it.
+pub struct Questions {
+    /// Accounts that it must not touch.
+    system_users: bool,
+    /// By what else sessions can be ended.
+    procedures: bool,
+}
+
+/// What was answered.
+pub struct Answers {
+    system_users: Rows,
+    /// The procedures that end sessions, where the admin may not.
+    pub procedures: Rows,
+}
+
+impl Questions {
+    /// What is to be asked for this admin.
+    pub fn new(admin: &Admin, keep_sessions: bool) -> Self {
+        Self {
+            system_users: admin.server == Server::MySql && !holds(admin, sql::SYSTEM_USER),
+            procedures: !keep_sessions && !ender::admin_may(admin),
+        }
+    }
+
+    /// The statements.
+    pub fn statements(&self) -> Vec<String> {
+        let system_users = self.system_users.then_some(sql::SYSTEM_USERS);
+        let procedures = self.procedures.then_some(sql::KILL_PROCEDURES);
+        let asked = system_users.into_iter().chain(procedures);
+        asked.map(str::to_owned).collect()
+    }
+
+    /// Reads their answers.
+    pub fn read(&self, answers: &[Rows]) -> Answers {
+        let mut answers = answers.iter().cloned();
+        let mut next = |asked: bool| asked.then(|| answers.next()).flatten().unwrap_or_default();
+        Answers {
+            system_users: next(self.system_users),
+            procedures: next(self.procedures),
+        }
+    }
+}
+
+impl Answers {
+    /// The account's rows that this admin must not touch.
+    pub fn of_account(&self, node: &Node) -> Vec<String> {
+        let begins = format!("'{}'@'", node.account.user);
+        let rows = self.system_users.iter().map(|row| cell(row, 0));
+        rows.filter(|row| row.starts_with(&begins))
+            .map(|row| {
+                format!(
+                    "{row} holds SYSTEM_USER, so that {}, which does not, may change nothing about it",
+                    node.admin.user
+                )
+            })
+            .collect()
+    }
+}
+
+fn holds(admin: &Admin, privilege: &str) -> bool {
+    let gives = |grant: &Grant| grant.gives_everywhere(privilege);
+    admin.grants.iter().any(gives)
+}
+
+/// What the admin lacks, and what the server forbids.
+pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
+    let mut problems = Vec::new();
+    if admin.user == node.account.user {
+        problems.push(format!(
+            "the application's account and the admin are both '{}', which would lock itself out: check {} and {}",
+            admin.user,
+            node.variables.user,
+            node.variables.admin_user
+        ));
+    }
+    if admin.innodb_read_only {
+        problems.push(
+            "no account can be changed there (innodb_read_only), as on a reader of Aurora: name the writer's address".to_owned(),
+        );
+    }
+    if admin.may_not_write_read_only {
+        problems.push(format!(
+            "it is read-only, and {} may not write there: it lacks the privilege READ_ONLY ADMIN ON *.*",
+            node.admin.user
+        ));
+    }
+    if admin.replicated_by_galera {
+        problems.push(format!(
+            "{} may not switch Galera's replication off (wsrep_on), so the whole cluster would go offline: grant it SUPER",
+            node.admin.user
+        ));
+    }
+    let mut needed = vec!["PROCESS"];
+    if method == Method::Lock {
+        needed.push("CREATE USER");
+    }
+    for privilege in needed {
+        if !holds(admin, privilege) {
+            problems.push(format!(
+                "{} lacks the privilege {privilege} ON *.*",
+                node.admin.user
+            ));
+        }
+    }
+    problems
+}
+
+/// Whether this admin may lock accounts.
+pub fn may_lock(admin: &Admin) -> bool {
+    holds(admin, "CREATE USER")
+}
+
+/// What of this grant, which the account holds, the admin may not revoke and give back.
+pub fn to_revoke(node: &Node, admin: &Admin, grant: &Grant) -> Option<String> {
+    let needs = grant.needs_to_pass_on(&admin.grants, admin.names)?;
+    let or = if may_lock(admin) {
+        ". Use --method lock"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{} may not revoke {grant} from '{}' and grant it again: it needs {needs}{or}",
+        node.admin.user, node.account.user
+    ))
+}
+
+/// Who holds the node already, and what must not be touched.
+pub fn held(node: &Node, state: &State, method: Method) -> Option<String> {
+    match state.found() {
+        Some(found) if found.undo.is_some() => Some(format!(
+            "it is offline already, {found}: `fail-start recover {}` brings it back",
+            node.number
+        )),
+        Some(found) => Some(found.distrust()),
+        None if method == Method::Lock => state
+            .locked_elsewhere(&node.account.user)
+            .map(Found::elsewhere),
+        None => None,
+    }
+}
+
+/// Why a node's accounts cannot be read.
+pub fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Problem {
+    match error {
+        Error::Server {
+            code: NO_ACCESS_TO_TABLE,
+            ..
+        } => error.within(format_args!(
+            "'{}' may not read mysql.* (GRANT SELECT ON mysql.*). Is it really the admin? Check {}",
+            admin.user, node.variables.admin_user
+        )),
+        error => error.within(format_args!("its accounts cannot be read: {error}")),
+    }
+}
