@@ -10,12 +10,13 @@ use crate::config::Node;
 use crate::outage::ender::{self, Ender};
 use crate::outage::gone;
 use crate::outage::guard::Guard;
+use crate::outage::hold::Outage;
 use crate::outage::obstacles;
 use crate::outage::plan::{Options, Plan};
 use crate::outage::progress::Progress;
 use crate::outage::read_only;
 use crate::outage::state::{State, lines, reaches};
-use crate::outage::take_down::{Failed, Offline, in_transactions};
+use crate::outage::take_down::{NotTaken, TakeDown, in_transactions};
 use crate::outage::undo::{self, Undo};
 use crate::outage::ways_in::Questions;
 use crate::server::grants::Grant;
@@ -510,20 +511,17 @@ impl Ready {
         self.plan.by_hand()
     }
 
-    /// Takes the node offline: when this returns an `Offline`, no session of the account is left and none can get in.
+    /// Takes the node offline: when this returns an [`Outage`], no session of the account is left and none can get in.
     ///
     /// # Errors
-    /// What failed, with the node, which may be changed in part and must still be brought back.
-    pub fn take_offline(
+    /// What failed, with what must be brought back.
+    pub fn take_down(
         self,
         stop: &AtomicBool,
-        tell: &dyn Fn(Progress),
-    ) -> Result<Offline, Box<Failed>> {
-        let mut offline = Offline::new(self.admin, self.plan, self.guard, self.ender);
-        match offline.take(stop, tell) {
-            Ok(()) => Ok(offline),
-            Err(error) => Err(Box::new(Failed { error, offline })),
-        }
+        on_progress: &dyn Fn(Progress),
+    ) -> Result<Outage, Box<NotTaken>> {
+        let take_down = TakeDown::new(self.plan, self.ender, stop, on_progress);
+        take_down.run(self.admin, self.guard)
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::config::Method;
 use crate::config::Node;
+use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::{self, Found, State};
-use crate::outage::take_down::{Back, Offline};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
 use crate::server::{Admin, Error, Problem, cell};
@@ -232,13 +232,13 @@ impl Lost {
         self.plan.by_hand()
     }
 
-    /// Brings it back, as [`Offline::bring_back`], and tries a login where the account's password is known.
+    /// Brings it back, as [`Outage::restore`], and tries a login where the account's password is known.
     ///
     /// # Errors
-    /// As [`Offline::bring_back`].
+    /// As [`Outage::restore`].
     pub fn bring_back(self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
         let plan = self.plan.clone();
-        let back = Offline::left_behind(self.admin, self.plan, self.already).bring_back(tell)?;
+        let back = Outage::adopt(self.admin, self.plan, self.already).restore(tell)?;
         if plan.node.account.password.is_some() {
             // Nobody knows whether it worked before: it proves nothing against the server's own state.
             let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {

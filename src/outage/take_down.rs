@@ -1,8 +1,6 @@
-//! Steps 3 and 5 for one node: taking it offline and bringing it back. An [`Offline`] node can only be brought back, and
-//! dropping it tries to.
+//! Step 3 for one node: locked or revoked, its sessions ended, and proven offline.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,58 +8,14 @@ use std::time::{Duration, Instant};
 use crate::config::Method;
 use crate::outage::drain::{Next, SessionDrain, timed_out};
 use crate::outage::ender::Ender;
-use crate::outage::gone::Gone;
 use crate::outage::guard::Guard;
+use crate::outage::hold::Outage;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::outage::state::State;
-use crate::outage::watch::Watch;
+use crate::outage::restore::Restore;
 use crate::server::listing::{Listing, Session};
 use crate::server::login::{Login, leads_elsewhere};
-use crate::server::sql;
-use crate::server::{ACCESS_DENIED, Admin, EVENT_EXISTS, Error, Problem, Rows};
-
-/// How long a node that does not answer is tried again before it is given up.
-pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
-
-/// A node that could not be taken offline.
-pub struct Failed {
-    /// Why; nothing where it was told to stop.
-    pub error: Option<Problem>,
-    /// The node, which may be changed in part.
-    pub offline: Offline,
-}
-
-/// A node that is offline, or on its way there or back. Dropping it tries to bring it back.
-pub struct Offline {
-    admin: Option<Admin>,
-    /// Keeps the deadline on the server, from before the change on.
-    guard: Option<Guard>,
-    ender: Ender,
-    plan: Plan,
-    /// Since when it may be changed.
-    began: Instant,
-    since: Option<Instant>,
-    /// How long it had been offline then, where another fail-start took it.
-    already: Duration,
-    /// The id of the session that took it offline, where that is known.
-    first_session: Option<u64>,
-    taken: Taken,
-    /// How often the server had turned the account away when the outage began.
-    turned_away: Option<u64>,
-    turned_away_meanwhile: Option<u64>,
-    watch: Option<Watch>,
-    /// How many sessions of the account got in meanwhile.
-    got_in: usize,
-    /// Since when somebody else has given the account its access back.
-    opened: Option<Instant>,
-    /// Whether the undo has been seen to be there, so that it was this program that dropped it.
-    undo_was_there: bool,
-    /// Whether the account had its access back before this program gave it back.
-    back_before: bool,
-    /// Whether anything on the node may differ from before.
-    changed: bool,
-}
+use crate::server::{Admin, EVENT_EXISTS, Error, Problem, Rows};
 
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
@@ -74,159 +28,165 @@ pub struct Taken {
     pub elapsed: Duration,
 }
 
-/// A node that is back, and what the outage did.
-#[derive(Debug)]
-pub struct Back {
-    /// How it had been taken away.
-    pub method: Method,
-    /// How long it took to bring it back.
-    pub elapsed: Duration,
-    /// Whether the node had been proven offline.
-    pub was_offline: bool,
-    /// From OFFLINE to ONLINE; `None` if it was never offline, or somebody else brought it back, nobody knows when.
-    pub offline_for: Option<Duration>,
-    /// How many sessions of the account were ended.
-    pub sessions_ended: usize,
-    /// How many of them got in while the node was offline.
-    pub got_in: usize,
-    /// How many logins and statements of the account the server turned away meanwhile, where it counts that.
-    pub turned_away: Option<u64>,
+/// A node that was not taken offline.
+pub struct NotTaken {
+    /// Why; nothing where it was told to stop.
+    pub why: Option<Problem>,
+    /// What must be brought back, where anything may have been changed.
+    pub changed: Option<Restore>,
 }
 
-fn because<T>(why: impl Into<String>) -> Result<T, Option<Problem>> {
-    Err(Some(Problem::from(why.into())))
+/// Why a step did not come to its end.
+enum Halt {
+    /// It was told to stop.
+    Stopped,
+    /// It cannot be done.
+    Failed(Problem),
 }
 
-impl Offline {
-    /// A node that is about to be taken offline: nothing has been changed yet.
-    pub fn new(admin: Admin, plan: Plan, guard: Option<Guard>, ender: Ender) -> Self {
+impl From<Problem> for Halt {
+    fn from(why: Problem) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+fn fail<T>(why: impl Into<String>) -> Result<T, Halt> {
+    Err(Halt::Failed(Problem::from(why.into())))
+}
+
+/// What takes a node down.
+pub struct TakeDown<'a> {
+    plan: Plan,
+    ender: Ender,
+    sessions_ended: usize,
+    stop: &'a AtomicBool,
+    on_progress: &'a dyn Fn(Progress),
+}
+
+impl<'a> TakeDown<'a> {
+    /// By this plan, with whoever may end sessions, until it is told to stop.
+    pub fn new(
+        plan: Plan,
+        ender: Ender,
+        stop: &'a AtomicBool,
+        on_progress: &'a dyn Fn(Progress),
+    ) -> Self {
         Self {
-            guard,
-            ender,
-            first_session: Some(admin.id),
-            admin: Some(admin),
-            began: Instant::now(),
-            since: None,
-            already: Duration::ZERO,
-            taken: Taken {
-                method: plan.method,
-                sessions_ended: 0,
-                elapsed: Duration::ZERO,
-            },
-            turned_away: None,
-            turned_away_meanwhile: None,
-            watch: None,
-            got_in: 0,
-            opened: None,
-            undo_was_there: false,
-            back_before: false,
-            changed: false,
             plan,
+            ender,
+            sessions_ended: 0,
+            stop,
+            on_progress,
         }
-    }
-
-    /// A node that somebody else left offline, for so long already: another fail-start by this session of the admin.
-    pub fn left_behind(admin: Admin, plan: Plan, already: Duration) -> Self {
-        let first_session = plan.undo.as_ref().map(|undo| undo.session);
-        let mut offline = Self::new(admin, plan, None, Ender::default());
-        offline.first_session = first_session;
-        offline.since = Some(Instant::now());
-        offline.already = already;
-        offline.changed = true;
-        offline
-    }
-
-    /// Whether anything on the node may differ from before.
-    pub fn is_changed(&self) -> bool {
-        self.changed
     }
 
     /// Takes the node offline: when this succeeds, no session of the account is left and none can get in.
     ///
     /// # Errors
-    /// What failed; nothing where it was told to stop. Unless the node [is unchanged](Self::is_changed) it must be brought
-    /// back.
-    pub fn take(
-        &mut self,
-        stop: &AtomicBool,
-        tell: &dyn Fn(Progress),
-    ) -> Result<(), Option<Problem>> {
-        let Some(mut admin) = self.admin.take() else {
-            return because("its connection is gone");
-        };
-        let result = self.take_with(&mut admin, stop, tell);
-        self.admin = Some(admin);
-        result
+    /// What failed, and what must be brought back.
+    pub fn run(mut self, mut admin: Admin, guard: Option<Guard>) -> Result<Outage, Box<NotTaken>> {
+        let mut changed = Restore::of(&admin, self.plan.clone());
+        let began = Instant::now();
+        match self.steps(&mut admin, guard, &mut changed) {
+            Ok(()) => {
+                let turned_away = admin.turned_away(&self.plan.node.account.user);
+                let taken = Taken {
+                    method: self.plan.method,
+                    sessions_ended: self.sessions_ended,
+                    elapsed: began.elapsed(),
+                };
+                changed.has_been_offline(turned_away);
+                changed.keep(admin);
+                Ok(Outage::new(changed, taken, self.ender, turned_away))
+            }
+            Err(halt) => {
+                changed.keep(admin);
+                let why = match halt {
+                    Halt::Stopped => None,
+                    Halt::Failed(why) => Some(why),
+                };
+                let changed = Some(changed).filter(Restore::is_changed);
+                Err(Box::new(NotTaken { why, changed }))
+            }
+        }
     }
 
-    fn take_with(
+    fn steps(
         &mut self,
         admin: &mut Admin,
-        stop: &AtomicBool,
-        tell: &dyn Fn(Progress),
-    ) -> Result<(), Option<Problem>> {
-        if stop.load(Ordering::SeqCst) {
-            return Err(None);
+        guard: Option<Guard>,
+        changed: &mut Restore,
+    ) -> Result<(), Halt> {
+        if self.is_stopped() {
+            return Err(Halt::Stopped);
         }
-        let began = Instant::now();
-        if let (Some(guard), Some(held)) = (self.guard.take(), self.plan.hold_for) {
+        if let (Some(guard), Some(held)) = (guard, self.plan.hold_for) {
             guard.start(&self.plan, held).map_err(|error| {
-                Some(error.within(format_args!(
+                error.within(format_args!(
                     "no session could be left to guard it: {error}"
-                )))
+                ))
             })?;
         }
-        let (listing, state) = self.change(admin)?;
+        let (listing, state) = self.change(admin, changed)?;
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = self.plan.login_proves.then(|| {
             let plan = self.plan.clone();
             thread::spawn(move || Login::until_answered(&plan.node, &plan.server_id, plan.timeout))
         });
-        self.drain(admin, listing, state, stop, tell)?;
-        if let Some(login) = login {
-            let outcome = login
-                .join()
-                .or_else(|_| because("a login as the account could not be tried"))?;
-            self.proven_by(outcome, tell)?;
+        self.drain(admin, listing, state)?;
+        match login.map(thread::JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(outcome)) => self.is_proven_by(outcome),
+            Some(Err(_)) => fail("a login as the account could not be tried"),
         }
-        self.turned_away = admin.turned_away(&self.plan.node.account.user);
-        self.taken.elapsed = began.elapsed();
-        self.since = Some(Instant::now());
-        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
     }
 
     /// Changes the node, and lists what is left to end, and the state that the server says it is in.
-    fn change(&mut self, admin: &mut Admin) -> Result<(Listing, Vec<Rows>), Option<Problem>> {
+    fn change(
+        &self,
+        admin: &mut Admin,
+        changed: &mut Restore,
+    ) -> Result<(Listing, Vec<Rows>), Halt> {
         // From here on the node may be changed, also when no answer tells so.
-        self.changed = true;
+        changed.may_be_changed(true);
         let plan = &self.plan;
         // Lock first, then look: who got in before is listed, who comes now is refused.
-        let changes = plan.changes();
-        let (lifted, changes) = if plan.lifts {
-            (admin.all_lifted(&changes), Vec::new())
+        let out = plan.changes();
+        let (lifted, out) = if plan.lifts {
+            (admin.all_lifted(&out), Vec::new())
         } else {
-            (Ok(()), changes)
+            (Ok(()), out)
         };
-        let statements = [&changes[..], &plan.state()].concat();
+        let statements = [&out[..], &plan.state()].concat();
         let user = &plan.node.account.user;
         match lifted.and_then(|()| admin.sessions(user, plan.wanted(), &statements)) {
             // Its undo is there, and it alone may use that: the first statement changed nothing.
             Err(Error::Server {
                 code: EVENT_EXISTS, ..
             }) => {
-                self.changed = false;
+                changed.may_be_changed(false);
                 // It would find another's undo there, and do nothing; but only then.
                 if let Some(guard) = plan.guard {
-                    admin.kill_own(guard).map_err(|error| Some(error.into()))?;
+                    admin.kill_own(guard)?;
                 }
-                because(format!(
+                fail(format!(
                     "another fail-start took it at the same time: see `fail-start status {}`",
                     plan.node.number
                 ))
             }
-            Err(error) => Err(Some(error.into())),
+            Err(error) => Err(error.into()),
             Ok(mut listing) => {
-                let state = listing.answers.split_off(changes.len());
+                let state = listing.answers.split_off(out.len());
                 Ok((listing, state))
             }
         }
@@ -238,305 +198,104 @@ impl Offline {
         admin: &mut Admin,
         mut listing: Listing,
         mut state: Vec<Rows>,
-        stop: &AtomicBool,
-        tell: &dyn Fn(Progress),
-    ) -> Result<(), Option<Problem>> {
-        let plan = &self.plan;
-        let failed = |error: Error| Some(Problem::from(error));
+    ) -> Result<(), Halt> {
+        let plan = self.plan.clone();
         let mut drain = SessionDrain::new(plan.timeout, plan.ends_logins());
         let mut last_told = Instant::now();
         // Those that use the database in a transaction, where only the list of transactions tells that.
         let mut using = None;
         loop {
             if !plan.is_out(&state) {
-                return because("somebody gave the account its access back meanwhile");
+                return fail("somebody gave the account its access back meanwhile");
             }
             if plan.keep_sessions {
-                let kept = listing.sessions.iter().filter(|one| plan.ends(one)).count();
-                if kept > 0 {
-                    tell(Progress::SessionsKept(kept));
-                }
+                self.tell_of_kept(&listing);
                 return Ok(());
             }
             if plan.method == Method::Revoke && !listing.by_locks && using.is_none() {
-                using = Some(in_transactions(admin, plan, &listing.sessions).map_err(failed)?);
+                using = Some(in_transactions(admin, &plan, &listing.sessions)?);
             }
             let using = using.iter().flatten().collect::<BTreeSet<_>>();
-            let ends = |one: &Session| plan.ends(one) || using.contains(&one.id);
-            match drain.next(&listing.sessions, ends) {
+            let must_end = |one: &Session| plan.ends(one) || using.contains(&one.id);
+            match drain.next(&listing.sessions, must_end) {
                 Next::Drained => {
                     if drain.leaves_logins() {
-                        tell(Progress::Warning(format!(
-                            "a login that began before the outage is still under way: should it be one of '{}', its session \
-                             ends as soon as it gets in",
-                            plan.node.account.user
-                        )));
+                        self.tell_of_logins();
                     }
                     return Ok(());
                 }
-                Next::TimedOut(left) => return because(timed_out(left, plan.timeout)),
-                _ if stop.load(Ordering::SeqCst) => return Err(None),
+                Next::TimedOut(left) => return fail(timed_out(left, plan.timeout)),
+                _ if self.is_stopped() => return Err(Halt::Stopped),
                 Next::Kill { sessions, logins } => {
-                    // fail-start's own of before is none of the application's, though it may need a moment to be gone.
-                    let (own, sessions): (Vec<u64>, Vec<u64>) = sessions
-                        .into_iter()
-                        .partition(|id| plan.own_login == Some(*id));
-                    let cannot = |error: Error| {
-                        Some(error.within(format_args!("a session cannot be ended: {error}")))
-                    };
-                    let ender = &mut self.ender;
-                    let told = ender.end(admin, &sessions).map_err(cannot)?;
-                    self.taken.sessions_ended += told.ended;
-                    drain.cannot_end(&told.not_yet);
-                    ender.end(admin, &own).map_err(cannot)?;
-                    drain.cannot_end(&ender.end_logins(admin, &logins).map_err(cannot)?);
+                    self.kill(admin, &sessions, &logins, &mut drain)
+                        .map_err(|error| {
+                            error.within(format_args!("a session cannot be ended: {error}"))
+                        })?;
                 }
                 Next::Wait { left, pause } => {
                     if left > 0 && last_told.elapsed() > Duration::from_secs(1) {
-                        tell(Progress::SessionsLeft(left));
+                        (self.on_progress)(Progress::SessionsLeft(left));
                         last_told = Instant::now();
                     }
                     thread::sleep(pause);
                 }
             }
-            listing = admin
-                .sessions(&plan.node.account.user, plan.wanted(), &plan.state())
-                .map_err(failed)?;
+            listing = admin.sessions(&plan.node.account.user, plan.wanted(), &plan.state())?;
             state = std::mem::take(&mut listing.answers);
         }
     }
 
+    fn kill(
+        &mut self,
+        admin: &mut Admin,
+        sessions: &[u64],
+        logins: &[u64],
+        drain: &mut SessionDrain,
+    ) -> Result<(), Error> {
+        // fail-start's own of before is none of the application's, though it may need a moment to be gone.
+        let is_own = |id: &u64| self.plan.own_login == Some(*id);
+        let (own, sessions): (Vec<u64>, Vec<u64>) = sessions.iter().partition(|&id| is_own(id));
+        let told = self.ender.end(admin, &sessions)?;
+        self.sessions_ended += told.ended;
+        drain.cannot_end(&told.not_yet);
+        self.ender.end(admin, &own)?;
+        drain.cannot_end(&self.ender.end_logins(admin, logins)?);
+        Ok(())
+    }
+
+    fn tell_of_kept(&self, listing: &Listing) {
+        let kept = listing.sessions.iter().filter(|one| self.plan.ends(one));
+        match kept.count() {
+            0 => {}
+            kept => (self.on_progress)(Progress::SessionsKept(kept)),
+        }
+    }
+
+    fn tell_of_logins(&self) {
+        (self.on_progress)(Progress::Warning(format!(
+            "a login that began before the outage is still under way: should it be one of '{}', its session ends as soon as it \
+             gets in",
+            self.plan.node.account.user
+        )));
+    }
+
     /// Whether a login of the account says that the node is offline.
-    fn proven_by(&self, login: Login, tell: &dyn Fn(Progress)) -> Result<(), Option<Problem>> {
+    fn is_proven_by(&self, login: Login) -> Result<(), Halt> {
         match login {
             Login::KeptOut(_) => Ok(()),
-            Login::In(_) => because("a login as the account still works"),
-            Login::Elsewhere(other) => because(leads_elsewhere(&self.plan.server_id, &other)),
+            Login::In(_) => fail("a login as the account still works"),
+            Login::Elsewhere(other) => fail(leads_elsewhere(&self.plan.server_id, &other)),
             Login::NotTried(error @ Error::Server { .. }) => {
-                tell(Progress::Warning(format!(
+                (self.on_progress)(Progress::Warning(format!(
                     "a login as '{}' could not be tried ({error}), so OFFLINE rests on what the server says",
                     self.plan.node.account.user
                 )));
                 Ok(())
             }
-            Login::NotTried(error) => because(format!(
+            Login::NotTried(error) => fail(format!(
                 "a login as the account could not be tried: {error}"
             )),
         }
-    }
-
-    /// Watches the node from now on until it is brought back.
-    ///
-    /// # Errors
-    /// Where the system starts no thread.
-    pub fn watch(&mut self, tell: impl Fn(Progress) + Send + 'static) -> io::Result<()> {
-        if let Some(admin) = self.admin.take() {
-            let plan = self.plan.clone();
-            let ender = std::mem::take(&mut self.ender);
-            self.watch = Some(Watch::start(admin, ender, plan, self.turned_away, tell)?);
-        }
-        Ok(())
-    }
-
-    fn end_watch(&mut self) {
-        if let Some(watch) = self.watch.take() {
-            let (admin, seen) = watch.end();
-            self.admin = admin;
-            self.got_in = seen.got_in;
-            self.opened = seen.opened;
-        }
-    }
-
-    /// How it was taken offline.
-    pub fn taken(&self) -> Taken {
-        self.taken
-    }
-
-    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work at once.
-    ///
-    /// # Errors
-    /// Why it could not be brought back.
-    pub fn bring_back(mut self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
-        let began = Instant::now();
-        self.end_watch();
-        // The account's own session, where there is one, is of no use any more.
-        self.ender = Ender::default();
-        let result = self.restore(tell);
-        // Tried for long enough: not again when it is dropped.
-        self.changed = false;
-        result?;
-        Ok(Back {
-            was_offline: self.since.is_some(),
-            offline_for: self.since.filter(|_| !self.back_before).map(|since| {
-                let until = self.opened.unwrap_or_else(Instant::now);
-                self.already + until.duration_since(since)
-            }),
-            method: self.plan.method,
-            sessions_ended: self.taken.sessions_ended + self.got_in,
-            got_in: self.got_in,
-            turned_away: self.turned_away_meanwhile,
-            elapsed: began.elapsed(),
-        })
-    }
-
-    /// Leaves the node as it is.
-    pub fn abandon(mut self) {
-        self.changed = false;
-    }
-
-    fn restore(&mut self, tell: &dyn Fn(Progress)) -> Result<(), Error> {
-        let began = Instant::now();
-        if self.plan.timeout > RESTORE_RETRY_FOR {
-            // An answer on it might be waited for longer than all of this may take.
-            self.admin = None;
-        }
-        let mut pause = Duration::from_millis(100);
-        while self.changed {
-            let kept = self.admin.is_some();
-            let left = RESTORE_RETRY_FOR.saturating_sub(began.elapsed());
-            match self.restore_once(left.max(Duration::from_secs(1)), tell) {
-                Ok(()) => self.changed = false,
-                // The kept connection may have been cut long ago: that says nothing about the node.
-                Err(Error::Connection(_)) if kept => {}
-                // It will not get better by itself.
-                Err(
-                    error @ (Error::Refused(_)
-                    | Error::Server {
-                        code: ACCESS_DENIED,
-                        ..
-                    }),
-                ) => return Err(error),
-                Err(error) if began.elapsed() + pause > RESTORE_RETRY_FOR => return Err(error),
-                Err(error) => {
-                    tell(Progress::Retrying(error.to_string()));
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(2));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What was sent on other connections must not take effect any more; and none of them may have left the server writable.
-    fn end_earlier_selves(&self, admin: &mut Admin, tell: &dyn Fn(Progress)) -> Result<(), Error> {
-        let age = self.already + self.began.elapsed();
-        let earlier = self.first_session.filter(|&first| first != admin.id);
-        let ids: Vec<u64> = earlier.into_iter().chain(self.plan.guard).collect();
-        if !ids.is_empty() {
-            admin.while_nobody_lifts(|admin| {
-                ids.iter()
-                    .try_for_each(|&id| admin.end_earlier_self(id, age))
-            })?;
-        }
-        if (self.plan.lifts || earlier.is_some())
-            && let Some(left) = admin.close_left_open(Some(age))?
-        {
-            tell(Progress::Warning(left.closed()));
-        }
-        Ok(())
-    }
-
-    /// Every statement of it can be run again, so that it can be tried again whatever became of it.
-    /// A new connection waits no longer than what is left.
-    fn restore_once(&mut self, left: Duration, tell: &dyn Fn(Progress)) -> Result<(), Error> {
-        let plan = &self.plan;
-        let mut admin = match self.admin.take() {
-            Some(kept) => kept,
-            None => plan.reconnect(plan.timeout.min(left))?,
-        };
-        self.end_earlier_selves(&mut admin, tell)?;
-        let was_offline = self.since.is_some();
-        let is_unchanged = |admin: &mut Admin| -> Result<bool, Error> {
-            Ok(!was_offline && plan.is_back(&admin.all(&plan.state())?))
-        };
-        let undo_is_there = match &plan.undo {
-            // It was to be changed, and something kept it from that.
-            None if is_unchanged(&mut admin)? => return Ok(()),
-            None => false,
-            Some(mine) => match State::read(&mut admin, &plan.node)?.found() {
-                Some(found) if found.undo.as_ref() == Some(mine) => true,
-                Some(found) if found.undo.is_some() => {
-                    let why = "somebody brought it back and took it offline again";
-                    return Err(Error::Refused(format!("{why}, {found}")));
-                }
-                // What is to be run is known here, whatever somebody made of it there.
-                Some(found) => {
-                    tell(Progress::Warning(found.distrust()));
-                    false
-                }
-                None if is_unchanged(&mut admin)? => return Ok(()),
-                // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
-                None => {
-                    let was_left = self.since.is_some() && !self.undo_was_there;
-                    // Where it was watched, that was told when it happened.
-                    let told = self.back_before || self.opened.is_some();
-                    if was_left && !told && !plan.is_out(&admin.all(&plan.state())?) {
-                        self.back_before = true;
-                        tell(Progress::Warning(plan.brought_back_by()));
-                    }
-                    false
-                }
-            },
-        };
-        self.undo_was_there |= undo_is_there;
-        if let Some(before) = self.turned_away.take() {
-            // A server that was restarted meanwhile counts from 0.
-            let now = admin.turned_away(&plan.node.account.user);
-            self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
-        }
-        let drop_undo = sql::drop_undo(&plan.database);
-        let last = Some(&drop_undo).filter(|_| undo_is_there);
-        let (failed, is_dropped) = admin.change(&plan.back, last, plan.lifts)?;
-        let gone = Gone::look(&mut admin, plan, failed)?;
-        let left = plan.without(&gone.statements());
-        let is_back = left.is_back(&admin.all(&left.state())?);
-        // What could not be changed back may never have been changed, as on a server that became read-only.
-        if !is_back {
-            return Err(gone.other.unwrap_or_else(|| {
-                Error::Connection(
-                    "the server took the statements, but the account is not as before".to_owned(),
-                )
-            }));
-        }
-        if plan.login_proves && gone.statements().is_empty() {
-            // The server's own state is proven: what a login meets beside that is no part of the outage.
-            let user = &plan.node.account.user;
-            match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
-                Login::In(_) => {}
-                Login::KeptOut(error) => tell(Progress::Warning(format!(
-                    "it is as it was, but '{user}' cannot log in any more: has its password changed? ({error})"
-                ))),
-                Login::Elsewhere(other) => tell(Progress::Warning(format!(
-                    "it is as it was, but {}",
-                    leads_elsewhere(&plan.server_id, &other)
-                ))),
-                Login::NotTried(error) => tell(Progress::Warning(format!(
-                    "it is as it was, but a login as '{user}' could not be tried: {error}"
-                ))),
-            }
-        }
-        if undo_is_there {
-            // The second is only for who waits for it, and some clusters do not know it.
-            let drop_undo = Some(drop_undo).filter(|_| !is_dropped);
-            let last: Vec<String> = drop_undo
-                .into_iter()
-                .chain([sql::RELEASE.to_owned()])
-                .collect();
-            let mut failed = admin.change(&last, None, false)?.0.into_iter();
-            if let Some((_, error)) = failed.find(|(statement, _)| statement != sql::RELEASE) {
-                return Err(error);
-            }
-        }
-        for grant in &gone.grants {
-            tell(Progress::Warning(format!("it is back without {grant}")));
-        }
-        if !gone.rows.is_empty() {
-            return Err(Error::Refused(format!(
-                "somebody dropped what these are about: {}",
-                gone.rows.join("; ")
-            )));
-        }
-        Ok(())
     }
 }
 
@@ -560,15 +319,4 @@ pub fn in_transactions(
         .iter()
         .filter(|one| !one.is_idle || open.contains(&one.id));
     Ok(using.map(|one| one.id).collect())
-}
-
-impl Drop for Offline {
-    fn drop(&mut self) {
-        if self.changed {
-            self.watch = None;
-            // A panic may have left the connection in the middle of an answer.
-            self.admin = None;
-            let _ = self.restore(&|_| {});
-        }
-    }
 }

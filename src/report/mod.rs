@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 
 use self::runs::{Outcome, Set, Tried, in_words};
 use crate::config::Node;
+use crate::outage::hold::Back;
 use crate::outage::prepare::Preview;
 use crate::outage::recover::Standing;
 use crate::outage::state::Found;
-use crate::outage::take_down::{Back, Taken};
+use crate::outage::take_down::Taken;
 use crate::server::Problem;
 use crate::server::grants::Grant;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::command::{self, Output, Setup};
-use super::{Abort, Outage, Run};
+use super::{Abort, Held, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::outage::plan::Options;
@@ -231,12 +231,7 @@ impl Drill<'_> {
     }
 
     /// Runs the command once. What is offline comes back when it has ended, or first, where that takes too long.
-    fn attempt(
-        &mut self,
-        set: Set,
-        phase: Phase,
-        outage: Option<Outage>,
-    ) -> Result<Outcome, Abort> {
+    fn attempt(&mut self, set: Set, phase: Phase, outage: Option<Held>) -> Result<Outcome, Abort> {
         let title = title(&set, phase);
         let (output, kept) = self.output();
         if kept.is_none() {

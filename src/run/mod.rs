@@ -26,12 +26,13 @@ use self::events::{Event, interrupts};
 use self::workers::{Ended, Workers};
 use crate::config::Node;
 use crate::exit_status::ExitStatus;
+use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::{GRACE, Options};
 use crate::outage::progress::Progress;
 use crate::outage::recover::{self, Find, Lost, Standing};
-use crate::outage::take_down::{Back, Offline};
+use crate::outage::restore::Restore;
 use crate::report::Report;
-use crate::server::Problem;
+use crate::server::{Error, Problem};
 
 /// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one.
 ///
@@ -104,17 +105,41 @@ enum OnInterrupt {
 /// A step was left at once, with this status.
 struct Abort(ExitStatus);
 
+/// What must be brought back of a node.
+enum Changed {
+    /// It is offline.
+    Outage(Outage),
+    /// It could not be taken offline, and may be changed in part.
+    InPart(Restore),
+}
+
+impl Changed {
+    fn restore(self, on_progress: &dyn Fn(Progress)) -> Result<Back, Error> {
+        match self {
+            Self::Outage(outage) => outage.restore(on_progress),
+            Self::InPart(restore) => restore.run(on_progress),
+        }
+    }
+
+    fn abandon(self) {
+        match self {
+            Self::Outage(outage) => outage.abandon(),
+            Self::InPart(restore) => restore.abandon(),
+        }
+    }
+}
+
 /// The nodes that are offline, and some that may be changed.
-struct Outage {
+struct Held {
     /// The nodes that must be brought back, by their number.
-    changed: BTreeMap<u32, Offline>,
+    changed: BTreeMap<u32, Changed>,
     /// Whether all that were to be taken offline are.
     is_complete: bool,
     /// When they are to come back at the latest.
     deadline: Option<Instant>,
 }
 
-impl Drop for Outage {
+impl Drop for Held {
     /// After a panic: all of them at once, since one that is gone is tried for long.
     fn drop(&mut self) {
         let changed = std::mem::take(&mut self.changed);
@@ -183,13 +208,13 @@ impl<'a> Run<'a> {
     }
 
     fn outage(&mut self, options: Options, command: &[OsString]) -> Result<ExitStatus, Abort> {
-        let outage = self.begin(&self.all(), options)?;
-        let outcome = match (outage.is_complete, self.interrupted.is_some()) {
+        let held = self.begin(&self.all(), options)?;
+        let outcome = match (held.is_complete, self.interrupted.is_some()) {
             (_, true) => ExitStatus::Interrupted,
             (false, false) => ExitStatus::Failed,
             // Whatever breaks down, the nodes come back as after any other end.
             (true, false) => catch_unwind(AssertUnwindSafe(|| {
-                match (command.is_empty(), outage.deadline) {
+                match (command.is_empty(), held.deadline) {
                     (false, deadline) => self.hold_while_it_runs(command, deadline),
                     (true, None) => self.hold_until_answered(),
                     (true, Some(deadline)) => self.hold_until(deadline),
@@ -197,7 +222,7 @@ impl<'a> Run<'a> {
             }))
             .unwrap_or(ExitStatus::Panicked),
         };
-        for (number, back) in self.end(outage)? {
+        for (number, back) in self.end(held)? {
             self.report.summary(&self.node(number), &back);
         }
         let outcome = match self.running {
@@ -209,7 +234,7 @@ impl<'a> Run<'a> {
     }
 
     /// Checks these nodes and takes them offline.
-    fn begin(&mut self, numbers: &[u32], options: Options) -> Result<Outage, Abort> {
+    fn begin(&mut self, numbers: &[u32], options: Options) -> Result<Held, Abort> {
         let ready = self.prepare(numbers, options)?;
         let began = Instant::now();
         let (changed, is_complete) = self.take_down(ready)?;
@@ -217,7 +242,7 @@ impl<'a> Run<'a> {
         let deadline = options
             .hold_for
             .map(|held| (Instant::now() + held).min(began + held + GRACE / 2));
-        Ok(Outage {
+        Ok(Held {
             changed,
             is_complete,
             deadline,
@@ -225,9 +250,9 @@ impl<'a> Run<'a> {
     }
 
     /// Brings the nodes back, and returns what the outage did to each.
-    fn end(&mut self, mut outage: Outage) -> Result<BTreeMap<u32, Back>, Abort> {
-        let changed = std::mem::take(&mut outage.changed);
-        self.restore(changed, Offline::bring_back)
+    fn end(&mut self, mut held: Held) -> Result<BTreeMap<u32, Back>, Abort> {
+        let changed = std::mem::take(&mut held.changed);
+        self.restore(changed, Changed::restore)
     }
 
     /// Checks all nodes and says what would be done to each.

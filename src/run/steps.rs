@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::events::{Event, ONE_INTERRUPT};
 use super::workers::Ended;
-use super::{Abort, OnInterrupt, Run, broke_down};
+use super::{Abort, Changed, OnInterrupt, Run, broke_down};
 use crate::exit_status::ExitStatus;
+use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Options;
 use crate::outage::prepare::Ready;
 use crate::outage::progress::Progress;
-use crate::outage::take_down::{Back, Failed, Offline, RESTORE_RETRY_FOR};
+use crate::outage::restore::RESTORE_RETRY_FOR;
+use crate::outage::take_down::NotTaken;
 use crate::server::{Error, Problem, in_words};
 
 /// How one node is brought back.
@@ -81,7 +83,7 @@ impl Run<'_> {
     pub(super) fn take_down(
         &mut self,
         ready: Vec<Ready>,
-    ) -> Result<(BTreeMap<u32, Offline>, bool), Abort> {
+    ) -> Result<(BTreeMap<u32, Changed>, bool), Abort> {
         let ready = ready.into_iter().map(|node| (node.node().number, node));
         let ready: BTreeMap<u32, Ready> = ready.collect();
         let by_hand = ready.iter().map(|(number, node)| (*number, node.by_hand()));
@@ -91,23 +93,23 @@ impl Run<'_> {
         let stop = Arc::clone(&self.stop);
         let (mut changed, mut is_complete) = (BTreeMap::new(), true);
         let mut workers = self.work(ready, move |node, on_progress| {
-            node.take_offline(&stop, on_progress)
+            node.take_down(&stop, on_progress)
         });
         loop {
             let (number, outcome) = match self.next(&mut workers, OnInterrupt::Restore) {
                 Ok(Some(ended)) => ended,
                 Ok(None) => return Ok((changed, is_complete)),
                 Err(left) => {
-                    changed.into_values().for_each(Offline::abandon);
+                    changed.into_values().for_each(Changed::abandon);
                     return Err(left);
                 }
             };
             let left = match outcome {
                 Ended::Done(Ok(node)) => {
-                    changed.insert(number, self.watched(number, node));
+                    changed.insert(number, Changed::Outage(self.watched(number, node)));
                     continue;
                 }
-                Ended::Done(Err(failed)) => self.not_taken_down(number, *failed),
+                Ended::Done(Err(not_taken)) => self.not_taken_down(number, *not_taken),
                 // Dropping its node has tried to bring it back, but nothing tells whether that worked.
                 Ended::Panicked | Ended::TimedOut => {
                     self.not_restored(number, &broke_down());
@@ -121,7 +123,7 @@ impl Run<'_> {
     }
 
     /// A node is offline: from now on it is watched.
-    fn watched(&mut self, number: u32, mut node: Offline) -> Offline {
+    fn watched(&mut self, number: u32, mut node: Outage) -> Outage {
         self.report.offline(&self.node(number), &node.taken());
         let sender = self.sender.clone();
         let watching = node.watch(move |progress| {
@@ -135,17 +137,16 @@ impl Run<'_> {
         node
     }
 
-    /// A node could not be taken offline. It is returned where it may be changed.
-    fn not_taken_down(&mut self, number: u32, failed: Failed) -> Option<Offline> {
-        if let Some(why) = failed.error {
+    /// A node could not be taken offline. What may be changed of it is returned.
+    fn not_taken_down(&mut self, number: u32, not_taken: NotTaken) -> Option<Changed> {
+        if let Some(why) = not_taken.why {
             let why = why.told_as(format_args!("could not be taken offline: {why}"));
             self.report.error(&self.node(number), &why);
         }
-        if !failed.offline.is_changed() {
+        if not_taken.changed.is_none() {
             self.by_hand.remove(&number);
-            return None;
         }
-        Some(failed.offline)
+        not_taken.changed.map(Changed::InPart)
     }
 
     /// What an interrupt does while nodes go offline or come back.

@@ -1,0 +1,122 @@
+//! A node that is offline, until it is brought back.
+
+use std::io;
+use std::time::Duration;
+
+use crate::config::Method;
+use crate::outage::ender::Ender;
+use crate::outage::plan::Plan;
+use crate::outage::progress::Progress;
+use crate::outage::restore::Restore;
+use crate::outage::take_down::Taken;
+use crate::outage::watch::{Seen, Watch};
+use crate::server::{Admin, Error};
+
+/// A node that is offline. Dropping it tries to bring it back.
+pub struct Outage {
+    watch: Option<Watch>,
+    ender: Ender,
+    /// How often the server had turned the account away when it began, where it counts that.
+    turned_away: Option<u64>,
+    taken: Taken,
+    changed: Restore,
+}
+
+/// A node that is back, and what the outage did.
+#[derive(Debug)]
+pub struct Back {
+    /// How it had been taken away.
+    pub method: Method,
+    /// How long it took to bring it back.
+    pub elapsed: Duration,
+    /// Whether the node had been proven offline.
+    pub was_offline: bool,
+    /// From OFFLINE to ONLINE; `None` if it was never offline, or somebody else brought it back, nobody knows when.
+    pub offline_for: Option<Duration>,
+    /// How many sessions of the account were ended.
+    pub sessions_ended: usize,
+    /// How many of them got in while the node was offline.
+    pub got_in: usize,
+    /// How many logins and statements of the account the server turned away meanwhile, where it counts that.
+    pub turned_away: Option<u64>,
+}
+
+impl Outage {
+    /// That of a node that was proven to be offline just now.
+    pub fn new(changed: Restore, taken: Taken, ender: Ender, turned_away: Option<u64>) -> Self {
+        Self {
+            watch: None,
+            ender,
+            turned_away,
+            taken,
+            changed,
+        }
+    }
+
+    /// That which somebody else has left, for so long already: another fail-start by this session of the admin.
+    pub fn adopt(admin: Admin, plan: Plan, already: Duration) -> Self {
+        let taken = Taken {
+            method: plan.method,
+            sessions_ended: 0,
+            elapsed: Duration::ZERO,
+        };
+        let changed = Restore::of_another(admin, plan, already);
+        Self::new(changed, taken, Ender::default(), None)
+    }
+
+    /// How the node was taken offline.
+    pub fn taken(&self) -> Taken {
+        self.taken
+    }
+
+    /// Watches the node from now on until it is brought back.
+    ///
+    /// # Errors
+    /// Where the system starts no thread.
+    pub fn watch(&mut self, on_progress: impl Fn(Progress) + Send + 'static) -> io::Result<()> {
+        if let Some(admin) = self.changed.lend() {
+            let plan = self.changed.plan().clone();
+            let ender = std::mem::take(&mut self.ender);
+            let watch = Watch::start(admin, ender, plan, self.turned_away, on_progress)?;
+            self.watch = Some(watch);
+        }
+        Ok(())
+    }
+
+    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work at once.
+    ///
+    /// # Errors
+    /// Why it could not be brought back.
+    pub fn restore(self, on_progress: &dyn Fn(Progress)) -> Result<Back, Error> {
+        let Self {
+            watch,
+            ender,
+            taken,
+            mut changed,
+            ..
+        } = self;
+        let seen = match watch.map(Watch::end) {
+            Some((admin, seen)) => {
+                if let Some(admin) = admin {
+                    changed.keep(admin);
+                }
+                seen
+            }
+            None => Seen::default(),
+        };
+        changed.was_seen_open(seen.opened);
+        // The account's own session, where there is one, is of no use any more.
+        drop(ender);
+        let back = changed.run(on_progress)?;
+        Ok(Back {
+            sessions_ended: taken.sessions_ended + seen.got_in,
+            got_in: seen.got_in,
+            ..back
+        })
+    }
+
+    /// Leaves the node as it is.
+    pub fn abandon(self) {
+        self.changed.abandon();
+    }
+}

@@ -1,0 +1,338 @@
+//! Step 5 for one node: the way back, tried again until it holds.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::outage::gone::Gone;
+use crate::outage::hold::Back;
+use crate::outage::plan::Plan;
+use crate::outage::progress::Progress;
+use crate::outage::state::State;
+use crate::server::login::{Login, leads_elsewhere};
+use crate::server::{ACCESS_DENIED, Admin, Error, sql};
+
+/// How long a node that does not answer is tried again before it is given up.
+pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
+
+/// A node on which anything may differ from before. Dropping it tries to bring it back.
+pub struct Restore {
+    admin: Option<Admin>,
+    plan: Plan,
+    /// Since when it may be changed.
+    began: Instant,
+    /// How long it had been offline then, where another fail-start took it.
+    already: Duration,
+    /// The id of the session that took it offline, where that is known.
+    first_session: Option<u64>,
+    /// Since when it has been proven to be offline.
+    since: Option<Instant>,
+    /// Since when somebody else has been seen to have given the account its access back.
+    opened: Option<Instant>,
+    turned_away: TurnedAway,
+    /// Whether the undo has been seen to be there, so that it was this program that dropped it.
+    undo_was_there: bool,
+    /// Whether the account had its access back before this program gave it back.
+    back_before: bool,
+    is_changed: bool,
+}
+
+/// How often the server had turned the account away when the outage began, and how often it did meanwhile.
+#[derive(Default)]
+struct TurnedAway {
+    before: Option<u64>,
+    meanwhile: Option<u64>,
+}
+
+/// How the undo stands when a node is to be brought back.
+enum UndoEvent {
+    /// It is there, as it was left.
+    There,
+    /// There is none of ours: not left yet, dropped by whoever brought the node back, or altered.
+    Missing,
+    /// Nothing was changed.
+    Unneeded,
+}
+
+impl Restore {
+    /// What is to be brought back of a node on which nothing has been changed yet.
+    pub fn of(admin: &Admin, plan: Plan) -> Self {
+        Self {
+            admin: None,
+            plan,
+            began: Instant::now(),
+            already: Duration::ZERO,
+            first_session: Some(admin.id),
+            since: None,
+            opened: None,
+            turned_away: TurnedAway::default(),
+            undo_was_there: false,
+            back_before: false,
+            is_changed: false,
+        }
+    }
+
+    /// The same of one that another fail-start has left offline, for so long already.
+    pub fn of_another(admin: Admin, plan: Plan, already: Duration) -> Self {
+        let mut restore = Self::of(&admin, plan);
+        restore.already = already;
+        restore.first_session = restore.plan.undo.as_ref().map(|undo| undo.session);
+        restore.since = Some(Instant::now());
+        restore.is_changed = true;
+        restore.admin = Some(admin);
+        restore
+    }
+
+    /// Keeps this connection for the way back.
+    pub fn keep(&mut self, admin: Admin) {
+        self.admin = Some(admin);
+    }
+
+    /// The connection that is kept, for as long as the node is offline.
+    pub fn lend(&mut self) -> Option<Admin> {
+        self.admin.take()
+    }
+
+    /// What it is brought back by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether anything on the node may differ from before.
+    pub fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// Says whether it may.
+    pub fn may_be_changed(&mut self, is_changed: bool) {
+        self.is_changed = is_changed;
+    }
+
+    /// The node has been proven to be offline, and so often had the server turned the account away then.
+    pub fn has_been_offline(&mut self, turned_away: Option<u64>) {
+        self.since = Some(Instant::now());
+        self.turned_away.before = turned_away;
+    }
+
+    /// Since when somebody else has given the account its access back, if that was seen.
+    pub fn was_seen_open(&mut self, since: Option<Instant>) {
+        self.opened = since;
+    }
+
+    /// Leaves the node as it is.
+    pub fn abandon(mut self) {
+        self.is_changed = false;
+    }
+
+    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work at once.
+    ///
+    /// # Errors
+    /// Why it could not be brought back.
+    pub fn run(mut self, on_progress: &dyn Fn(Progress)) -> Result<Back, Error> {
+        let began = Instant::now();
+        let result = self.retry(on_progress);
+        // Tried for long enough: not again when it is dropped.
+        self.is_changed = false;
+        result?;
+        Ok(Back {
+            was_offline: self.since.is_some(),
+            offline_for: self.since.filter(|_| !self.back_before).map(|since| {
+                let until = self.opened.unwrap_or_else(Instant::now);
+                self.already + until.duration_since(since)
+            }),
+            method: self.plan.method,
+            sessions_ended: 0,
+            got_in: 0,
+            turned_away: self.turned_away.meanwhile,
+            elapsed: began.elapsed(),
+        })
+    }
+
+    fn retry(&mut self, on_progress: &dyn Fn(Progress)) -> Result<(), Error> {
+        let began = Instant::now();
+        if self.plan.timeout > RESTORE_RETRY_FOR {
+            // An answer on it might be waited for longer than all of this may take.
+            self.admin = None;
+        }
+        let mut pause = Duration::from_millis(100);
+        while self.is_changed {
+            let kept = self.admin.is_some();
+            let left = RESTORE_RETRY_FOR.saturating_sub(began.elapsed());
+            match self.restore_once(left.max(Duration::from_secs(1)), on_progress) {
+                Ok(()) => self.is_changed = false,
+                // The kept connection may have been cut long ago: that says nothing about the node.
+                Err(Error::Connection(_)) if kept => {}
+                // It will not get better by itself.
+                Err(
+                    error @ (Error::Refused(_)
+                    | Error::Server {
+                        code: ACCESS_DENIED,
+                        ..
+                    }),
+                ) => return Err(error),
+                Err(error) if began.elapsed() + pause > RESTORE_RETRY_FOR => return Err(error),
+                Err(error) => {
+                    on_progress(Progress::Retrying(error.to_string()));
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every statement of it can be run again, so that it can be tried again whatever became of it.
+    /// A new connection waits no longer than what is left.
+    fn restore_once(
+        &mut self,
+        left: Duration,
+        on_progress: &dyn Fn(Progress),
+    ) -> Result<(), Error> {
+        let mut admin = match self.admin.take() {
+            Some(kept) => kept,
+            None => self.plan.reconnect(self.plan.timeout.min(left))?,
+        };
+        self.end_earlier_selves(&mut admin, on_progress)?;
+        let undo = self.look_at_undo(&mut admin, on_progress)?;
+        if matches!(undo, UndoEvent::Unneeded) {
+            return Ok(());
+        }
+        let undo_is_there = matches!(undo, UndoEvent::There);
+        self.undo_was_there |= undo_is_there;
+        if let Some(before) = self.turned_away.before.take() {
+            // A server that was restarted meanwhile counts from 0.
+            let now = admin.turned_away(&self.plan.node.account.user);
+            self.turned_away.meanwhile = now.and_then(|now| now.checked_sub(before));
+        }
+        let (gone, is_dropped) = self.give_back(&mut admin, undo_is_there)?;
+        if self.plan.login_proves && gone.statements().is_empty() {
+            self.try_login(on_progress);
+        }
+        if undo_is_there {
+            self.drop_undo(&mut admin, is_dropped)?;
+        }
+        for grant in &gone.grants {
+            on_progress(Progress::Warning(format!("it is back without {grant}")));
+        }
+        if !gone.rows.is_empty() {
+            return Err(Error::Refused(format!(
+                "somebody dropped what these are about: {}",
+                gone.rows.join("; ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// What was sent on other connections must not take effect any more; and none of them may have left the server writable.
+    fn end_earlier_selves(
+        &self,
+        admin: &mut Admin,
+        on_progress: &dyn Fn(Progress),
+    ) -> Result<(), Error> {
+        let age = self.already + self.began.elapsed();
+        let earlier = self.first_session.filter(|&first| first != admin.id);
+        let ids: Vec<u64> = earlier.into_iter().chain(self.plan.guard).collect();
+        if !ids.is_empty() {
+            admin.while_nobody_lifts(|admin| {
+                ids.iter()
+                    .try_for_each(|&id| admin.end_earlier_self(id, age))
+            })?;
+        }
+        if (self.plan.lifts || earlier.is_some())
+            && let Some(left) = admin.close_left_open(Some(age))?
+        {
+            on_progress(Progress::Warning(left.closed()));
+        }
+        Ok(())
+    }
+
+    fn look_at_undo(
+        &mut self,
+        admin: &mut Admin,
+        on_progress: &dyn Fn(Progress),
+    ) -> Result<UndoEvent, Error> {
+        if let Some(mine) = &self.plan.undo {
+            match State::read(admin, &self.plan.node)?.found() {
+                Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoEvent::There),
+                Some(found) if found.undo.is_some() => {
+                    let why = "somebody brought it back and took it offline again";
+                    return Err(Error::Refused(format!("{why}, {found}")));
+                }
+                // What is to be run is known here, whatever somebody made of it there.
+                Some(found) => {
+                    on_progress(Progress::Warning(found.distrust()));
+                    return Ok(UndoEvent::Missing);
+                }
+                None => {}
+            }
+        }
+        // It was to be changed, and something kept it from that.
+        if self.since.is_none() && self.plan.is_back(&admin.all(&self.plan.state())?) {
+            return Ok(UndoEvent::Unneeded);
+        }
+        // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
+        let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
+        // Where it was watched, that was told when it happened.
+        let was_told = self.back_before || self.opened.is_some();
+        if was_left && !was_told && !self.plan.is_out(&admin.all(&self.plan.state())?) {
+            self.back_before = true;
+            on_progress(Progress::Warning(self.plan.brought_back_by()));
+        }
+        Ok(UndoEvent::Missing)
+    }
+
+    /// Runs what brings the node back, and proves by the server's own state that it is: what of it nobody can give back any
+    /// more, and whether the undo went with it.
+    fn give_back(&self, admin: &mut Admin, undo_is_there: bool) -> Result<(Gone, bool), Error> {
+        let plan = &self.plan;
+        let drop_undo = sql::drop_undo(&plan.database);
+        let last = Some(&drop_undo).filter(|_| undo_is_there);
+        let (failed, is_dropped) = admin.change(&plan.back, last, plan.lifts)?;
+        let gone = Gone::look(admin, plan, failed)?;
+        let left = plan.without(&gone.statements());
+        if left.is_back(&admin.all(&left.state())?) {
+            return Ok((gone, is_dropped));
+        }
+        // What could not be changed back may never have been changed, as on a server that became read-only.
+        let why = "the server took the statements, but the account is not as before";
+        Err(gone
+            .other
+            .unwrap_or_else(|| Error::Connection(why.to_owned())))
+    }
+
+    /// The server's own state is proven: what a login meets beside that is no part of the outage.
+    fn try_login(&self, on_progress: &dyn Fn(Progress)) {
+        let plan = &self.plan;
+        let user = &plan.node.account.user;
+        let but = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
+            Login::In(_) => return,
+            Login::KeptOut(error) => {
+                format!("'{user}' cannot log in any more: has its password changed? ({error})")
+            }
+            Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other),
+            Login::NotTried(error) => format!("a login as '{user}' could not be tried: {error}"),
+        };
+        on_progress(Progress::Warning(format!("it is as it was, but {but}")));
+    }
+
+    fn drop_undo(&self, admin: &mut Admin, is_dropped: bool) -> Result<(), Error> {
+        let drop_undo = Some(sql::drop_undo(&self.plan.database)).filter(|_| !is_dropped);
+        // The second is only for who waits for it, and some clusters do not know it.
+        let release = sql::RELEASE.to_owned();
+        let last: Vec<String> = drop_undo.into_iter().chain([release]).collect();
+        let mut failed = admin.change(&last, None, false)?.0.into_iter();
+        match failed.find(|(statement, _)| statement != sql::RELEASE) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        if self.is_changed {
+            // A panic may have left the connection in the middle of an answer.
+            self.admin = None;
+            let _ = self.retry(&|_| {});
+        }
+    }
+}

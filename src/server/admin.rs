@@ -1,0 +1,294 @@
+//! The admin's connection: what its server is, and what only the admin may do.
+
+use std::collections::HashMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::batch::{Ended, Rows, cell};
+use super::connect::Connection;
+use super::error::{Error, NO_EVENTS, NO_TABLE, not_mysql};
+use super::grants::{Grant, Names};
+use super::identity::ServerId;
+use super::listing::{Session, Wanted};
+use super::sql::{self, Account, ProcessList, Server};
+use crate::config::Node;
+
+/// The admin's connection: what its server is, and what only the admin may do.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub struct Admin {
+    connection: Connection,
+    /// Where it lists sessions.
+    pub process_list: ProcessList,
+    /// Whether the server's metadata locks tell which tables a session's transaction uses.
+    pub reads_locks: bool,
+    /// Whether they might, and only this admin may not read them.
+    pub may_not_read_locks: bool,
+    /// Which kind of server it is.
+    pub server: Server,
+    /// Its version, by its own word.
+    pub version: String,
+    /// What the name of a database stands for in a grant.
+    pub names: Names,
+    /// What the admin holds, its active roles included.
+    pub grants: Vec<Grant>,
+    /// The user name that the server took the login for.
+    pub user: String,
+    /// The connection's id on its server.
+    pub id: u64,
+    /// The statements by which what this session changes stays on this node.
+    pub stays_here: Vec<String>,
+    /// Whether the binary log takes what this session changes, so that replicas hear of it.
+    pub binary_logged: bool,
+    /// Whether a Galera cluster takes what this session changes.
+    pub replicated_by_galera: bool,
+    /// Whether even the admin can change nothing (`super_read_only`).
+    pub read_only: bool,
+    /// The variable `read_only`, which says more than ON and OFF on a later MariaDB.
+    pub read_only_mode: String,
+    /// Whether nobody can change an account there, as on a reader of Aurora.
+    pub innodb_read_only: bool,
+    /// Whether it is read-only, and this admin is not among those who may write there all the same (MariaDB).
+    pub may_not_write_read_only: bool,
+    /// Whether the server runs events by itself.
+    pub runs_events: bool,
+    /// Why it lets nobody make or see events, if it does not.
+    pub without_events: Option<String>,
+    /// The roles that every account has, as the server lists them.
+    pub mandatory_roles: String,
+    /// Which server it is.
+    pub server_id: ServerId,
+}
+
+impl Admin {
+    /// Logs in as the admin and keeps what this session changes on this node.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open(node: &Node, timeout: Duration) -> Result<Self, Error> {
+        let mut connection = Connection::open_where_room_is_kept(node, timeout)?;
+        let seconds = timeout.as_secs().max(1);
+        let [settings, read_write] = sql::session(seconds);
+        let (answers, last) = connection.try_all(&[
+            settings,
+            read_write,
+            sql::variables(),
+            sql::WHO.to_owned(),
+            sql::OWN_GRANTS.to_owned(),
+            // Last, since an admin of a managed server may not.
+            sql::NO_BINARY_LOG.to_owned(),
+        ]);
+        let may_not_set = match (answers.len(), last) {
+            (6, Ok(())) => false,
+            (5, Err(Error::Server { .. })) => true,
+            (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
+        };
+        let variables: HashMap<String, String> = answers[2]
+            .iter()
+            .map(|row| (cell(row, 0), cell(row, 1)))
+            .collect();
+        let variable = |name: &str| variables.get(name).cloned().unwrap_or_default();
+        let on = |name: &str| ["ON", "1"].contains(&variable(name).as_str());
+        let server = match variables.get("version") {
+            Some(version) if version.contains("MariaDB") => Server::MariaDb,
+            _ => Server::MySql,
+        };
+        let user = answers[3]
+            .first()
+            .map(|row| cell(row, 0))
+            .unwrap_or_default();
+        let grants: Vec<Grant> = answers[4]
+            .iter()
+            .filter_map(|row| Grant::parse(&cell(row, 0)))
+            .collect();
+        // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
+        let performance_schema = server == Server::MySql && on("performance_schema");
+        let writes_always = grants
+            .iter()
+            .any(|grant| grant.gives_everywhere("READ_ONLY ADMIN"));
+        let names = if on("partial_revokes") {
+            Names::Literal
+        } else {
+            Names::Patterns
+        };
+        let may_read_locks = grants
+            .iter()
+            .any(|grant| grant.gives("SELECT", "performance_schema", names));
+        let mut admin = Self {
+            reads_locks: performance_schema && may_read_locks,
+            may_not_read_locks: performance_schema && !may_read_locks,
+            id: connection.id(),
+            connection,
+            server,
+            version: variable("version"),
+            process_list: if performance_schema {
+                ProcessList::PerformanceSchema
+            } else {
+                ProcessList::InformationSchema
+            },
+            names,
+            grants,
+            user: user
+                .rsplit_once('@')
+                .map_or(user.as_str(), |(user, _)| user)
+                .to_owned(),
+            stays_here: if may_not_set {
+                Vec::new()
+            } else {
+                vec![sql::NO_BINARY_LOG.to_owned()]
+            },
+            binary_logged: may_not_set && on("log_bin"),
+            replicated_by_galera: false,
+            read_only: on("super_read_only"),
+            read_only_mode: variable("read_only"),
+            // MariaDB keeps its accounts elsewhere.
+            innodb_read_only: server == Server::MySql && on("innodb_read_only"),
+            may_not_write_read_only: server == Server::MariaDb && on("read_only") && !writes_always,
+            runs_events: on("event_scheduler"),
+            without_events: None,
+            mandatory_roles: variable("mandatory_roles"),
+            server_id: ServerId::read(&answers[2]),
+        };
+        if on("wsrep_on") {
+            match admin.connection.all(&[sql::NO_GALERA.to_owned()]) {
+                Ok(_) => admin.stays_here.push(sql::NO_GALERA.to_owned()),
+                Err(Error::Server { .. }) => admin.replicated_by_galera = true,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(admin)
+    }
+
+    /// The longest wait for an answer.
+    pub fn timeout(&self) -> Duration {
+        self.connection.timeout
+    }
+
+    /// Whether this error says that the server has no events, which is not asked for again then.
+    pub fn learns_without_events(&mut self, error: &Error) -> bool {
+        let is_new = self.without_events.is_none();
+        match error {
+            Error::Server { code, message }
+                if is_new
+                    && (NO_EVENTS.contains(code)
+                        || *code == NO_TABLE && message.contains("mysql.event")) =>
+            {
+                self.without_events = Some(format!("it has no events ({error})"));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// As [`Connection::all`].
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn all(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+        self.connection.all(statements)
+    }
+
+    /// As [`Connection::try_all`].
+    pub fn try_all(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+        self.connection.try_all(statements)
+    }
+
+    /// How often the server has turned this user name away, where it counts that.
+    pub fn turned_away(&mut self, user: &str) -> Option<u64> {
+        if self.server == Server::MariaDb {
+            return None;
+        }
+        let answers = self.all(&[sql::turned_away(user)]).ok()?;
+        // No row for a user name that has never met an error.
+        Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
+    }
+
+    /// Ends one of the admin's own sessions, which everybody may; it may have ended by itself.
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn kill_own(&mut self, id: u64) -> Result<(), Error> {
+        let ended = self.end_each(&[sql::kill(id)])?;
+        ended
+            .refused
+            .into_iter()
+            .next()
+            .map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// As [`Connection::end_each`].
+    ///
+    /// # Errors
+    /// As [`Connection::end_each`].
+    pub fn end_each(&mut self, statements: &[String]) -> Result<Ended, Error> {
+        self.connection.end_each(statements)
+    }
+
+    /// Ends an earlier session of the admin, if it still is one, and waits until it is gone: a statement that was sent on
+    /// it, and held up on the way, must not take effect after those that are sent now. It began so long ago, by which a server
+    /// that was started later has none of that id but somebody else's.
+    ///
+    /// # Errors
+    /// As [`Connection::all`]; and where it does not end within the timeout.
+    pub fn end_earlier_self(&mut self, id: u64, age: Duration) -> Result<(), Error> {
+        let (user, began) = (self.user.clone(), Instant::now());
+        let mut told = false;
+        loop {
+            let listing = self.sessions(&user, Wanted::Selected, &[sql::UPTIME.to_owned()])?;
+            let uptime = listing.answers.concat();
+            let uptime = uptime.first().and_then(|row| cell(row, 1).parse().ok());
+            // The server counts whole seconds, and age may be told by its clock.
+            let is_later = uptime.is_some_and(|uptime: u64| uptime + 2 < age.as_secs());
+            let is_it = |session: &Session| session.id == id && session.user == user;
+            if is_later || !listing.sessions.iter().any(is_it) {
+                return Ok(());
+            }
+            if !told {
+                self.kill_own(id)?;
+                told = true;
+            } else if began.elapsed() > self.connection.timeout {
+                return Err(Error::Connection(
+                    "an earlier session of fail-start does not end".to_owned(),
+                ));
+            } else {
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+
+    /// Runs all of the statements that can be run, going on after one that the server refuses; returns those, each with the
+    /// reason. Where they take longer than the timeout, as when each waits for a lock, the rest is left.
+    ///
+    /// # Errors
+    /// As [`Connection::all`], other than the server's.
+    pub fn try_each(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
+        let (mut rest, mut failed, began) = (statements, Vec::new(), Instant::now());
+        while !rest.is_empty() && began.elapsed() < self.connection.timeout {
+            let (answers, last) = self.connection.try_all(rest);
+            match last {
+                Ok(()) => break,
+                Err(error @ Error::Server { .. }) => {
+                    failed.push((rest[answers.len()].clone(), error));
+                    rest = &rest[answers.len() + 1..];
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(failed)
+    }
+
+    /// The account rows of the user name, and whether each is locked.
+    pub fn accounts(user: &str, rows: &Rows) -> Vec<(Account, bool)> {
+        rows.iter()
+            .map(|row| {
+                (
+                    Account {
+                        user: cell(row, 0),
+                        host: cell(row, 1),
+                    },
+                    cell(row, 2) == "Y",
+                )
+            })
+            .filter(|(account, _)| account.user == user)
+            .collect()
+    }
+}

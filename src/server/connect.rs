@@ -1,0 +1,245 @@
+//! How a server is reached: names, addresses, TLS, the login.
+
+use std::cell::LazyCell;
+use std::io::ErrorKind;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::{Once, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mysql::{Conn, DriverError, Opts, OptsBuilder, SslOpts};
+use rustls::NamedGroup;
+
+use super::error::{Error, TOO_MANY_CONNECTIONS, explain, in_words, silent};
+use crate::config::{Address, Login, Node, SslMode};
+
+/// One connection, of the admin or of the account.
+pub struct Connection {
+    pub(super) conn: Conn,
+    pub(super) timeout: Duration,
+}
+
+impl Connection {
+    /// Logs in to the node's server.
+    ///
+    /// # Errors
+    /// Whatever keeps the login from working, in words that say where to look.
+    pub fn open(
+        node: &Node,
+        login: &Login,
+        database: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let base = OptsBuilder::new()
+            .user(Some(&login.user))
+            .pass(
+                login
+                    .password
+                    .as_ref()
+                    .map(|password| password.reveal().to_owned()),
+            )
+            .db_name(database)
+            // Else it would reconnect over a socket that the server names, past a port that is forwarded.
+            .prefer_socket(false)
+            // Else it would ask for it, one more round trip. No statement here is near it: MySQL's default is 64 MiB.
+            .max_allowed_packet(Some(16 << 20))
+            // A node that is gone without a word is noticed, and a firewall does not forget the connection.
+            .tcp_keepalive_time_ms(Some(30_000))
+            .read_timeout(Some(timeout))
+            .write_timeout(Some(timeout));
+        let began = Instant::now();
+        let mut failed = None;
+        for options in addresses(node, base, timeout)? {
+            // All addresses of a host together cost no more than one.
+            let left = timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            match connect(node, &options.tcp_connect_timeout(Some(left))) {
+                Ok(conn) => return Ok(Self { conn, timeout }),
+                // The next address of the same host may well work.
+                Err(mysql::Error::DriverError(
+                    error @ (DriverError::ConnectTimeout | DriverError::CouldNotConnect(_)),
+                )) => {
+                    // Of several addresses, one of a kind that this machine does not have (IPv6) says the least.
+                    if failed.as_ref().is_none_or(is_not_for_this_machine) {
+                        failed = Some(error);
+                    }
+                }
+                Err(error) => return Err(explain(&error, timeout)),
+            }
+        }
+        Err(failed.map_or_else(
+            || Error::Connection(silent(timeout)),
+            |error| explain(&mysql::Error::DriverError(error), timeout),
+        ))
+    }
+
+    /// Logs in as the admin. A server whose connections are all in use keeps one for it, but whoever is just being turned away
+    /// has that for a moment.
+    pub(super) fn open_where_room_is_kept(node: &Node, timeout: Duration) -> Result<Self, Error> {
+        let began = Instant::now();
+        loop {
+            match Self::open(node, &node.admin, None, timeout) {
+                Err(Error::Server {
+                    code: TOO_MANY_CONNECTIONS,
+                    ..
+                }) if began.elapsed() < timeout.min(Duration::from_secs(3)) => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// A second session of the admin, beside its own.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn beside(node: &Node, timeout: Duration) -> Result<Self, Error> {
+        Self::open(node, &node.admin, None, timeout)
+    }
+}
+
+/// The connection options of each address to try, in the resolver's order.
+///
+/// The driver tries the first address of a name only: `localhost` is often `::1` first, where no server listens.
+fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<OptsBuilder>, Error> {
+    let (host, port) = match &node.address {
+        Address::Socket(path) => return Ok(vec![base.socket(Some(path))]),
+        Address::Tcp(host, port) => (host.clone(), *port),
+    };
+    let base = base.tcp_port(port);
+    let resolved = resolve(&host, port, timeout)?;
+    Ok(resolved
+        .into_iter()
+        .map(|address| {
+            if node.ssl_mode == SslMode::VerifyIdentity && host.parse::<IpAddr>().is_err() {
+                // The certificate is checked against the name, so the driver must have the name. Bound to one family
+                // it tries all of that family's addresses.
+                let any: IpAddr = match address {
+                    IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+                    IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+                };
+                base.clone()
+                    .ip_or_hostname(Some(&host))
+                    .bind_address(Some((any, 0)))
+            } else {
+                let literal = match address {
+                    IpAddr::V4(address) => address.to_string(),
+                    IpAddr::V6(address) => format!("[{address}]"),
+                };
+                base.clone().ip_or_hostname(Some(literal))
+            }
+        })
+        .collect())
+}
+
+/// The addresses of a host name, in the resolver's order.
+fn resolve(host: &str, port: u16, timeout: Duration) -> Result<Vec<IpAddr>, Error> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    // The resolver knows no time limit: let it go on alone past ours.
+    let (sender, receiver) = mpsc::channel();
+    let name = host.to_owned();
+    thread::spawn(move || {
+        sender.send(
+            (name.as_str(), port)
+                .to_socket_addrs()
+                .map(|all| all.map(|one| one.ip()).collect()),
+        )
+    });
+    match receiver.recv_timeout(timeout) {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(_)) => Err(Error::Name("unknown host name".to_owned())),
+        Err(_) => Err(Error::Name(format!(
+            "its host name was not resolved within {}",
+            in_words(timeout)
+        ))),
+    }
+}
+
+/// The numbers of those nodes that are at this address too, under whatever name: those whose host name cannot be resolved
+/// within the timeout are not.
+pub fn at_same_address(
+    address: &Address,
+    others: &[(u32, Address)],
+    timeout: Duration,
+) -> Vec<u32> {
+    let resolved = |address: &Address| match address {
+        Address::Tcp(host, port) => resolve(host, *port, timeout).unwrap_or_default(),
+        Address::Socket(_) => Vec::new(),
+    };
+    let port = |address: &Address| match address {
+        Address::Tcp(_, port) => Some(*port),
+        Address::Socket(_) => None,
+    };
+    let is_loopback = |addresses: &[IpAddr]| addresses.iter().any(IpAddr::is_loopback);
+    let is_same = |ours: &[IpAddr], theirs: &[IpAddr]| {
+        is_loopback(ours) && is_loopback(theirs) || theirs.iter().any(|one| ours.contains(one))
+    };
+    // All at once: names that do not resolve would cost a timeout each.
+    thread::scope(|scope| {
+        let same_port = |other: &Address| port(other) == port(address);
+        let ours = LazyCell::new(|| resolved(address));
+        let theirs: Vec<_> = others
+            .iter()
+            .filter(|(_, other)| other != address && same_port(other))
+            .map(|(number, other)| (*number, scope.spawn(move || resolved(other))))
+            .collect();
+        let equal = others.iter().filter(|(_, other)| other == address);
+        let mut same: Vec<u32> = equal.map(|(number, _)| *number).collect();
+        for (number, theirs) in theirs {
+            if is_same(&ours, &theirs.join().unwrap_or_default()) {
+                same.push(number);
+            }
+        }
+        same
+    })
+}
+
+fn is_not_for_this_machine(error: &DriverError) -> bool {
+    matches!(
+        error,
+        DriverError::CouldNotConnect(Some((
+            _,
+            _,
+            ErrorKind::AddrNotAvailable | ErrorKind::NetworkUnreachable
+        )))
+    )
+}
+
+/// Offers the group first that MySQL takes. Of TLS libraries' favourite, X25519, it does not, and then asks again.
+fn offer_p256_first() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider
+            .kx_groups
+            .sort_by_key(|group| group.name() != NamedGroup::secp256r1);
+        // There is none yet.
+        let _ = provider.install_default();
+    });
+}
+
+/// Connects with TLS as the node's mode has it.
+fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
+    offer_p256_first();
+    let verify = matches!(node.ssl_mode, SslMode::VerifyCa | SslMode::VerifyIdentity);
+    let mut tls = SslOpts::default()
+        .with_danger_accept_invalid_certs(!verify)
+        .with_danger_skip_domain_validation(node.ssl_mode == SslMode::VerifyCa);
+    if verify {
+        tls = tls.with_root_cert_path(node.ssl_ca.clone());
+    }
+    let open = |tls: Option<SslOpts>| Conn::new(Opts::from(options.clone().ssl_opts(tls)));
+    match node.ssl_mode {
+        SslMode::Disabled => open(None),
+        SslMode::Preferred => match open(Some(tls)) {
+            Err(mysql::Error::DriverError(DriverError::TlsNotSupported)) => open(None),
+            result => result,
+        },
+        SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity => open(Some(tls)),
+    }
+}

@@ -1,0 +1,380 @@
+//! Why a statement or a connection failed, in words that say where to look.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use mysql::DriverError;
+
+use crate::config::{Address, Environment, Node, SslMode};
+
+/// Why a statement or a connection failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The server said no.
+    Server {
+        /// Its error number: <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>.
+        code: u16,
+        /// Its words.
+        message: String,
+    },
+    /// There is no server, or none that makes sense, or the way to it is cut.
+    Connection(String),
+    /// Its host name leads nowhere just now.
+    Name(String),
+    /// Nothing serves at its address.
+    NobodyThere(String),
+    /// The connection could not be encrypted as asked.
+    Tls(String),
+    /// The server would do it, but fail-start must not.
+    Refused(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server { code, message } => write!(f, "{message} (error {code})"),
+            Self::Connection(cause)
+            | Self::Name(cause)
+            | Self::NobodyThere(cause)
+            | Self::Tls(cause)
+            | Self::Refused(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What is wrong with a node, for a person, and the server's error number if it came from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The server's error number.
+    pub code: Option<u16>,
+    text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Problem {
+    /// This problem, told in these words.
+    pub fn told_as(&self, text: impl fmt::Display) -> Self {
+        let text = text.to_string();
+        Self { text, ..*self }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { code: None, text }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        error.within(&error)
+    }
+}
+
+impl Error {
+    /// This error, told in these words.
+    pub fn within(&self, text: impl fmt::Display) -> Problem {
+        let code = match self {
+            Self::Server { code, .. } => Some(*code),
+            _ => None,
+        };
+        let text = text.to_string();
+        Problem { code, text }
+    }
+
+    /// Whether the server has no TLS at all.
+    fn is_plain(&self) -> bool {
+        matches!(self, Self::Tls(why) if why == NO_TLS)
+    }
+
+    /// Why a login to the node was refused, and what to look at.
+    pub fn at_login(&self, node: &Node) -> Problem {
+        let why = match self {
+            // Without what the server repeats of it.
+            Self::Server {
+                code: code @ (ACCESS_DENIED | NO_PASSWORD),
+                message,
+            } => {
+                let who = message.trim_start_matches("Access denied for user ");
+                let who = who.split(" (using password").next().unwrap_or(who);
+                let why = match *code {
+                    ACCESS_DENIED => "wrong password?",
+                    _ => "it may log in by its socket only, or needs a password",
+                };
+                format!("login refused for {who} ({why})")
+            }
+            error => error.to_string(),
+        };
+        self.within(format_args!("{why}: {}", advice(node, self)))
+    }
+}
+
+/// `ER_ACCESS_DENIED_ERROR`: the user name or the password is wrong.
+pub const ACCESS_DENIED: u16 = 1045;
+/// `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`: the account logs in another way, as root by its socket.
+const NO_PASSWORD: u16 = 1698;
+/// `ER_BAD_DB_ERROR`: there is no such database, which is found out after the login itself.
+pub const NO_DATABASE: u16 = 1049;
+/// `ER_EVENT_ALREADY_EXISTS`.
+pub const EVENT_EXISTS: u16 = 1537;
+/// What MariaDB says of every event where its scheduler is DISABLED, or its table of them missing or of another version:
+/// `ER_EVENTS_DB_ERROR`, `ER_EVENT_OPEN_TABLE_FAILED`. <https://mariadb.com/kb/en/mariadb-error-codes/>
+pub(super) const NO_EVENTS: [u16; 2] = [1577, 1545];
+/// `ER_CON_COUNT_ERROR`.
+pub const TOO_MANY_CONNECTIONS: u16 = 1040;
+/// `ER_NO_SUCH_TABLE`.
+pub const NO_TABLE: u16 = 1146;
+/// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
+pub(super) const NO_SUCH_THREAD: u16 = 1094;
+const NO_TLS: &str = "the server offers no TLS";
+/// `ER_SECURE_TRANSPORT_REQUIRED`.
+const TLS_REQUIRED: u16 = 3159;
+
+pub(super) fn not_mysql() -> Error {
+    Error::Connection("what answers there does not speak MySQL's protocol".to_owned())
+}
+
+/// A duration for a person, such as `10s`.
+pub fn in_words(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}
+
+/// The driver's error in words for a person.
+pub(super) fn explain(error: &mysql::Error, timeout: Duration) -> Error {
+    if let Some(error) = cause_in_io(error) {
+        return explain_io(error, timeout);
+    }
+    Error::Connection(match error {
+        mysql::Error::MySqlError(error) => {
+            return Error::Server {
+                code: error.code,
+                message: error.message.clone(),
+            };
+        }
+        mysql::Error::TlsError(error) => return Error::Tls(tls_failed(&error.to_string())),
+        mysql::Error::DriverError(DriverError::TlsNotSupported) => {
+            return Error::Tls(NO_TLS.to_owned());
+        }
+        mysql::Error::DriverError(DriverError::ConnectTimeout) => silent(timeout),
+        mysql::Error::DriverError(DriverError::CouldNotConnect(Some((_, description, kind)))) => {
+            return match kind {
+                ErrorKind::ConnectionRefused => {
+                    Error::NobodyThere("nothing listens there".to_owned())
+                }
+                ErrorKind::NotFound => Error::NobodyThere("no such socket".to_owned()),
+                _ => Error::Connection(format!("no connection ({})", without_number(description))),
+            };
+        }
+        mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
+            return Error::Refused(format!(
+                "the account logs in by the plugin {plugin}, which fail-start does not have: give it another"
+            ));
+        }
+        mysql::Error::DriverError(
+            DriverError::UnsupportedProtocol(_)
+            | DriverError::PacketOutOfSync
+            | DriverError::PacketTooLarge
+            | DriverError::Protocol41NotSet
+            | DriverError::UnexpectedPacket,
+        )
+        | mysql::Error::CodecError(_) => return not_mysql(),
+        other => format!("the connection failed: {other}"),
+    })
+}
+
+/// Why TLS failed, in words where the library has only a name for it.
+fn tls_failed(why: &str) -> String {
+    let known = [
+        (
+            "CaUsedAsEndEntity",
+            "its certificate is its own authority, which the verify modes do not take",
+        ),
+        (
+            "UnsupportedCertVersion",
+            "its certificate is of X.509 version 1, which the verify modes do not take",
+        ),
+        (
+            "UnknownIssuer",
+            "no authority that is known has signed its certificate (UnknownIssuer)",
+        ),
+    ];
+    let words = known.iter().find(|(name, _)| why.contains(name));
+    format!("TLS failed: {}", words.map_or(why, |(_, words)| words))
+}
+
+pub(super) fn silent(timeout: Duration) -> String {
+    format!("no answer within {} (--timeout)", in_words(timeout))
+}
+
+/// The system's error in the driver's; it wraps those that come with a packet once more.
+fn cause_in_io(error: &mysql::Error) -> Option<&io::Error> {
+    match error {
+        mysql::Error::IoError(error) => Some(error),
+        mysql::Error::CodecError(error) => std::error::Error::source(error)?.downcast_ref(),
+        _ => None,
+    }
+}
+
+fn explain_io(error: &io::Error, timeout: Duration) -> Error {
+    Error::Connection(match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(timeout),
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
+            "the connection was cut".to_owned()
+        }
+        // The TLS library puts its errors, and it alone, into an error of this kind.
+        ErrorKind::InvalidData if error.get_ref().is_some() => {
+            return Error::Tls(tls_failed(&error.to_string()));
+        }
+        // Packets that end too early or hold what no server sends.
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData => return not_mysql(),
+        _ => format!(
+            "the connection failed: {}",
+            without_number(&error.to_string())
+        ),
+    })
+}
+
+/// The system's words, without its `(os error 99)`.
+fn without_number(description: &str) -> &str {
+    description
+        .split(" (os error")
+        .next()
+        .unwrap_or(description)
+}
+
+/// What to look at when an admin's login to this node fails this way.
+fn advice(node: &Node, error: &Error) -> String {
+    match error {
+        Error::Server {
+            code: ACCESS_DENIED | NO_PASSWORD,
+            ..
+        } => {
+            let (user, password) = (&node.variables.admin_user, &node.variables.admin_password);
+            let mut advice = format!("check {user} and {password}");
+            if node.ssl_mode == SslMode::Disabled {
+                // MariaDB says the same when it insists on TLS.
+                advice += "; if the server insists on TLS, check ";
+                advice += &node.variables.ssl_mode;
+            }
+            advice
+        }
+        Error::Server {
+            code: TLS_REQUIRED, ..
+        } => format!("check {}", node.variables.ssl_mode),
+        Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
+        Error::Tls(_) if node.environment == Environment::Cloud && error.is_plain() => format!(
+            "behind the Cloud SQL Auth Proxy {}=disabled is right; else check it",
+            node.variables.ssl_mode
+        ),
+        Error::Tls(_) => {
+            format!(
+                "check {} and {}",
+                node.variables.ssl_mode, node.variables.ssl_ca
+            )
+        }
+        Error::Name(_) => format!("check {}", node.variables.host),
+        Error::NobodyThere(_) => format!("is the server running? Check {}", at(node)),
+        Error::Connection(_) => format!("check {}", at(node)),
+    }
+}
+
+/// The variables that say where the node is.
+fn at(node: &Node) -> String {
+    match node.address {
+        Address::Socket(_) => node.variables.host.clone(),
+        Address::Tcp(..) => {
+            format!("{} and {}", node.variables.host, node.variables.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(error: impl Into<mysql::Error>) -> Error {
+        explain(&error.into(), Duration::from_secs(10))
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_in_words_without_a_number() {
+        for (kind, says) in [
+            (ErrorKind::WouldBlock, "no answer within 10s (--timeout)"),
+            (ErrorKind::TimedOut, "no answer within 10s (--timeout)"),
+            (ErrorKind::BrokenPipe, "the connection was cut"),
+            (ErrorKind::ConnectionReset, "the connection was cut"),
+            (
+                ErrorKind::UnexpectedEof,
+                "what answers there does not speak MySQL's protocol",
+            ),
+        ] {
+            let explained = explained(io::Error::from(kind));
+            assert_eq!(explained, Error::Connection(says.to_owned()), "{kind}");
+        }
+        // ENETUNREACH, by its number on Linux.
+        let unreachable = explained(io::Error::from_raw_os_error(101)).to_string();
+        assert!(
+            unreachable.starts_with("the connection failed: "),
+            "{unreachable}"
+        );
+        assert!(!unreachable.contains("os error"), "{unreachable}");
+    }
+
+    #[test]
+    fn errors_of_the_driver_are_told_by_what_can_be_done() {
+        let refused = |kind| {
+            DriverError::CouldNotConnect(Some((String::new(), "why (os error 1)".into(), kind)))
+        };
+        let nobody = |why: &str| Error::NobodyThere(why.to_owned());
+        assert_eq!(
+            explained(refused(ErrorKind::ConnectionRefused)),
+            nobody("nothing listens there")
+        );
+        assert_eq!(
+            explained(refused(ErrorKind::NotFound)),
+            nobody("no such socket")
+        );
+        let other = explained(refused(ErrorKind::PermissionDenied));
+        assert_eq!(other, Error::Connection("no connection (why)".to_owned()));
+        assert!(explained(DriverError::TlsNotSupported).is_plain());
+        let plugin = explained(DriverError::UnknownAuthPlugin("kerberos".to_owned()));
+        assert!(
+            matches!(&plugin, Error::Refused(why) if why.contains("the plugin kerberos")),
+            "{plugin}"
+        );
+        let denied = mysql::MySqlError {
+            state: "28000".to_owned(),
+            message: "m".to_owned(),
+            code: ACCESS_DENIED,
+        };
+        assert_eq!(
+            explained(denied),
+            Error::Server {
+                code: ACCESS_DENIED,
+                message: "m".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn what_the_tls_library_has_only_a_name_for_is_explained() {
+        for (name, says) in [
+            ("CaUsedAsEndEntity", "its own authority"),
+            ("UnsupportedCertVersion", "version 1"),
+            ("odd", "odd"),
+        ] {
+            assert!(
+                tls_failed(&format!("invalid peer certificate: {name}")).contains(says),
+                "{name}"
+            );
+        }
+    }
+}
