@@ -107,9 +107,9 @@ pub fn around_at_last(statements: &[String]) -> Vec<String> {
 }
 
 /// The locks of others that `super_read_only = ON`, or an account statement, would wait for: thread, event, what it is of,
-/// its type, session, user. Each statement that writes has the first two for a moment.
+/// its type, session, user, kind of thread. Each statement that writes has the first two for a moment.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
-const IN_THE_WAY: &str = "SELECT OWNER_THREAD_ID, OWNER_EVENT_ID, OBJECT_TYPE, LOCK_TYPE, PROCESSLIST_ID, PROCESSLIST_USER \
+const IN_THE_WAY: &str = "SELECT OWNER_THREAD_ID, OWNER_EVENT_ID, OBJECT_TYPE, LOCK_TYPE, PROCESSLIST_ID, PROCESSLIST_USER, NAME \
                           FROM performance_schema.metadata_locks LEFT JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
                           WHERE (OBJECT_TYPE IN ('GLOBAL', 'COMMIT') OR OBJECT_TYPE = 'BACKUP LOCK' AND LOCK_TYPE = 'SHARED') \
                           AND NOT (PROCESSLIST_ID <=> CONNECTION_ID()) ORDER BY LOCK_STATUS";
@@ -179,6 +179,12 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
         return problems;
     }
     let who = &node.admin.user;
+    if !tells_roles(&admin.version) {
+        problems.push(format!(
+            "--lift-read-only needs MySQL 8.0 or later, this is {}",
+            admin.version
+        ));
+    }
     if admin.stays_here.is_empty() {
         problems.push(format!(
             "{who} may not switch the binary log off (sql_log_bin), so its group or its replicas would go offline too: \
@@ -226,6 +232,7 @@ impl Admin {
     /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for that.
     pub fn may_lift_read_only(&self) -> bool {
         self.server == Server::MySql
+            && tells_roles(&self.version)
             // Else a group or the node's replicas would take over what is changed.
             && !self.stays_here.is_empty()
             && self.reads_performance_schema()
@@ -361,7 +368,8 @@ impl Admin {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if self.may_lift_read_only() && self.is_alone()? {
+        // A cluster may forbid such locks.
+        if self.may_lift_read_only() && self.is_alone().unwrap_or(false) {
             return self.then_release(work);
         }
         work(self)
@@ -408,9 +416,13 @@ impl Admin {
                 return Err(Error::Server {
                     code: LOCK_WAIT_TIMEOUT,
                     message: format!(
-                        "session {} of '{}' holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
+                        "session {} of {} holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
                         cell(row, 4),
-                        cell(row, 5),
+                        if is_replication(&cell(row, 6)) {
+                            "the replication".to_owned()
+                        } else {
+                            format!("'{}'", cell(row, 5))
+                        },
                         cell(row, 2).trim_end_matches(" LOCK").to_lowercase()
                     ),
                 });
@@ -436,7 +448,12 @@ impl Admin {
     }
 
     fn look_for_left(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
-        let answers = self.all(&[left()])?.concat();
+        let answers = match self.all(&[left()]) {
+            Ok(answers) => answers.concat(),
+            // It does not tell.
+            Err(Error::Server { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let Some(row) = answers.first() else {
             return Ok(None);
         };
@@ -481,6 +498,18 @@ impl Admin {
     }
 }
 
+/// Whether a server of this version says which member of a group is the primary, and who has set a variable.
+fn tells_roles(version: &str) -> bool {
+    !version.starts_with("5.")
+}
+
+/// Whether a thread of this kind applies what comes from a source or a group; it has the user who wrote it there.
+fn is_replication(thread: &str) -> bool {
+    ["replica_", "slave_", "group_rpl"]
+        .iter()
+        .any(|kind| thread.contains(kind))
+}
+
 fn is_lock_wait(error: &Error) -> bool {
     matches!(
         error,
@@ -502,5 +531,11 @@ mod tests {
         for may in ["OFF", "ON", "NO_LOCK", "0", "1", ""] {
             assert_eq!(forbids_its_admin(may), None, "{may}");
         }
+    }
+
+    #[test]
+    fn a_version_that_does_not_tell_who_is_the_primary_is_known() {
+        assert!(!tells_roles("5.7.44-log"));
+        assert!(tells_roles("8.0.42") && tells_roles("9.7.4"));
     }
 }

@@ -185,6 +185,31 @@ fn a_read_only_replica_goes_offline_by_itself_and_replication_goes_on() {
         }
     }
 
+    // A statement that is replicated, and takes long since a row is locked, would keep it from being read-only again.
+    let table = format!("{}.t", quoted(&nodes.databases[0]));
+    let mut reader = nodes.admin(2);
+    reader
+        .query_drop(format!(
+            "BEGIN; SELECT id FROM {table} ORDER BY id LIMIT 1 FOR SHARE"
+        ))
+        .unwrap();
+    let mut writer = nodes.admin(1);
+    writer
+        .query_drop(format!("DELETE FROM {table} ORDER BY id LIMIT 1"))
+        .unwrap();
+    wait_until("it waits for the row", || {
+        let held =
+            "SELECT COUNT(*) FROM performance_schema.metadata_locks WHERE OBJECT_TYPE = 'GLOBAL'";
+        (nodes.admin(2).query_first::<u64, _>(held).unwrap() > Some(0)).then_some(())
+    });
+    let refused = nodes.run(&["2", LIFT], "Y\n");
+    refused
+        .assert_status(1)
+        .assert_says("of the replication holds a")
+        .assert_says("nothing was changed");
+    drop(reader);
+    all_have_the_same_rows(&nodes);
+
     // Failed over meanwhile, to it and from it: each node stays what it has become.
     for by in [By::Y, By::Recover, By::Guard] {
         outage(&nodes, 2, &[LIFT], by, || {
@@ -239,6 +264,19 @@ fn a_secondary_of_a_group_goes_offline_by_itself_and_the_group_goes_on() {
         all_have_the_same_transactions(&nodes);
         assert_eq!(nodes.states(), before, "{by:?}");
     }
+    // A secondary is never writable, so that what was left off is known there though nothing else says so.
+    let mut admin = nodes.admin(2);
+    admin
+        .query_drop("SET GLOBAL super_read_only = OFF")
+        .unwrap();
+    let left = "super_read_only was left off";
+    let status = nodes.run(&["status", "2"], "");
+    status.assert_status(0).assert_says(left);
+    let recovered = nodes.run(&["recover", "2"], "");
+    recovered.assert_status(0).assert_says(left);
+    assert_eq!(mode(&nodes, 2), read_only());
+    group.wait_for_online(3);
+    all_have_the_same_transactions(&nodes);
 }
 
 /// Node 1 on a server of its own that is read-only, with an admin of its own, and the mode that it must have again.
