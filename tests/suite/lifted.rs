@@ -399,11 +399,21 @@ fn an_error_in_the_middle_does_not_leave_it_lifted() {
 fn killed_at_any_moment_it_is_read_only_again() {
     let (_server, nodes, admin) = read_only_node();
     let before = nodes.states();
-    for moment in 0..24 {
-        let mut program: Program = nodes.start(&["1", LIFT]);
-        let began = Instant::now();
-        // From before the first statement to after the last one; a slow machine shifts them.
-        while began.elapsed() < Duration::from_millis(moment * 2) {
+    for moment in 0..36 {
+        let mut program: Program;
+        let began;
+        // From before the first statement to after the last one, and then the same on the way back; a slow machine shifts them.
+        let kill_after = if moment < 24 {
+            program = nodes.start(&["1", LIFT]);
+            began = Instant::now();
+            Duration::from_millis(moment * 2)
+        } else {
+            program = nodes.fail(&["1", LIFT]);
+            program.answer("Y\n");
+            began = Instant::now();
+            Duration::from_micros((moment - 24) * 500)
+        };
+        while began.elapsed() < kill_after {
             std::hint::spin_loop();
         }
         program.kill();
