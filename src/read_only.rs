@@ -28,8 +28,9 @@ const ALONE: &str = "'fail_start.read_only'";
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-replication-group-members-table.html>
 const ROLE: &str = "(SELECT MEMBER_ROLE FROM performance_schema.replication_group_members WHERE MEMBER_ID = @@server_uuid)";
 
-/// Whether the member has become its group's primary since: then it is the group that made it writable.
-const IS_NEW_PRIMARY: &str = "COALESCE(@fail_start_role, '') <> 'PRIMARY' AND COALESCE(@fail_start_role_now, '') = 'PRIMARY'";
+/// When somebody last set `read_only`: a group does that to make its primary writable, and in doing so switches both off.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-variables-info-table.html>
+const READ_ONLY_SET: &str = "(SELECT CAST(SET_TIME AS CHAR) FROM performance_schema.variables_info WHERE VARIABLE_NAME = 'read_only')";
 
 /// What is sent before the statements: switches `super_read_only` off, and remembers in the session what was on at that
 /// moment. Nothing is set on a server that is writable. What may wait for a lock then waits for so many seconds.
@@ -39,7 +40,7 @@ fn open(lock_wait_timeout: u64) -> Vec<String> {
         "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
         format!("SET SESSION lock_wait_timeout = {lock_wait_timeout}"),
         format!(
-            "SET @fail_start_role = {ROLE}, @fail_start_super = @@GLOBAL.super_read_only, \
+            "SET @fail_start_set = {READ_ONLY_SET}, @fail_start_super = @@GLOBAL.super_read_only, \
              @fail_start_events = @@GLOBAL.event_scheduler"
         ),
     ];
@@ -58,18 +59,16 @@ fn open(lock_wait_timeout: u64) -> Vec<String> {
 /// What is sent after them: puts everything back as it was; can be sent again. Whoever makes the server writable meanwhile
 /// switches `read_only` off too.
 fn close() -> Vec<String> {
-    let role_now = format!("SET @fail_start_role_now = {ROLE}");
-    let mut statements = vec![role_now.clone()];
+    let mut statements = Vec::new();
     statements.extend(sql::only_if(
-        &format!(
-            "@fail_start_super = 1 AND @@GLOBAL.read_only = 1 AND @@GLOBAL.super_read_only = 0 AND NOT ({IS_NEW_PRIMARY})"
-        ),
+        "@fail_start_super = 1 AND @@GLOBAL.read_only = 1 AND @@GLOBAL.super_read_only = 0",
         "SET GLOBAL super_read_only = ON",
     ));
-    statements.push(role_now);
-    // It may have become one just then. This switches both off.
+    // The group may have made it writable just before that.
     statements.extend(sql::only_if(
-        &format!("@fail_start_super = 1 AND {IS_NEW_PRIMARY}"),
+        &format!(
+            "@fail_start_super = 1 AND @@GLOBAL.super_read_only = 1 AND {ROLE} = 'PRIMARY' AND NOT (@fail_start_set <=> {READ_ONLY_SET})"
+        ),
         "SET GLOBAL read_only = OFF",
     ));
     statements.extend(sql::only_if(
@@ -489,7 +488,7 @@ impl Admin {
                 "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
                 format!("SET SESSION lock_wait_timeout = {SHORT_WAIT}"),
                 format!(
-                    "SET @fail_start_role = {ROLE}, @fail_start_super = 1, @fail_start_events = '{events}'"
+                    "SET @fail_start_set = {READ_ONLY_SET}, @fail_start_super = 1, @fail_start_events = '{events}'"
                 ),
             ])?;
             admin.close_at_last()?;
