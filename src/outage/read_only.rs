@@ -28,8 +28,9 @@ const ALONE: &str = "'fail_start.read_only'";
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-replication-group-members-table.html>
 const ROLE: &str = "(SELECT MEMBER_ROLE FROM performance_schema.replication_group_members WHERE MEMBER_ID = @@server_uuid)";
 
-/// Whether the member has become its group's primary since: then it is the group that made it writable.
-const IS_NEW_PRIMARY: &str = "COALESCE(@fail_start_role, '') <> 'PRIMARY' AND COALESCE(@fail_start_role_now, '') = 'PRIMARY'";
+/// When somebody last set `read_only`: a group does that to make its primary writable, and in doing so switches both off.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-variables-info-table.html>
+const READ_ONLY_SET: &str = "(SELECT CAST(SET_TIME AS CHAR) FROM performance_schema.variables_info WHERE VARIABLE_NAME = 'read_only')";
 
 /// What is sent before the statements: switches `super_read_only` off, and remembers in the session what was on at that
 /// moment. Nothing is set on a server that is writable. What may wait for a lock then waits for so many seconds.
@@ -39,7 +40,7 @@ fn open(lock_wait_timeout: u64) -> Vec<String> {
         "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
         format!("SET SESSION lock_wait_timeout = {lock_wait_timeout}"),
         format!(
-            "SET @fail_start_role = {ROLE}, @fail_start_super = @@GLOBAL.super_read_only, \
+            "SET @fail_start_set = {READ_ONLY_SET}, @fail_start_super = @@GLOBAL.super_read_only, \
              @fail_start_events = @@GLOBAL.event_scheduler"
         ),
     ];
@@ -58,18 +59,16 @@ fn open(lock_wait_timeout: u64) -> Vec<String> {
 /// What is sent after them: puts everything back as it was; can be sent again. Whoever makes the server writable meanwhile
 /// switches `read_only` off too.
 fn close() -> Vec<String> {
-    let role_now = format!("SET @fail_start_role_now = {ROLE}");
-    let mut statements = vec![role_now.clone()];
+    let mut statements = Vec::new();
     statements.extend(sql::only_if(
-        &format!(
-            "@fail_start_super = 1 AND @@GLOBAL.read_only = 1 AND @@GLOBAL.super_read_only = 0 AND NOT ({IS_NEW_PRIMARY})"
-        ),
+        "@fail_start_super = 1 AND @@GLOBAL.read_only = 1 AND @@GLOBAL.super_read_only = 0",
         "SET GLOBAL super_read_only = ON",
     ));
-    statements.push(role_now);
-    // It may have become one just then. This switches both off.
+    // The group may have made it writable just before that.
     statements.extend(sql::only_if(
-        &format!("@fail_start_super = 1 AND {IS_NEW_PRIMARY}"),
+        &format!(
+            "@fail_start_super = 1 AND @@GLOBAL.super_read_only = 1 AND {ROLE} = 'PRIMARY' AND NOT (@fail_start_set <=> {READ_ONLY_SET})"
+        ),
         "SET GLOBAL read_only = OFF",
     ));
     statements.extend(sql::only_if(
@@ -107,9 +106,9 @@ pub fn around_at_last(statements: &[String]) -> Vec<String> {
 }
 
 /// The locks of others that `super_read_only = ON`, or an account statement, would wait for: thread, event, what it is of,
-/// its type, session, user. Each statement that writes has the first two for a moment.
+/// its type, session, user, kind of thread. Each statement that writes has the first two for a moment.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
-const IN_THE_WAY: &str = "SELECT OWNER_THREAD_ID, OWNER_EVENT_ID, OBJECT_TYPE, LOCK_TYPE, PROCESSLIST_ID, PROCESSLIST_USER \
+const IN_THE_WAY: &str = "SELECT OWNER_THREAD_ID, OWNER_EVENT_ID, OBJECT_TYPE, LOCK_TYPE, PROCESSLIST_ID, PROCESSLIST_USER, NAME \
                           FROM performance_schema.metadata_locks LEFT JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
                           WHERE (OBJECT_TYPE IN ('GLOBAL', 'COMMIT') OR OBJECT_TYPE = 'BACKUP LOCK' AND LOCK_TYPE = 'SHARED') \
                           AND NOT (PROCESSLIST_ID <=> CONNECTION_ID()) ORDER BY LOCK_STATUS";
@@ -181,6 +180,12 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
         return problems;
     }
     let who = &node.admin.user;
+    if !tells_roles(&admin.version) {
+        problems.push(format!(
+            "--lift-read-only needs MySQL 8.0 or later, this is {}",
+            admin.version
+        ));
+    }
     if admin.stays_here.is_empty() {
         problems.push(format!(
             "{who} may not switch the binary log off (sql_log_bin), so its group or its replicas would go offline too: \
@@ -228,6 +233,7 @@ impl Admin {
     /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for that.
     pub fn may_lift_read_only(&self) -> bool {
         self.server == Server::MySql
+            && tells_roles(&self.version)
             // Else a group or the node's replicas would take over what is changed.
             && !self.stays_here.is_empty()
             && self.reads_performance_schema()
@@ -363,7 +369,8 @@ impl Admin {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        if self.may_lift_read_only() && self.is_alone()? {
+        // A cluster may forbid such locks.
+        if self.may_lift_read_only() && self.is_alone().unwrap_or(false) {
             return self.then_release(work);
         }
         work(self)
@@ -410,9 +417,13 @@ impl Admin {
                 return Err(Error::Server {
                     code: LOCK_WAIT_TIMEOUT,
                     message: format!(
-                        "session {} of '{}' holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
+                        "session {} of {} holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
                         cell(row, 4),
-                        cell(row, 5),
+                        if is_replication(&cell(row, 6)) {
+                            "the replication".to_owned()
+                        } else {
+                            format!("'{}'", cell(row, 5))
+                        },
                         cell(row, 2).trim_end_matches(" LOCK").to_lowercase()
                     ),
                 });
@@ -438,7 +449,12 @@ impl Admin {
     }
 
     fn look_for_left(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
-        let answers = self.all(&[left()])?.concat();
+        let answers = match self.all(&[left()]) {
+            Ok(answers) => answers.concat(),
+            // It does not tell.
+            Err(Error::Server { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let Some(row) = answers.first() else {
             return Ok(None);
         };
@@ -474,13 +490,25 @@ impl Admin {
                 "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
                 format!("SET SESSION lock_wait_timeout = {SHORT_WAIT}"),
                 format!(
-                    "SET @fail_start_role = {ROLE}, @fail_start_super = 1, @fail_start_events = '{events}'"
+                    "SET @fail_start_set = {READ_ONLY_SET}, @fail_start_super = 1, @fail_start_events = '{events}'"
                 ),
             ])?;
             admin.close_at_last()?;
             Ok(Some(left))
         })
     }
+}
+
+/// Whether a server of this version says which member of a group is the primary, and who has set a variable.
+fn tells_roles(version: &str) -> bool {
+    !version.starts_with("5.")
+}
+
+/// Whether a thread of this kind applies what comes from a source or a group; it has the user who wrote it there.
+fn is_replication(thread: &str) -> bool {
+    ["replica_", "slave_", "group_rpl"]
+        .iter()
+        .any(|kind| thread.contains(kind))
 }
 
 fn is_lock_wait(error: &Error) -> bool {
@@ -504,5 +532,11 @@ mod tests {
         for may in ["OFF", "ON", "NO_LOCK", "0", "1", ""] {
             assert_eq!(forbids_its_admin(may), None, "{may}");
         }
+    }
+
+    #[test]
+    fn a_version_that_does_not_tell_who_is_the_primary_is_known() {
+        assert!(!tells_roles("5.7.44-log"));
+        assert!(tells_roles("8.0.42") && tells_roles("9.7.4"));
     }
 }
