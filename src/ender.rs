@@ -2,11 +2,13 @@
 //! their own user name, also while it is locked, and also those from other hosts; else the procedure that some managed
 //! services have for that.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::Node;
 use crate::grants::{Grant, Names, Object};
 use crate::node::{Admin, Connection, Ended, Error, Rows, cell};
+use crate::plan::Plan;
+use crate::server_id::ServerId;
 use crate::sql::{self, Server};
 
 /// The privileges of which one is enough to end anybody's session.
@@ -45,11 +47,45 @@ enum By {
     Procedure,
 }
 
+/// The sessions that are kept here, of whichever node: none of them is the application's.
+static KEPT: Mutex<Vec<(u64, ServerId)>> = Mutex::new(Vec::new());
+
+/// Whether this session on this server is one of fail-start's own that are kept.
+pub fn is_kept(id: u64, server: &ServerId) -> bool {
+    let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.iter().any(|(one, at)| *one == id && at == server)
+}
+
+/// A session of the account that is kept.
+struct Kept {
+    session: Connection,
+    server: ServerId,
+}
+
+impl Kept {
+    fn new(session: Connection, server: &ServerId) -> Self {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push((session.id(), server.clone()));
+        Self {
+            session,
+            server: server.clone(),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        // A server that was restarted gives the number again.
+        kept.retain(|(id, at)| *id != self.session.id() || *at != self.server);
+    }
+}
+
 /// Who ends the account's sessions.
 pub struct Ender {
     by_admin: bool,
     /// A session of the account, which ends the others, and last itself.
-    account: Option<Connection>,
+    account: Option<Kept>,
     /// The service's own procedure.
     procedure: Option<String>,
 }
@@ -93,9 +129,9 @@ impl Ender {
     ///
     /// # Errors
     /// Where it is of no use.
-    pub fn by_account(&mut self, mut session: Connection) -> Result<(), Error> {
+    pub fn by_account(&mut self, mut session: Connection, at: &ServerId) -> Result<(), Error> {
         session.all(&sql::stays_idle())?;
-        self.account = Some(session);
+        self.account = Some(Kept::new(session, at));
         Ok(())
     }
 
@@ -143,8 +179,8 @@ impl Ender {
         if self.by_admin {
             return Ok((admin.end_each(&kill)?, By::Admin));
         }
-        if let Some(session) = &mut self.account {
-            match session.end_each(&kill) {
+        if let Some(kept) = &mut self.account {
+            match kept.session.end_each(&kill) {
                 // Its own connection says nothing about the node.
                 Err(_) => self.account = None,
                 Ok(ended) => return Ok((ended, By::Account)),
@@ -163,15 +199,16 @@ impl Ender {
 
     /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which a revoked
     /// account can; returns whether there is nobody any more to end a session.
-    pub fn has_lost(&mut self, node: &Node, timeout: Duration) -> bool {
-        let Some(session) = &mut self.account else {
+    pub fn has_lost(&mut self, plan: &Plan) -> bool {
+        let Some(kept) = &mut self.account else {
             return false;
         };
-        if session.all(&[sql::NOTHING.to_owned()]).is_err() {
+        if kept.session.all(&[sql::NOTHING.to_owned()]).is_err() {
             self.account = None;
-            if let Ok(session) = Connection::open(node, &node.account, None, timeout) {
+            let node = &plan.node;
+            if let Ok(session) = Connection::open(node, &node.account, None, plan.timeout) {
                 // Without it the next is tried.
-                let _ = self.by_account(session);
+                let _ = self.by_account(session, &plan.server_id);
             }
         }
         self.is_nobody()

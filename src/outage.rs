@@ -10,6 +10,7 @@ use crate::cli::Method;
 use crate::drain::{Next, SessionDrain, timed_out};
 use crate::ender::Ender;
 use crate::gone::Gone;
+use crate::grants::Names;
 use crate::guard::Guard;
 use crate::listing::{Listing, Session};
 use crate::login::{Login, leads_elsewhere};
@@ -251,11 +252,17 @@ impl Offline {
                 }
                 return Ok(());
             }
-            if plan.method == Method::Revoke && !listing.by_locks && using.is_none() {
+            if using.is_none() && plan.sessions_keep_rights {
+                // Those whose login is not through are none of others' when they are.
+                let early = listing.sessions.iter();
+                let early = early.filter(|one| plan.ends_at_first(one) || one.is_logging_in);
+                using = Some(early.map(|one| one.id).collect());
+            } else if using.is_none() && plan.method == Method::Revoke && !listing.by_locks {
                 using = Some(in_transactions(admin, plan, &listing.sessions).map_err(failed)?);
             }
             let using = using.iter().flatten().collect::<BTreeSet<_>>();
-            let ends = |one: &Session| plan.ends(one) || using.contains(&one.id);
+            let ends =
+                |one: &Session| plan.ends(one) || plan.is_accounts(one) && using.contains(&one.id);
             match drain.next(&listing.sessions, ends) {
                 Next::Drained => {
                     if drain.leaves_logins() {
@@ -458,7 +465,16 @@ impl Offline {
             let now = admin.turned_away(&plan.node.account.user);
             self.turned_away_meanwhile = now.and_then(|now| now.checked_sub(before));
         }
-        let failed = admin.change(&plan.back)?;
+        let back = match plan.names {
+            Names::Literal => match admin.all(&plan.state()) {
+                Ok(answers) => plan.still_to_run(&answers),
+                // An account row that is gone has no grants to show.
+                Err(Error::Server { .. }) => plan.back.clone(),
+                Err(error) => return Err(error),
+            },
+            Names::Patterns => plan.back.clone(),
+        };
+        let failed = admin.change(&back)?;
         let gone = Gone::look(&mut admin, plan, failed)?;
         let left = plan.without(&gone.statements());
         let is_back = left.is_back(&admin.all(&left.state())?);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cli::Method;
 use crate::config::{Environment, Login, Node};
+use crate::ender;
 use crate::grants::{Grant, Names};
 use crate::listing::{Session, Wanted};
 use crate::node::{Admin, Error, Rows};
@@ -79,8 +80,8 @@ pub struct Plan {
     pub login_proves: bool,
     /// The session of that login, which has ended, but may still be listed.
     pub own_login: Option<u64>,
-    /// The one that is kept, to end the others.
-    pub kept_login: Option<u64>,
+    /// Whether its rights are global, which a session keeps that was open before they were taken from it there.
+    pub sessions_keep_rights: bool,
 }
 
 impl Plan {
@@ -150,7 +151,7 @@ impl Plan {
             timeout,
             login_proves: false,
             own_login: None,
-            kept_login: None,
+            sessions_keep_rights: false,
         }
     }
 
@@ -272,9 +273,29 @@ impl Plan {
             Method::Revoke => {
                 let holds = self.held(&answers[1..]);
                 let mut wanted = self.back.iter().filter_map(|one| Grant::given_by(one));
-                wanted.all(|grant| grant.is_within(&holds))
+                wanted.all(|grant| {
+                    grant.is_within(&holds) || self.has_globally(&grant, &answers[1..])
+                })
             }
         }
+    }
+
+    /// Whether the account row of this grant has it by its global ones. To give it then would make a grant that there was not.
+    fn has_globally(&self, grant: &Grant, answers: &[Rows]) -> bool {
+        self.names == Names::Literal
+            && self.accounts.iter().zip(answers).any(|(account, answer)| {
+                grant.account() == Some(account) && state::held_by(answer).give_globally(grant)
+            })
+    }
+
+    /// The statements of the way back that are to be run, by the same answers.
+    pub fn still_to_run(&self, answers: &[Rows]) -> Vec<String> {
+        let has = |statement: &&String| {
+            self.method == Method::Revoke
+                && Grant::given_by(statement)
+                    .is_some_and(|grant| self.has_globally(&grant, &answers[1..]))
+        };
+        self.back.iter().filter(|one| !has(one)).cloned().collect()
     }
 
     /// Who may have brought the node back before its time.
@@ -290,7 +311,7 @@ impl Plan {
 
     /// Whether this is a session of the account, and not fail-start's own.
     pub fn is_accounts(&self, session: &Session) -> bool {
-        session.user == self.node.account.user && self.kept_login != Some(session.id)
+        session.user == self.node.account.user && !ender::is_kept(session.id, &self.server_id)
     }
 
     /// Whether this session, of the account, must end.
@@ -301,10 +322,16 @@ impl Plan {
                 || session.uses_it)
     }
 
+    /// The same of one that was open when the rights were taken away.
+    pub fn ends_at_first(&self, session: &Session) -> bool {
+        self.ends(session) || self.sessions_keep_rights && self.is_accounts(session)
+    }
+
     /// Which sessions of the account may have to end.
     pub fn wanted(&self) -> Wanted<'_> {
         match self.method {
             Method::Lock => Wanted::All,
+            Method::Revoke if self.sessions_keep_rights => Wanted::All,
             Method::Revoke => Wanted::Using(&self.database),
         }
     }
@@ -320,6 +347,6 @@ impl Plan {
     /// Whether a login that began before the outage may still get in. MySQL lets it in by the lock that it saw when the
     /// client's name came; MariaDB shows such a login as the account's session from then on.
     pub fn ends_logins(&self) -> bool {
-        self.method == Method::Lock && self.server == Server::MySql
+        self.server == Server::MySql && (self.method == Method::Lock || self.sessions_keep_rights)
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::Method;
 use crate::config::Node;
 use crate::ender::{self, Ender};
 use crate::gone;
-use crate::grants::Grant;
+use crate::grants::{Grant, Names, Object};
 use crate::guard::Guard;
 use crate::listing::{Listing, Wanted};
 use crate::login::{Login, leads_elsewhere};
@@ -20,7 +20,7 @@ use crate::plan::{Options, Plan};
 use crate::progress::Progress;
 use crate::read_only::Lift;
 use crate::sql::{self, Account, Server};
-use crate::state::{State, lines, reaches};
+use crate::state::{self, State, lines, reaches};
 use crate::undo::Undo;
 use crate::ways_in::Questions;
 
@@ -144,9 +144,12 @@ impl Ready {
     }
 
     fn count_sessions(&mut self, listing: &Listing) -> Result<(), Error> {
-        let own = listing.sessions.iter().filter(|one| self.plan.ends(one));
-        self.sessions = own.count();
-        if self.plan.method == Method::Revoke && !listing.by_locks {
+        let own = listing.sessions.iter();
+        self.sessions = own.filter(|one| self.plan.ends_at_first(one)).count();
+        if self.plan.method == Method::Revoke
+            && !listing.by_locks
+            && !self.plan.sessions_keep_rights
+        {
             self.sessions += in_transactions(&mut self.admin, &self.plan, &listing.sessions)?.len();
         }
         Ok(())
@@ -183,13 +186,11 @@ impl Ready {
         match login {
             Login::In(session) => {
                 self.plan.login_proves = true;
-                let id = session.as_ref().map(Connection::id);
                 match session {
                     Some(session) if self.ender.needs_account() => {
-                        self.plan.kept_login = id;
-                        self.ender.by_account(session)?;
+                        self.ender.by_account(session, &self.plan.server_id)?;
                     }
-                    _ => self.plan.own_login = id,
+                    session => self.plan.own_login = session.map(|session| session.id()),
                 }
             }
             Login::Elsewhere(other) => {
@@ -386,12 +387,27 @@ impl Ready {
                         plan.out.extend(grant.take());
                         parts.extend(grant.parts());
                     }
+                    // Which can be taken away there alone: as a whole, below.
+                    Some(grant)
+                        if plan.names == Names::Literal
+                            && *grant.object() == Object::Everywhere => {}
                     Some(grant) if grant.is_another_way_into(&plan.database, plan.names) => {
                         ways_in.push(grant.to_string());
                     }
                     None if line.starts_with("GRANT ") => unread.push(account),
                     Some(_) | None => {}
                 }
+            }
+            match part_of_global(plan, account, answer) {
+                Some(Ok(part)) => {
+                    may_not =
+                        may_not.or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &part));
+                    plan.out.extend(part.take());
+                    parts.push(part);
+                    plan.sessions_keep_rights = true;
+                }
+                Some(Err(way)) => ways_in.push(way),
+                None => {}
             }
         }
         if let Some(account) = unread.first() {
@@ -400,8 +416,15 @@ impl Ready {
                  --method lock"
             )));
         }
-        if let Some(may_not) = may_not {
+        if let Some(may_not) = may_not.filter(|_| ways_in.is_empty()) {
             return Err(may_not.into());
+        }
+        if plan.sessions_keep_rights {
+            self.warnings.push(format!(
+                "'{}' holds its rights ON *.*, which a session keeps that is open: all of its sessions on this server end, also \
+                 those on other nodes, where it gets in again at once",
+                plan.node.account.user
+            ));
         }
         // What can fail stands last: by hand, the first error may be the end.
         parts.sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
@@ -585,6 +608,29 @@ impl Look {
             listing,
         })
     }
+}
+
+/// What an account row holds on the database by its global grants, where that can be taken away there alone; or the way in that
+/// it stays, where it cannot be.
+fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Result<Grant, String>> {
+    if plan.names == Names::Patterns {
+        return None;
+    }
+    let held = state::held_by(answer);
+    let global = held.globally_on(&plan.database);
+    if global.is_empty() {
+        return None;
+    }
+    let part = Grant::part_of_global(global, &plan.database, account);
+    // What is held there too could not be told from that any more.
+    let mut on_databases = held.grants.iter().filter(|one| one.is_on_a_database());
+    Some(
+        if on_databases.any(|one| one.is_on(&plan.database, plan.names)) {
+            Err("a grant ON *.* beside the one on the database".to_owned())
+        } else {
+            Ok(part)
+        },
+    )
 }
 
 /// What every account holds that reaches the database by a role, which `SHOW GRANTS` leaves out.

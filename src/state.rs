@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::Node;
-use crate::grants::{Grant, Names};
+use crate::grants::{Held, Names};
 use crate::node::{Admin, Error, Rows, cell, in_words};
 use crate::sql::{self, Account};
 use crate::undo::Undo;
@@ -235,16 +235,21 @@ impl Found {
 }
 
 /// The lines of `SHOW GRANTS`, of one account row or several.
-pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> {
+pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> + Clone {
     answers
         .iter()
         .flatten()
         .filter_map(|row| row.first()?.as_deref())
 }
 
-/// Whether any of these grants opens the database, in whatever way.
+/// What an account row holds, by the answer to its `SHOW GRANTS`.
+pub fn held_by(answer: &Rows) -> Held {
+    Held::read(lines(std::slice::from_ref(answer)))
+}
+
+/// Whether any of these account rows, by the answers to `SHOW GRANTS`, reaches the database, in whatever way.
 pub fn reaches(answers: &[Rows], database: &str, names: Names) -> bool {
-    lines(answers)
-        .filter_map(Grant::parse)
-        .any(|grant| grant.reaches(database, names))
+    answers
+        .iter()
+        .any(|answer| held_by(answer).reaches(database, names))
 }
