@@ -4,8 +4,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::cli::Method;
 use crate::config::Node;
-use crate::grants::{Grant, Names, Object};
+use crate::grants::{Grant, Object};
 use crate::node::{Admin, Connection, Ended, Error, Rows, cell};
 use crate::plan::Plan;
 use crate::server_id::ServerId;
@@ -109,9 +110,7 @@ impl Ender {
         Self {
             by_admin: false,
             account: None,
-            procedure: names
-                .into_iter()
-                .find(|name| may_call(&admin.grants, name, admin.names)),
+            procedure: names.into_iter().find(|name| may_call(admin, name)),
         }
     }
 
@@ -197,8 +196,8 @@ impl Ender {
         Ok((ended, By::Procedure))
     }
 
-    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which a revoked
-    /// account can; returns whether there is nobody any more to end a session.
+    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which an account that
+    /// is not locked can; returns whether there is nobody any more to end a session.
     pub fn has_lost(&mut self, plan: &Plan) -> bool {
         let Some(kept) = &mut self.account else {
             return false;
@@ -206,7 +205,11 @@ impl Ender {
         if kept.session.all(&[sql::NOTHING.to_owned()]).is_err() {
             self.account = None;
             let node = &plan.node;
-            if let Ok(session) = Connection::open(node, &node.account, None, plan.timeout) {
+            let again = match plan.method {
+                Method::Lock => None,
+                Method::Revoke => Connection::open(node, &node.account, None, plan.timeout).ok(),
+            };
+            if let Some(session) = again {
                 // Without it the next is tried.
                 let _ = self.by_account(session, &plan.server_id);
             }
@@ -215,14 +218,23 @@ impl Ender {
     }
 }
 
-/// Whether these grants let their holder call a procedure of the server's own database.
-fn may_call(grants: &[Grant], name: &str, names: Names) -> bool {
-    grants.iter().any(|grant| {
-        grant.gives("EXECUTE", sql::SYSTEM, names)
-            || grant.holds_all_of(&["EXECUTE"])
-                && matches!(grant.object(), Object::Routine { database, name: one, .. }
-                    if database == sql::SYSTEM && one == name)
-    })
+/// Whether the admin may call a procedure of the server's own database.
+fn may_call(admin: &Admin, name: &str) -> bool {
+    let in_system = |one: &Grant| *one.object() == Object::Database(sql::SYSTEM.to_owned());
+    let may_not = |one: &Grant| in_system(one) && one.gives_some("EXECUTE");
+    let is_taken_there = admin.restrictions.iter().any(may_not);
+    admin
+        .grants
+        .iter()
+        .filter(|grant| grant.gives_some("EXECUTE"))
+        .any(|grant| match grant.object() {
+            Object::Everywhere => !is_taken_there,
+            Object::Database(pattern) => admin.names.cover(pattern, sql::SYSTEM),
+            Object::Routine {
+                database, name: at, ..
+            } => database == sql::SYSTEM && at == name,
+            Object::Table { .. } | Object::Other(_) => false,
+        })
 }
 
 /// Why nobody can end the account's sessions, and what this admin can do about it: `why_not` is why a login of the account

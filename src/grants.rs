@@ -269,12 +269,8 @@ impl Grant {
         covers && self.gives_some(privilege)
     }
 
-    /// Whether all of these privileges are held on the object as a whole.
-    pub fn holds_all_of(&self, privileges: &[&str]) -> bool {
-        privileges.iter().all(|one| self.gives_some(one))
-    }
-
-    fn gives_some(&self, privilege: &str) -> bool {
+    /// Whether it gives this privilege on what it is on, as a whole.
+    pub fn gives_some(&self, privilege: &str) -> bool {
         self.holds(None, privilege)
     }
 
@@ -434,7 +430,7 @@ pub struct Held {
     pub grants: Vec<Grant>,
     /// What is taken from the global ones on single databases.
     /// <https://dev.mysql.com/doc/refman/9.7/en/partial-revokes.html>
-    restrictions: Vec<Grant>,
+    pub restrictions: Vec<Grant>,
 }
 
 impl Held {

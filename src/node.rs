@@ -14,10 +14,11 @@ use mysql::{Conn, DriverError, Opts, OptsBuilder, Row, SslOpts, Value};
 use rustls::NamedGroup;
 
 use crate::config::{Address, Environment, Login, Node, SslMode};
-use crate::grants::{Grant, Names};
+use crate::grants::{Grant, Held, Names};
 use crate::listing::{Session, Wanted};
 use crate::server_id::ServerId;
 use crate::sql::{self, Account, ProcessList, Server};
+use crate::state::held_by;
 
 /// The rows that one statement answers; `None` is `NULL`.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -386,6 +387,8 @@ pub struct Admin {
     pub names: Names,
     /// What the admin holds, its active roles included.
     pub grants: Vec<Grant>,
+    /// What it lacks of its global grants on single databases.
+    pub restrictions: Vec<Grant>,
     /// The user name that the server took the login for.
     pub user: String,
     /// The connection's id on its server.
@@ -449,10 +452,10 @@ impl Admin {
             .first()
             .map(|row| cell(row, 0))
             .unwrap_or_default();
-        let grants: Vec<Grant> = answers[4]
-            .iter()
-            .filter_map(|row| Grant::parse(&cell(row, 0)))
-            .collect();
+        let Held {
+            grants,
+            restrictions,
+        } = held_by(&answers[4]);
         // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
         let performance_schema = server == Server::MySql && on("performance_schema");
         let writes_always = grants
@@ -480,6 +483,7 @@ impl Admin {
             },
             names,
             grants,
+            restrictions,
             user: user
                 .rsplit_once('@')
                 .map_or(user.as_str(), |(user, _)| user)

@@ -534,7 +534,7 @@ fn a_login_that_hangs_for_longer_than_the_timeout_is_told_and_keeps_nothing() {
 #[test]
 fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
     beside_others(|| {
-        let server = Server::start(Kind::MySql, &[]);
+        let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
         let mut nodes = Nodes::cloud(Kind::MySql);
         nodes.move_to(1, &server);
         let mut root = nodes.admin(1);
@@ -561,7 +561,7 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
         session.write().unwrap();
         // One that the admin may not call is none.
         root.query_drop(format!(
-            "REVOKE EXECUTE ON *.* FROM `role_rds{}`",
+            "REVOKE EXECUTE ON mysql.* FROM `role_rds{}`",
             nodes.user
         ))
         .unwrap();
@@ -669,5 +669,20 @@ fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() 
                 .assert_status(1)
                 .assert_says(": use --method lock, or revoke that");
         }
+    });
+}
+
+#[test]
+fn behind_the_auth_proxy_of_cloud_sql_it_says_that_no_tls_is_right() {
+    beside_others(|| {
+        // It encrypts by itself, and what it listens on has no TLS: as a MariaDB without a certificate.
+        let mut nodes = Nodes::cloud(Kind::MariaDb);
+        nodes.set("CLOUD_DB_SSL_MODE", "");
+        nodes
+            .run(&["1"], "Y\n")
+            .assert_status(1)
+            .assert_says("the server offers no TLS: behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
+        nodes.set("CLOUD_DB_SSL_MODE", "disabled");
+        nodes.run(&["1"], "Y\n").assert_status(0);
     });
 }
