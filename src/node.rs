@@ -389,6 +389,9 @@ pub struct Admin {
     pub grants: Vec<Grant>,
     /// What it lacks of its global grants on single databases.
     pub restrictions: Vec<Grant>,
+    /// The account's rows that nobody can log in by, since MySQL does not have their plugin (any more). It refuses to change
+    /// them (1524).
+    pub unusable: Vec<Account>,
     /// The user name that the server took the login for.
     pub user: String,
     /// The connection's id on its server.
@@ -484,6 +487,7 @@ impl Admin {
             names,
             grants,
             restrictions,
+            unusable: Vec::new(),
             user: user
                 .rsplit_once('@')
                 .map_or(user.as_str(), |(user, _)| user)
@@ -630,6 +634,33 @@ impl Admin {
             }
         }
         Ok(failed)
+    }
+
+    /// Learns which of the account rows nobody can log in by.
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn learn_unusable(&mut self, rows: &Rows) -> Result<(), Error> {
+        let by_another =
+            |row: &&Vec<_>| self.server == Server::MySql && cell(row, 3) != sql::OWN_PLUGIN;
+        let rows: Vec<_> = rows.iter().filter(by_another).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let plugins = self.all(&[sql::PLUGINS.to_owned()])?.concat();
+        let is_gone = |row: &&&Vec<_>| {
+            let plugin = cell(row, 3);
+            let mut known = plugins.iter();
+            !known.any(|one| cell(one, 0).eq_ignore_ascii_case(&plugin))
+        };
+        let gone = rows.iter().filter(is_gone);
+        self.unusable = gone
+            .map(|row| Account {
+                user: cell(row, 0),
+                host: cell(row, 1),
+            })
+            .collect();
+        Ok(())
     }
 
     /// The account rows of the user name, and whether each is locked.

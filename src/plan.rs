@@ -60,6 +60,8 @@ pub struct Plan {
     pub names: Names,
     /// The account rows whose state counts.
     pub accounts: Vec<Account>,
+    /// Those that nobody can log in by.
+    pub unusable: Vec<Account>,
     /// The statements that take the node away.
     pub out: Vec<String>,
     /// The statements that bring it back; each can be run again, and stands for itself.
@@ -140,6 +142,7 @@ impl Plan {
             server_id: admin.server_id.clone(),
             database: database.to_owned(),
             names: admin.names,
+            unusable: admin.unusable.clone(),
             accounts: Vec::new(),
             out: Vec::new(),
             back: Vec::new(),
@@ -231,9 +234,11 @@ impl Plan {
 
     /// The account rows, and whether each is locked.
     fn rows(&self, answers: &[Rows]) -> Option<Vec<(Account, bool)>> {
-        answers
-            .first()
-            .map(|rows| Admin::accounts(&self.node.account.user, rows))
+        answers.first().map(|rows| {
+            let mut rows = Admin::accounts(&self.node.account.user, rows);
+            rows.retain(|(row, _)| !self.unusable.contains(row));
+            rows
+        })
     }
 
     /// Revoke: what the account rows hold.

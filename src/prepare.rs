@@ -600,7 +600,8 @@ impl Look {
         let (state, of_obstacles) = of_both.split_at(of_state);
         let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
         Ok(Self {
-            state: State::from_answers(admin, node, state),
+            state: State::from_answers(admin, node, state)
+                .map_err(|error| obstacles::unreadable(node, admin, &error))?,
             questions,
             obstacles: obstacles.read(of_obstacles),
             is_claimed: !refused,
