@@ -2,10 +2,13 @@
 //! their own user name, also while it is locked, and also those from other hosts; else the procedure that some managed
 //! services have for that.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
+use crate::config::Method;
 use crate::config::Node;
-use crate::server::grants::{Grant, Names, Object};
+use crate::outage::plan::Plan;
+use crate::server::grants::{Grant, Object};
+use crate::server::identity::ServerId;
 use crate::server::sql::{self, Server};
 use crate::server::{Admin, Connection, Ended, Error, Rows, cell};
 
@@ -45,11 +48,45 @@ enum By {
     Procedure,
 }
 
+/// The sessions that are kept here, of whichever node: none of them is the application's.
+static KEPT: Mutex<Vec<(u64, ServerId)>> = Mutex::new(Vec::new());
+
+/// Whether this session on this server is one of fail-start's own that are kept.
+pub fn is_kept(id: u64, server: &ServerId) -> bool {
+    let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.iter().any(|(one, at)| *one == id && at == server)
+}
+
+/// A session of the account that is kept.
+struct Kept {
+    session: Connection,
+    server: ServerId,
+}
+
+impl Kept {
+    fn new(session: Connection, server: &ServerId) -> Self {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push((session.id(), server.clone()));
+        Self {
+            session,
+            server: server.clone(),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        // A server that was restarted gives the number again.
+        kept.retain(|(id, at)| *id != self.session.id() || *at != self.server);
+    }
+}
+
 /// Who ends the account's sessions.
 pub struct Ender {
     by_admin: bool,
     /// A session of the account, which ends the others, and last itself.
-    account: Option<Connection>,
+    account: Option<Kept>,
     /// The service's own procedure.
     procedure: Option<String>,
 }
@@ -73,9 +110,7 @@ impl Ender {
         Self {
             by_admin: false,
             account: None,
-            procedure: names
-                .into_iter()
-                .find(|name| may_call(&admin.grants, name, admin.names)),
+            procedure: names.into_iter().find(|name| may_call(admin, name)),
         }
     }
 
@@ -93,9 +128,9 @@ impl Ender {
     ///
     /// # Errors
     /// Where it is of no use.
-    pub fn by_account(&mut self, mut session: Connection) -> Result<(), Error> {
+    pub fn by_account(&mut self, mut session: Connection, at: &ServerId) -> Result<(), Error> {
         session.all(&sql::stays_idle())?;
-        self.account = Some(session);
+        self.account = Some(Kept::new(session, at));
         Ok(())
     }
 
@@ -143,8 +178,8 @@ impl Ender {
         if self.by_admin {
             return Ok((admin.end_each(&kill)?, By::Admin));
         }
-        if let Some(session) = &mut self.account {
-            match session.end_each(&kill) {
+        if let Some(kept) = &mut self.account {
+            match kept.session.end_each(&kill) {
                 // Its own connection says nothing about the node.
                 Err(_) => self.account = None,
                 Ok(ended) => return Ok((ended, By::Account)),
@@ -161,31 +196,45 @@ impl Ender {
         Ok((ended, By::Procedure))
     }
 
-    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which a revoked
-    /// account can; returns whether there is nobody any more to end a session.
-    pub fn has_lost(&mut self, node: &Node, timeout: Duration) -> bool {
-        let Some(session) = &mut self.account else {
+    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which an account that
+    /// is not locked can; returns whether there is nobody any more to end a session.
+    pub fn has_lost(&mut self, plan: &Plan) -> bool {
+        let Some(kept) = &mut self.account else {
             return false;
         };
-        if session.all(&[sql::NOTHING.to_owned()]).is_err() {
+        if kept.session.all(&[sql::NOTHING.to_owned()]).is_err() {
             self.account = None;
-            if let Ok(session) = Connection::open(node, &node.account, None, timeout) {
+            let node = &plan.node;
+            let again = match plan.method {
+                Method::Lock => None,
+                Method::Revoke => Connection::open(node, &node.account, None, plan.timeout).ok(),
+            };
+            if let Some(session) = again {
                 // Without it the next is tried.
-                let _ = self.by_account(session);
+                let _ = self.by_account(session, &plan.server_id);
             }
         }
         self.is_nobody()
     }
 }
 
-/// Whether these grants let their holder call a procedure of the server's own database.
-fn may_call(grants: &[Grant], name: &str, names: Names) -> bool {
-    grants.iter().any(|grant| {
-        grant.gives("EXECUTE", sql::SYSTEM, names)
-            || grant.holds_all_of(&["EXECUTE"])
-                && matches!(grant.object(), Object::Routine { database, name: one, .. }
-                    if database == sql::SYSTEM && one == name)
-    })
+/// Whether the admin may call a procedure of the server's own database.
+fn may_call(admin: &Admin, name: &str) -> bool {
+    let in_system = |one: &Grant| *one.object() == Object::Database(sql::SYSTEM.to_owned());
+    let may_not = |one: &Grant| in_system(one) && one.gives_some("EXECUTE");
+    let is_taken_there = admin.restrictions.iter().any(may_not);
+    admin
+        .grants
+        .iter()
+        .filter(|grant| grant.gives_some("EXECUTE"))
+        .any(|grant| match grant.object() {
+            Object::Everywhere => !is_taken_there,
+            Object::Database(pattern) => admin.names.cover(pattern, sql::SYSTEM),
+            Object::Routine {
+                database, name: at, ..
+            } => database == sql::SYSTEM && at == name,
+            Object::Table { .. } | Object::Other(_) => false,
+        })
 }
 
 /// Why nobody can end the account's sessions, and what this admin can do about it: `why_not` is why a login of the account

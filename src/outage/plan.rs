@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::config::Method;
 use crate::config::{Environment, Login, Node};
+use crate::outage::ender;
 use crate::outage::read_only;
-use crate::outage::state::{self, State, lines};
+use crate::outage::state::State;
 use crate::outage::undo::{self, Undo};
 use crate::server::grants::{Grant, Names};
 use crate::server::identity::ServerId;
 use crate::server::listing::{Session, Wanted};
 use crate::server::sql::{self, Account, Server};
-use crate::server::{Admin, Error, Rows};
+use crate::server::{Admin, Error, Rows, held_by, lines, reaches};
 
 /// How the nodes are to be failed.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 
 /// What changes on a node and back.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Plan {
     /// The node.
     pub node: Arc<Node>,
@@ -62,6 +64,8 @@ pub struct Plan {
     pub names: Names,
     /// The account rows whose state counts.
     pub accounts: Vec<Account>,
+    /// Those that nobody can log in by.
+    pub unusable: Vec<Account>,
     /// The statements that take the node away.
     pub out: Vec<String>,
     /// The statements that bring it back; each can be run again, and stands for itself.
@@ -84,8 +88,8 @@ pub struct Plan {
     pub login_proves: bool,
     /// The session of that login, which has ended, but may still be listed.
     pub own_login: Option<u64>,
-    /// The one that is kept, to end the others.
-    pub kept_login: Option<u64>,
+    /// Whether its rights are global, which a session keeps that was open before they were taken from it there.
+    pub sessions_keep_rights: bool,
 }
 
 impl Plan {
@@ -145,6 +149,7 @@ impl Plan {
             server_id: admin.server_id.clone(),
             database: database.to_owned(),
             names: admin.names,
+            unusable: admin.unusable.clone(),
             accounts: Vec::new(),
             out: Vec::new(),
             back: Vec::new(),
@@ -157,7 +162,7 @@ impl Plan {
             timeout,
             login_proves: false,
             own_login: None,
-            kept_login: None,
+            sessions_keep_rights: false,
         }
     }
 
@@ -247,9 +252,11 @@ impl Plan {
 
     /// The account rows, and whether each is locked.
     fn rows(&self, answers: &[Rows]) -> Option<Vec<(Account, bool)>> {
-        answers
-            .first()
-            .map(|rows| Admin::accounts(&self.node.account.user, rows))
+        answers.first().map(|rows| {
+            let mut rows = Admin::accounts(&self.node.account.user, rows);
+            rows.retain(|(row, _)| !self.unusable.contains(row));
+            rows
+        })
     }
 
     /// Revoke: what the account rows hold.
@@ -272,7 +279,7 @@ impl Plan {
             Method::Revoke => {
                 let rows = self.rows(answers).unwrap_or_default();
                 rows.iter().all(|(row, _)| self.accounts.contains(row))
-                    && !state::reaches(&answers[1..], &self.database, self.names)
+                    && !reaches(&answers[1..], &self.database, self.names)
             }
         }
     }
@@ -289,9 +296,29 @@ impl Plan {
             Method::Revoke => {
                 let holds = self.held(&answers[1..]);
                 let mut wanted = self.back.iter().filter_map(|one| Grant::given_by(one));
-                wanted.all(|grant| grant.is_within(&holds))
+                wanted.all(|grant| {
+                    grant.is_within(&holds) || self.has_globally(&grant, &answers[1..])
+                })
             }
         }
+    }
+
+    /// Whether the account row of this grant has it by its global ones. To give it then would make a grant that there was not.
+    fn has_globally(&self, grant: &Grant, answers: &[Rows]) -> bool {
+        self.names == Names::Literal
+            && self.accounts.iter().zip(answers).any(|(account, answer)| {
+                grant.account() == Some(account) && held_by(answer).give_globally(grant)
+            })
+    }
+
+    /// The statements of the way back that are to be run, by the same answers.
+    pub fn still_to_run(&self, answers: &[Rows]) -> Vec<String> {
+        let has = |statement: &&String| {
+            self.method == Method::Revoke
+                && Grant::given_by(statement)
+                    .is_some_and(|grant| self.has_globally(&grant, &answers[1..]))
+        };
+        self.back.iter().filter(|one| !has(one)).cloned().collect()
     }
 
     /// Who may have brought the node back before its time.
@@ -307,7 +334,7 @@ impl Plan {
 
     /// Whether this is a session of the account, and not fail-start's own.
     pub fn is_accounts(&self, session: &Session) -> bool {
-        session.user == self.node.account.user && self.kept_login != Some(session.id)
+        session.user == self.node.account.user && !ender::is_kept(session.id, &self.server_id)
     }
 
     /// Whether this session, of the account, must end.
@@ -318,10 +345,16 @@ impl Plan {
                 || session.uses_it)
     }
 
+    /// The same of one that was open when the rights were taken away.
+    pub fn ends_at_first(&self, session: &Session) -> bool {
+        self.ends(session) || self.sessions_keep_rights && self.is_accounts(session)
+    }
+
     /// Which sessions of the account may have to end.
     pub fn wanted(&self) -> Wanted<'_> {
         match self.method {
             Method::Lock => Wanted::All,
+            Method::Revoke if self.sessions_keep_rights => Wanted::All,
             Method::Revoke => Wanted::Using(&self.database),
         }
     }
@@ -337,6 +370,6 @@ impl Plan {
     /// Whether a login that began before the outage may still get in. MySQL lets it in by the lock that it saw when the
     /// client's name came; MariaDB shows such a login as the account's session from then on.
     pub fn ends_logins(&self) -> bool {
-        self.method == Method::Lock && self.server == Server::MySql
+        self.server == Server::MySql && (self.method == Method::Lock || self.sessions_keep_rights)
     }
 }

@@ -15,16 +15,17 @@ use crate::outage::obstacles;
 use crate::outage::plan::{Options, Plan};
 use crate::outage::progress::Progress;
 use crate::outage::read_only;
-use crate::outage::state::{State, lines, reaches};
+use crate::outage::state::State;
 use crate::outage::take_down::{NotTaken, TakeDown, in_transactions};
 use crate::outage::undo::{self, Undo};
 use crate::outage::ways_in::Questions;
-use crate::server::grants::Grant;
+use crate::server::grants::{Grant, Names, Object};
 use crate::server::listing::{Listing, Wanted};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql::{self, Account, Server};
 use crate::server::{
-    ACCESS_DENIED, Admin, Connection, Error, Problem, Rows, at_same_address, cell,
+    ACCESS_DENIED, Admin, Connection, Error, Problem, Rows, at_same_address, cell, held_by, lines,
+    reaches,
 };
 
 /// A node that passed every check. Nothing on it has been changed.
@@ -154,9 +155,12 @@ impl Ready {
     }
 
     fn count_sessions(&mut self, listing: &Listing) -> Result<(), Error> {
-        let own = listing.sessions.iter().filter(|one| self.plan.ends(one));
-        self.sessions = own.count();
-        if self.plan.method == Method::Revoke && !listing.by_locks {
+        let own = listing.sessions.iter();
+        self.sessions = own.filter(|one| self.plan.ends_at_first(one)).count();
+        if self.plan.method == Method::Revoke
+            && !listing.by_locks
+            && !self.plan.sessions_keep_rights
+        {
             self.sessions += in_transactions(&mut self.admin, &self.plan, &listing.sessions)?.len();
         }
         Ok(())
@@ -191,13 +195,11 @@ impl Ready {
         match login {
             Login::In(session) => {
                 self.plan.login_proves = true;
-                let id = session.as_ref().map(Connection::id);
                 match session {
                     Some(session) if self.ender.needs_account() => {
-                        self.plan.kept_login = id;
-                        self.ender.by_account(session)?;
+                        self.ender.by_account(session, &self.plan.server_id)?;
                     }
-                    _ => self.plan.own_login = id,
+                    session => self.plan.own_login = session.map(|session| session.id()),
                 }
             }
             Login::Elsewhere(other) => {
@@ -401,12 +403,27 @@ impl Ready {
                         plan.out.extend(grant.take());
                         parts.extend(grant.parts());
                     }
+                    // Which can be taken away there alone: as a whole, below.
+                    Some(grant)
+                        if plan.names == Names::Literal
+                            && *grant.object() == Object::Everywhere => {}
                     Some(grant) if grant.is_another_way_into(&plan.database, plan.names) => {
                         ways_in.push(grant.to_string());
                     }
                     None if line.starts_with("GRANT ") => unread.push(account),
                     Some(_) | None => {}
                 }
+            }
+            match part_of_global(plan, account, answer) {
+                Some(Ok(part)) => {
+                    may_not =
+                        may_not.or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &part));
+                    plan.out.extend(part.take());
+                    parts.push(part);
+                    plan.sessions_keep_rights = true;
+                }
+                Some(Err(way)) => ways_in.push(way),
+                None => {}
             }
         }
         if let Some(account) = unread.first() {
@@ -415,8 +432,15 @@ impl Ready {
                  --method lock"
             )));
         }
-        if let Some(may_not) = may_not {
+        if let Some(may_not) = may_not.filter(|_| ways_in.is_empty()) {
             return Err(may_not.into());
+        }
+        if plan.sessions_keep_rights {
+            self.warnings.push(format!(
+                "'{}' holds its rights ON *.*, which a session keeps that is open: all of its sessions on this server end, also \
+                 those on other nodes, where it gets in again at once",
+                plan.node.account.user
+            ));
         }
         // What can fail stands last: by hand, the first error may be the end.
         parts.sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
@@ -589,7 +613,8 @@ impl Look {
         let (state, of_obstacles) = of_both.split_at(of_state);
         let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
         Ok(Self {
-            state: State::from_answers(admin, node, state),
+            state: State::from_answers(admin, node, state)
+                .map_err(|error| obstacles::unreadable(node, admin, &error))?,
             questions,
             obstacles: obstacles.read(of_obstacles),
             is_claimed: !refused,
@@ -597,6 +622,29 @@ impl Look {
             listing,
         })
     }
+}
+
+/// What an account row holds on the database by its global grants, where that can be taken away there alone; or the way in that
+/// it stays, where it cannot be.
+fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Result<Grant, String>> {
+    if plan.names == Names::Patterns {
+        return None;
+    }
+    let held = held_by(answer);
+    let global = held.globally_on(&plan.database);
+    if global.is_empty() {
+        return None;
+    }
+    let part = Grant::part_of_global(global, &plan.database, account);
+    // What is held there too could not be told from that any more.
+    let mut on_databases = held.grants.iter().filter(|one| one.is_on_a_database());
+    Some(
+        if on_databases.any(|one| one.is_on(&plan.database, plan.names)) {
+            Err("a grant ON *.* beside the one on the database".to_owned())
+        } else {
+            Ok(part)
+        },
+    )
 }
 
 /// What every account holds that reaches the database by a role, which `SHOW GRANTS` leaves out.

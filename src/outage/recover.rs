@@ -9,10 +9,10 @@ use crate::config::Node;
 use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::outage::state::{self, Found, State};
+use crate::outage::state::{Found, State};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
-use crate::server::{Admin, Error, Problem, cell};
+use crate::server::{Admin, Error, Problem, cell, reaches};
 
 /// How long a program that has claimed a node, and may have been killed, is waited for.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -127,7 +127,7 @@ fn stands_with(
 fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<Standing, Error> {
     let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
     let database = state.database.as_deref().unwrap_or_default();
-    let without_grants = !state::reaches(&admin.all(&grants)?, database, admin.names);
+    let without_grants = !reaches(&admin.all(&grants)?, database, admin.names);
     let locked = state.is_locked();
     Ok(match state.locked_elsewhere(&node.account.user) {
         Some(found) if locked => Standing::LockedElsewhere(found.clone()),

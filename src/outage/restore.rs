@@ -8,6 +8,7 @@ use crate::outage::hold::Back;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::State;
+use crate::server::grants::Names;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::{ACCESS_DENIED, Admin, Error, sql};
 
@@ -286,7 +287,8 @@ impl Restore {
         let plan = &self.plan;
         let drop_undo = sql::drop_undo(&plan.database);
         let last = Some(&drop_undo).filter(|_| undo_is_there);
-        let (failed, is_dropped) = admin.change(&plan.back, last, plan.lifts)?;
+        let back = self.to_run(admin)?;
+        let (failed, is_dropped) = admin.change(&back, last, plan.lifts)?;
         let gone = Gone::look(admin, plan, failed)?;
         let left = plan.without(&gone.statements());
         if left.is_back(&admin.all(&left.state())?) {
@@ -297,6 +299,21 @@ impl Restore {
         Err(gone
             .other
             .unwrap_or_else(|| Error::Connection(why.to_owned())))
+    }
+
+    /// What is to be run yet. With partial revokes, to give back what is back already, and held globally, would grant it anew on the
+    /// database.
+    fn to_run(&self, admin: &mut Admin) -> Result<Vec<String>, Error> {
+        let plan = &self.plan;
+        if plan.names == Names::Patterns {
+            return Ok(plan.back.clone());
+        }
+        match admin.all(&plan.state()) {
+            Ok(answers) => Ok(plan.still_to_run(&answers)),
+            // An account row that is gone has no grants to show.
+            Err(Error::Server { .. }) => Ok(plan.back.clone()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The server's own state is proven: what a login meets beside that is no part of the outage.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::config::Node;
 use crate::outage::undo::Undo;
-use crate::server::grants::{Grant, Names};
 use crate::server::sql::{self, Account};
 use crate::server::{Admin, Error, Rows, cell, in_words};
 
@@ -142,7 +141,7 @@ impl State {
             }
             answers => answers?,
         };
-        Ok(Self::from_answers(admin, node, &answers))
+        Self::from_answers(admin, node, &answers)
     }
 
     /// What is asked.
@@ -158,17 +157,28 @@ impl State {
     }
 
     /// Reads the answers.
-    pub fn from_answers(admin: &Admin, node: &Node, answers: &[Rows]) -> Self {
-        let mut answers = answers.iter();
+    ///
+    /// # Errors
+    /// Where more has to be asked, as [`Admin::all`].
+    pub fn from_answers(admin: &mut Admin, node: &Node, answers: &[Rows]) -> Result<Self, Error> {
+        if let Some(rows) = answers.first() {
+            admin.learn_unusable(rows)?;
+        }
+        let admin = &*admin;
+        let mut accounts = answers
+            .first()
+            .map_or_else(Vec::new, |rows| Admin::accounts(&node.account.user, rows));
+        accounts.retain(|(row, _)| !admin.unusable.contains(row));
+        let mut answers = answers.iter().skip(1);
         let mut next = || answers.next().cloned().unwrap_or_default();
-        Self {
-            accounts: Admin::accounts(&node.account.user, &next()),
+        Ok(Self {
+            accounts,
             database: next().first().map(|row| cell(row, 0)),
             undos: next()
                 .iter()
                 .map(|row| Found::read(row, admin, node))
                 .collect(),
-        }
+        })
     }
 
     /// What is missing: no node can do without it.
@@ -230,19 +240,4 @@ impl Found {
             self.database
         )
     }
-}
-
-/// The lines of `SHOW GRANTS`, of one account row or several.
-pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> {
-    answers
-        .iter()
-        .flatten()
-        .filter_map(|row| row.first()?.as_deref())
-}
-
-/// Whether any of these grants opens the database, in whatever way.
-pub fn reaches(answers: &[Rows], database: &str, names: Names) -> bool {
-    lines(answers)
-        .filter_map(Grant::parse)
-        .any(|grant| grant.reaches(database, names))
 }

@@ -212,11 +212,17 @@ impl<'a> TakeDown<'a> {
                 self.tell_of_kept(&listing);
                 return Ok(());
             }
-            if plan.method == Method::Revoke && !listing.by_locks && using.is_none() {
+            if using.is_none() && plan.sessions_keep_rights {
+                // Those whose login is not through are none of others' when they are.
+                let early = listing.sessions.iter();
+                let early = early.filter(|one| plan.ends_at_first(one) || one.is_logging_in);
+                using = Some(early.map(|one| one.id).collect());
+            } else if using.is_none() && plan.method == Method::Revoke && !listing.by_locks {
                 using = Some(in_transactions(admin, &plan, &listing.sessions)?);
             }
             let using = using.iter().flatten().collect::<BTreeSet<_>>();
-            let must_end = |one: &Session| plan.ends(one) || using.contains(&one.id);
+            let must_end =
+                |one: &Session| plan.ends(one) || plan.is_accounts(one) && using.contains(&one.id);
             match drain.next(&listing.sessions, must_end) {
                 Next::Drained => {
                     if drain.leaves_logins() {

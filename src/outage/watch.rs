@@ -216,7 +216,7 @@ impl Watcher {
                 ));
             }
         }
-        if self.ender.has_lost(&self.plan.node, self.plan.timeout) {
+        if self.ender.has_lost(&self.plan) {
             self.tell_no_end(&format!(
                 "fail-start's own session of '{}' was cut: one that gets in from now on cannot be ended",
                 self.plan.node.account.user

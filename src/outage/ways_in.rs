@@ -3,10 +3,9 @@
 
 use crate::config::Method;
 use crate::config::Node;
-use crate::outage::state::lines;
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
-use crate::server::{Admin, Error, Rows, cell};
+use crate::server::{Admin, Error, Rows, cell, lines};
 
 /// What was found.
 #[derive(Debug, Default)]

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::batch::{Ended, Rows, cell};
+use super::batch::{Ended, Rows, cell, held_by};
 use super::connect::Connection;
 use super::error::{Error, NO_EVENTS, NO_TABLE, not_mysql};
-use super::grants::{Grant, Names};
+use super::grants::{Grant, Held, Names};
 use super::identity::ServerId;
 use super::listing::{Session, Wanted};
 use super::sql::{self, Account, ProcessList, Server};
@@ -31,6 +31,11 @@ pub struct Admin {
     pub names: Names,
     /// What the admin holds, its active roles included.
     pub grants: Vec<Grant>,
+    /// What it lacks of its global grants on single databases.
+    pub restrictions: Vec<Grant>,
+    /// The account's rows that nobody can log in by, since MySQL does not have their plugin (any more). It refuses to change
+    /// them (1524).
+    pub unusable: Vec<Account>,
     /// The user name that the server took the login for.
     pub user: String,
     /// The connection's id on its server.
@@ -96,10 +101,10 @@ impl Admin {
             .first()
             .map(|row| cell(row, 0))
             .unwrap_or_default();
-        let grants: Vec<Grant> = answers[4]
-            .iter()
-            .filter_map(|row| Grant::parse(&cell(row, 0)))
-            .collect();
+        let Held {
+            grants,
+            restrictions,
+        } = held_by(&answers[4]);
         // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
         let performance_schema = server == Server::MySql && on("performance_schema");
         let writes_always = grants
@@ -127,6 +132,8 @@ impl Admin {
             },
             names,
             grants,
+            restrictions,
+            unusable: Vec::new(),
             user: user
                 .rsplit_once('@')
                 .map_or(user.as_str(), |(user, _)| user)
@@ -274,6 +281,33 @@ impl Admin {
             }
         }
         Ok(failed)
+    }
+
+    /// Learns which of the account rows nobody can log in by.
+    ///
+    /// # Errors
+    /// As [`Connection::all`].
+    pub fn learn_unusable(&mut self, rows: &Rows) -> Result<(), Error> {
+        let by_another =
+            |row: &&Vec<_>| self.server == Server::MySql && cell(row, 3) != sql::OWN_PLUGIN;
+        let rows: Vec<_> = rows.iter().filter(by_another).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let plugins = self.all(&[sql::PLUGINS.to_owned()])?.concat();
+        let is_gone = |row: &&&Vec<_>| {
+            let plugin = cell(row, 3);
+            let mut known = plugins.iter();
+            !known.any(|one| cell(one, 0).eq_ignore_ascii_case(&plugin))
+        };
+        let gone = rows.iter().filter(is_gone);
+        self.unusable = gone
+            .map(|row| Account {
+                user: cell(row, 0),
+                host: cell(row, 1),
+            })
+            .collect();
+        Ok(())
     }
 
     /// The account rows of the user name, and whether each is locked.

@@ -8,6 +8,7 @@ use mysql::{Row, Value};
 
 use super::connect::Connection;
 use super::error::{Error, NO_SUCH_THREAD, explain};
+use super::grants::{Held, Names};
 use super::identity::ServerId;
 use super::sql;
 
@@ -158,4 +159,24 @@ fn texts(row: Row) -> Vec<Option<String>> {
             Some(other) => Some(other.as_sql(true)),
         })
         .collect()
+}
+
+/// The lines of `SHOW GRANTS`, of one account row or several.
+pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> + Clone {
+    answers
+        .iter()
+        .flatten()
+        .filter_map(|row| row.first()?.as_deref())
+}
+
+/// What an account row holds, by the answer to its `SHOW GRANTS`.
+pub fn held_by(answer: &Rows) -> Held {
+    Held::read(lines(std::slice::from_ref(answer)))
+}
+
+/// Whether any of these account rows, by the answers to `SHOW GRANTS`, reaches the database, in whatever way.
+pub fn reaches(answers: &[Rows], database: &str, names: Names) -> bool {
+    answers
+        .iter()
+        .any(|answer| held_by(answer).reaches(database, names))
 }

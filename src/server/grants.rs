@@ -157,11 +157,21 @@ impl Grant {
     /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that grants nothing (`SET DEFAULT
     /// ROLE`, a partial revoke) and for one that cannot be read.
     pub fn parse(line: &str) -> Option<Self> {
+        Self::read(line, "GRANT", "TO")
+    }
+
+    /// Reads one line of `SHOW GRANTS` that says what is taken from the global grants on a database (a partial revoke), as if
+    /// it were a grant.
+    fn parse_restriction(line: &str) -> Option<Self> {
+        Self::read(line, "REVOKE", "FROM")
+    }
+
+    fn read(line: &str, verb: &str, to: &str) -> Option<Self> {
         let (starts, tokens) = tokens(line)?;
         let (first, rest) = tokens.split_first()?;
-        let to = rest.iter().position(|token| token.is("TO"))?;
+        let to = rest.iter().position(|token| token.is(to))?;
         let (granted, to) = (&rest[..to], (starts[1], starts[1 + to], &rest[to + 1..]));
-        if !first.is("GRANT") {
+        if !first.is(verb) {
             return None;
         }
         let (words, to) = (line[to.0..to.1].trim(), to.2);
@@ -259,12 +269,8 @@ impl Grant {
         covers && self.gives_some(privilege)
     }
 
-    /// Whether all of these privileges are held on the object as a whole.
-    pub fn holds_all_of(&self, privileges: &[&str]) -> bool {
-        privileges.iter().all(|one| self.gives_some(one))
-    }
-
-    fn gives_some(&self, privilege: &str) -> bool {
+    /// Whether it gives this privilege on what it is on, as a whole.
+    pub fn gives_some(&self, privilege: &str) -> bool {
         self.holds(None, privilege)
     }
 
@@ -415,6 +421,79 @@ impl Grant {
             words.extend(privileges.iter().map(|one| format!("{one}{column}")));
         }
         words.join(", ")
+    }
+}
+
+/// All that one account row holds.
+pub struct Held {
+    /// Its grants.
+    pub grants: Vec<Grant>,
+    /// What is taken from the global ones on single databases.
+    /// <https://dev.mysql.com/doc/refman/9.7/en/partial-revokes.html>
+    pub restrictions: Vec<Grant>,
+}
+
+impl Held {
+    /// By the lines of its `SHOW GRANTS`.
+    pub fn read<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
+        Self {
+            grants: lines.clone().filter_map(Grant::parse).collect(),
+            restrictions: lines.filter_map(Grant::parse_restriction).collect(),
+        }
+    }
+
+    /// The privileges by which its global grants open the data of this database.
+    pub fn globally_on(&self, database: &str) -> BTreeSet<String> {
+        let here = self
+            .restrictions
+            .iter()
+            .filter(|one| one.object == Object::Database(database.to_owned()));
+        let taken: BTreeSet<&String> = here
+            .flat_map(|one| one.privileges.values().flatten())
+            .collect();
+        let global = self
+            .grants
+            .iter()
+            .filter(|one| one.object == Object::Everywhere);
+        let held = global.flat_map(|one| one.privileges.values().flatten());
+        held.filter(|one| ON_DATA.contains(&one.as_str()) && !taken.contains(one))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether it opens the data of the database of this name in whatever way.
+    pub fn reaches(&self, database: &str, names: Names) -> bool {
+        let mut others = self
+            .grants
+            .iter()
+            .filter(|one| one.object != Object::Everywhere);
+        !self.globally_on(database).is_empty() || others.any(|one| one.reaches(database, names))
+    }
+
+    /// Whether its global grants give all that this grant on a database gives.
+    pub fn give_globally(&self, grant: &Grant) -> bool {
+        let Object::Database(database) = &grant.object else {
+            return false;
+        };
+        let held = self.globally_on(database);
+        grant
+            .privileges
+            .values()
+            .flatten()
+            .all(|one| held.contains(one))
+    }
+}
+
+impl Grant {
+    /// These privileges on this database for this account row, of its global ones: to revoke them is to take them from those
+    /// there, and to grant them is to give them back.
+    pub fn part_of_global(privileges: BTreeSet<String>, database: &str, account: &Account) -> Self {
+        Self {
+            object: Object::Database(database.to_owned()),
+            privileges: BTreeMap::from([(None, privileges)]),
+            account: Some(account.clone()),
+            may_pass_on: false,
+        }
     }
 }
 

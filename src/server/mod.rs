@@ -12,7 +12,7 @@ pub mod login;
 pub mod sql;
 
 pub use self::admin::Admin;
-pub use self::batch::{Ended, Rows, cell};
+pub use self::batch::{Ended, Rows, cell, held_by, lines, reaches};
 pub use self::connect::{Connection, at_same_address};
 pub use self::error::{
     ACCESS_DENIED, EVENT_EXISTS, Error, NO_DATABASE, NO_TABLE, Problem, TOO_MANY_CONNECTIONS,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Kind, Nodes, Server, Session, beside_others, offline, online, quoted, wait_until,
+    Kind, Nodes, Server, Session, beside_others, login, offline, online, quoted, wait_until,
 };
 use crate::late_logins;
 use crate::raw::Raw;
@@ -76,7 +76,7 @@ fn mariadb() -> &'static Server {
 /// A server with stand-ins for the services' procedures.
 fn start(kind: Kind, options: &[&str]) -> Server {
     let server = Server::start(kind, options);
-    let mut root = crate::harness::login(server.port, "tester", "testpass", None).unwrap();
+    let mut root = login(server.port, "tester", "testpass", None).unwrap();
     for name in ["rds_kill", "az_kill"] {
         let procedure = format!(
             "CREATE PROCEDURE mysql.{name} (IN thread BIGINT) SQL SECURITY DEFINER KILL thread"
@@ -380,7 +380,10 @@ fn serves(service: Service) {
     goes_and_comes_back(&nodes, &args, kept);
     comes_back_by_itself(&nodes, &args);
     let before = nodes.state(1);
-    if service.name != AIVEN.name {
+    if service.name == AIVEN.name {
+        goes_and_comes_back(&nodes, &["1"], kept);
+        comes_back_by_itself(&nodes, &["1"]);
+    } else {
         let refused = nodes.run(&["1"], "Y\n");
         refused.assert_status(1).assert_says(": use --method lock");
         assert_eq!(nodes.state(1), before);
@@ -531,7 +534,7 @@ fn a_login_that_hangs_for_longer_than_the_timeout_is_told_and_keeps_nothing() {
 #[test]
 fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
     beside_others(|| {
-        let server = Server::start(Kind::MySql, &[]);
+        let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
         let mut nodes = Nodes::cloud(Kind::MySql);
         nodes.move_to(1, &server);
         let mut root = nodes.admin(1);
@@ -558,7 +561,7 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
         session.write().unwrap();
         // One that the admin may not call is none.
         root.query_drop(format!(
-            "REVOKE EXECUTE ON *.* FROM `role_rds{}`",
+            "REVOKE EXECUTE ON mysql.* FROM `role_rds{}`",
             nodes.user
         ))
         .unwrap();
@@ -576,5 +579,110 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
                 .assert_says("check CLOUD_DB_PASSWORD, or leave them open with --keep-sessions");
         }
         assert_eq!(nodes.state(1), before);
+    });
+}
+
+#[test]
+fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() {
+    beside_others(|| {
+        for admin_ends in [false, true] {
+            let mut nodes = AIVEN.nodes();
+            nodes.move_to(2, partial());
+            let (account, second) = (nodes.account(), quoted(&nodes.databases[1]));
+            nodes
+                .admin(2)
+                .query_drop(format!("REVOKE ALL ON {second}.* FROM {account}"))
+                .unwrap();
+            AIVEN.run(&nodes, AIVEN.console);
+            if admin_ends {
+                nodes.set("TESTER_CLOUD_DB_USER", "tester");
+                nodes.set("TESTER_CLOUD_DB_PASSWORD", "testpass");
+            } else {
+                know_the_password(&mut nodes);
+            }
+            let (before, database) = (nodes.states(), quoted(&nodes.databases[0]));
+            let insert = format!("INSERT INTO {database}.t VALUES ()");
+            let log_in = || login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+            // A session keeps the global rights that it had when it began, whatever database it uses.
+            let mut open = [log_in(), log_in(), nodes.log_in(1).unwrap().conn];
+            let dry = nodes.run(&["1", "--dry-run"], "");
+            dry.assert_status(0);
+            assert!(dry.out.contains("3 sessions would end"), "{}", dry.out);
+            let mut program = nodes.fail(&["1"]);
+            for session in &mut open {
+                assert!(session.query_drop(&insert).is_err());
+            }
+            nodes.assert_offline(1);
+            nodes.assert_online(2);
+            assert!(log_in().query_drop(&insert).is_err());
+            // One that came later is none of those.
+            let mut later = nodes.log_in(2).unwrap();
+            thread::park_timeout(Duration::from_millis(2500));
+            later.write().unwrap();
+            program.answer("Y\n");
+            let finished = program.end();
+            finished.assert_status(0).assert_line(&online(1));
+            finished.assert_says("holds its rights ON *.*, which a session keeps that is open");
+            assert!(
+                finished.out.contains("3 sessions ended"),
+                "{}",
+                finished.out
+            );
+            assert_eq!(nodes.states(), before);
+
+            // Killed, and brought back by hand before: the same statement again would make a grant that there was not.
+            let mut program = nodes.fail(&["1"]);
+            program.kill();
+            let back = nodes.events(1)[0].clone();
+            let grant = back
+                .lines()
+                .find(|line| line.starts_with("GRANT "))
+                .unwrap();
+            nodes
+                .admin(1)
+                .query_drop(format!("SET sql_log_bin = 0; {grant}"))
+                .unwrap();
+            nodes.run(&["recover", "1"], "").assert_status(0);
+            assert_eq!(nodes.states(), before);
+
+            // Both at once, and clients in the middle of their login.
+            let mut program = nodes.fail(&["1", "2"]);
+            nodes.assert_offline(1);
+            nodes.assert_offline(2);
+            program.answer("Y\n");
+            program.end().assert_status(0);
+            assert_eq!(nodes.states(), before);
+            nodes.assert_online(1);
+            let clients = (1..=10).map(|step| {
+                let mut client = Raw::connect(nodes.port(1));
+                client.send_user(&nodes.user, &nodes.databases[0]);
+                (client, Duration::from_millis(step * 200))
+            });
+            late_logins::none_writes(&nodes, &["1"], clients.collect());
+
+            // What is held on the database beside that could not be told from it.
+            let mut root = nodes.admin(1);
+            root.query_drop(format!("GRANT SELECT ON {database}.* TO {account}"))
+                .unwrap();
+            let refused = nodes.run(&["1"], "Y\n");
+            refused
+                .assert_status(1)
+                .assert_says(": use --method lock, or revoke that");
+        }
+    });
+}
+
+#[test]
+fn behind_the_auth_proxy_of_cloud_sql_it_says_that_no_tls_is_right() {
+    beside_others(|| {
+        // It encrypts by itself, and what it listens on has no TLS: as a MariaDB without a certificate.
+        let mut nodes = Nodes::cloud(Kind::MariaDb);
+        nodes.set("CLOUD_DB_SSL_MODE", "");
+        nodes
+            .run(&["1"], "Y\n")
+            .assert_status(1)
+            .assert_says("the server offers no TLS: behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
+        nodes.set("CLOUD_DB_SSL_MODE", "disabled");
+        nodes.run(&["1"], "Y\n").assert_status(0);
     });
 }
