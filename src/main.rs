@@ -13,13 +13,13 @@ use std::process::ExitCode;
 use crate::cli::{How, Task};
 use crate::exit_status::ExitStatus;
 use crate::outage::plan::Options;
-use crate::report::{Reader, Report};
+use crate::report::{Audience, Printer};
 
 fn main() -> ExitCode {
     // One line instead of a stack trace: what matters to a user is that the nodes come back, which is told next.
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");
-        Report::standard(Reader::Person).general_error(format!(
+        Printer::standard(Audience::Person).general_error(format!(
             "fail-start itself broke down (please report it): {what}"
         ));
     }));
@@ -27,26 +27,26 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(wrong) => {
             let reader = if wrong.json {
-                Reader::Program
+                Audience::Program
             } else {
-                Reader::Person
+                Audience::Person
             };
-            Report::standard(reader).general_error(wrong.message);
+            Printer::standard(reader).general_error(wrong.message);
             return ExitStatus::Usage.into();
         }
     };
     let reader = match &args.task {
-        _ if args.json => Reader::Program,
-        Task::Fail { command, how } if !how.dry_run && !command.is_empty() => Reader::Command,
-        Task::Drill { how, .. } if !how.dry_run => Reader::Command,
-        _ => Reader::Person,
+        _ if args.json => Audience::Program,
+        Task::Fail { command, how } if !how.dry_run && !command.is_empty() => Audience::Command,
+        Task::Drill { how, .. } if !how.dry_run => Audience::Command,
+        _ => Audience::Person,
     };
-    let mut report = Report::standard(reader);
-    let warn = |warning| report.general_warning(warning);
+    let mut printer = Printer::standard(reader);
+    let warn = |warning| printer.general_warning(warning);
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
         Ok(config) => config,
         Err(error) => {
-            report.general_error(format!("{error:#}"));
+            printer.general_error(format!("{error:#}"));
             return ExitStatus::Usage.into();
         }
     };
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Task::Fail { how, .. } | Task::Drill { how, .. } => how.lift_read_only,
         Task::Status | Task::Recover => false,
     };
-    report.settings_are(config.origin, lifts);
+    printer.settings_are(config.origin, lifts);
     let nodes = config.nodes;
     let timeout = args.timeout;
     let options = |how: How, hold_for| Options {
@@ -67,22 +67,22 @@ fn main() -> ExitCode {
     };
     let result = match args.task {
         Task::Fail { how, .. } if how.dry_run => {
-            run::dry_run(nodes, options(how, how.hold_for), &mut report)
+            run::dry_run(nodes, options(how, how.hold_for), &mut printer)
         }
         Task::Fail { how, command } => {
-            run::fail(nodes, options(how, how.hold_for), &command, &mut report)
+            run::fail(nodes, options(how, how.hold_for), &command, &mut printer)
         }
         Task::Drill { how, settings } => {
             let hold_for = settings.hold_for(how.hold_for);
-            run::drill(nodes, options(how, Some(hold_for)), settings, &mut report)
+            run::drill(nodes, options(how, Some(hold_for)), settings, &mut printer)
         }
-        Task::Status => run::status(nodes, args.timeout, &mut report),
-        Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut report),
+        Task::Status => run::status(nodes, args.timeout, &mut printer),
+        Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut printer),
     };
     match result {
         Ok(status) => status.into(),
         Err(error) => {
-            report.general_error(format!("{error:#}"));
+            printer.general_error(format!("{error:#}"));
             ExitStatus::Failed.into()
         }
     }

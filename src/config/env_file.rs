@@ -26,7 +26,7 @@ pub struct EnvFile {
 
 /// What is wrong with a line, without any value.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Failure {
     pub line: usize,
     pub text: String,
 }
@@ -63,7 +63,7 @@ pub fn read(path: &Path) -> Result<EnvFile> {
     parse(&content).map_err(|problems| {
         let lines: Vec<String> = problems
             .iter()
-            .map(|Problem { line, text }| format!("{shown}, line {line}: {text}"))
+            .map(|Failure { line, text }| format!("{shown}, line {line}: {text}"))
             .collect();
         anyhow::anyhow!(lines.join("\n"))
     })
@@ -97,10 +97,10 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 /// What the content sets, or all that is wrong with it.
-pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Problem>> {
+pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
     let problem = |line, text: &str| {
         let text = text.to_owned();
-        vec![Problem { line, text }]
+        vec![Failure { line, text }]
     };
     // With its mark or without: then every other byte of what is usual here is zero.
     if matches!(
@@ -124,7 +124,7 @@ pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Problem>> {
     for Statement { start, end, read } in Statements::of(&text) {
         line += text[counted..start].matches('\n').count();
         counted = start;
-        let mut complain = |line, text| problems.push(Problem { line, text });
+        let mut complain = |line, text| problems.push(Failure { line, text });
         for (number, inner) in (line..).zip(text[start..end].lines()).skip(1) {
             if let Some(name) = assigned(inner) {
                 complain(

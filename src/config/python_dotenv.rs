@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::env_file::{Problem, Statements, interpolate, parse};
+use super::env_file::{Failure, Statements, interpolate, parse};
 use super::settings::is_ours;
 
 /// Reads each line's file, and prints what an application has of it that calls `load_dotenv()`.
@@ -60,7 +60,7 @@ fn python(content: &[u8]) -> Option<Read> {
 /// What fail-start reads of ours, or the numbers of the lines that it refuses. Panics if python-dotenv reads anything
 /// else, or if a line is refused that is none of ours.
 #[track_caller]
-fn read(content: &[u8]) -> Result<BTreeMap<String, String>, Vec<Problem>> {
+fn read(content: &[u8]) -> Result<BTreeMap<String, String>, Vec<Failure>> {
     let shown = String::from_utf8_lossy(content);
     let python = python(content);
     let ours = parse(content).map(|file| {
@@ -86,7 +86,7 @@ fn read(content: &[u8]) -> Result<BTreeMap<String, String>, Vec<Problem>> {
         (Err(problems), Some(_)) => {
             let text = shown.replace("\r\n", "\n").replace('\r', "\n");
             let lines: Vec<&str> = text.split('\n').collect();
-            for Problem { line, text } in problems {
+            for Failure { line, text } in problems {
                 let named = ["_DB_", "USE_CLOUD_SQL", "UTF-16"].iter().any(|part| {
                     text.contains(part) && (lines[line - 1].contains(part) || *part == "UTF-16")
                 });

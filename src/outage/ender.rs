@@ -24,7 +24,7 @@ fn to_kill(server: Server) -> [&'static str; 2] {
 /// Whether the admin may end anybody's session itself.
 pub fn admin_may(admin: &Admin) -> bool {
     let any_of = to_kill(admin.server);
-    let may = |grant: &Grant| any_of.iter().any(|one| grant.gives_everywhere(one));
+    let may = |grant: &Grant| any_of.iter().any(|one| grant.grants_globally(one));
     admin.grants.iter().any(may)
 }
 
@@ -33,7 +33,7 @@ const NOT_ITS_OWN: u16 = 1095;
 
 /// What became of sessions that were told to end.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Killed {
     /// How many there still were to end.
     pub ended: usize,
     /// Those that cannot be ended before their login is through.
@@ -129,7 +129,7 @@ impl Ender {
     /// # Errors
     /// Where it is of no use.
     pub fn by_account(&mut self, mut session: Connection, at: &ServerId) -> Result<(), Error> {
-        session.all(&sql::stays_idle())?;
+        session.batch_or_error(&sql::stays_idle())?;
         self.account = Some(Kept::new(session, at));
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Ender {
     ///
     /// # Errors
     /// The first error other than that a session is gone already.
-    pub fn end(&mut self, admin: &mut Admin, ids: &[u64]) -> Result<Told, Error> {
+    pub fn end(&mut self, admin: &mut Admin, ids: &[u64]) -> Result<Killed, Error> {
         let (ended, by) = self.tell(admin, ids)?;
         let mut not_yet = Vec::new();
         for (at, error) in ended.refused {
@@ -149,7 +149,7 @@ impl Ender {
                 error => return Err(error),
             }
         }
-        Ok(Told {
+        Ok(Killed {
             ended: ended.count,
             not_yet,
         })
@@ -202,7 +202,11 @@ impl Ender {
         let Some(kept) = &mut self.account else {
             return false;
         };
-        if kept.session.all(&[sql::NOTHING.to_owned()]).is_err() {
+        if kept
+            .session
+            .batch_or_error(&[sql::NOTHING.to_owned()])
+            .is_err()
+        {
             self.account = None;
             let node = &plan.node;
             let again = match plan.method {
@@ -229,7 +233,7 @@ fn may_call(admin: &Admin, name: &str) -> bool {
         .filter(|grant| grant.gives_some("EXECUTE"))
         .any(|grant| match grant.object() {
             Object::Everywhere => !is_taken_there,
-            Object::Database(pattern) => admin.names.cover(pattern, sql::SYSTEM),
+            Object::Database(pattern) => admin.names.include(pattern, sql::SYSTEM),
             Object::Routine {
                 database, name: at, ..
             } => database == sql::SYSTEM && at == name,

@@ -24,19 +24,19 @@ pub struct Gone {
     /// Those about an account row that was dropped.
     pub rows: Vec<String>,
     /// Those that grant on what is gone: they would give nothing.
-    pub grants: Vec<Lost>,
+    pub grants: Vec<OrphanedOutage>,
     /// Why the first of the others failed.
     pub other: Option<Error>,
 }
 
 /// A grant that cannot be given back.
-pub struct Lost {
+pub struct OrphanedOutage {
     statement: String,
     grant: Grant,
     why: Error,
 }
 
-impl Lost {
+impl OrphanedOutage {
     /// Whether it is on columns of a table or view that is there and does not work, by the same error for who reads it.
     fn does_not_work(&self, admin: &mut Admin) -> Result<bool, Error> {
         let (Object::Table { database, name }, Some(_)) =
@@ -48,7 +48,7 @@ impl Lost {
             Error::Server { code, .. } => Some(*code),
             _ => None,
         };
-        match admin.all(&[sql::open_only(database, name)]) {
+        match admin.batch_or_error(&[sql::open_only(database, name)]) {
             Ok(_) => Ok(false),
             Err(error) if code(&error).is_some() => Ok(code(&error) == code(&self.why)),
             Err(error) => Err(error),
@@ -56,7 +56,7 @@ impl Lost {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for OrphanedOutage {
     /// What it gave, and why it cannot be given.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -71,7 +71,7 @@ impl Gone {
     /// Looks for what these statements of the plan's way back are about.
     ///
     /// # Errors
-    /// As [`Admin::all`].
+    /// As [`Admin::batch_or_error`].
     pub fn look(
         admin: &mut Admin,
         plan: &Plan,
@@ -82,7 +82,7 @@ impl Gone {
             return Ok(gone);
         }
         let user = &plan.node.account.user;
-        let rows = admin.all(&[sql::accounts(plan.server, user)])?;
+        let rows = admin.batch_or_error(&[sql::accounts(plan.server, user)])?;
         let rows = Admin::accounts(user, &rows[0]);
         let is_dropped = |account| !rows.iter().any(|(row, _)| *row == account);
         let mut others = Vec::new();
@@ -90,7 +90,7 @@ impl Gone {
             if undo::account(&statement).is_some_and(is_dropped) {
                 gone.rows.push(statement);
             } else if let Some(grant) = Grant::given_by(&statement) {
-                others.push(Lost {
+                others.push(OrphanedOutage {
                     statement,
                     grant,
                     why,
@@ -120,7 +120,7 @@ impl Gone {
 /// Whether what each of these [parts](Grant::parts) of grants is on is there, so that it can be given.
 ///
 /// # Errors
-/// As [`Admin::all`].
+/// As [`Admin::batch_or_error`].
 pub fn there(admin: &mut Admin, parts: &[Grant]) -> Result<Vec<bool>, Error> {
     let mut asked = Vec::new();
     for part in parts {
@@ -130,7 +130,7 @@ pub fn there(admin: &mut Admin, parts: &[Grant]) -> Result<Vec<bool>, Error> {
         }
     }
     let asked: Vec<String> = asked.into_iter().flatten().collect();
-    let answers = admin.all(&asked)?;
+    let answers = admin.batch_or_error(&asked)?;
     let is_there = |part: &Grant| {
         let Some(question) = question(part) else {
             return true;

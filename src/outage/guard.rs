@@ -55,7 +55,7 @@ fn settings(plan: &Plan) -> Vec<String> {
     let first = format!(
         "SET SESSION time_zone = '+00:00', lock_wait_timeout = 31536000, wait_timeout = 1, {limits}"
     );
-    [vec![first], plan.stays_here.clone()].concat()
+    [vec![first], plan.local_only.clone()].concat()
 }
 
 /// Waits for so long: four times for nine tenths of what is left, by the clock anew, since each of many short sleeps is a little
@@ -88,7 +88,7 @@ fn wait(duration: Duration) -> Vec<String> {
 
 /// Brings the node back, if the undo is still the one that this guard is for: it may have been brought back and taken again.
 fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
-    let mut back = plan.back.clone();
+    let mut back = plan.restore.clone();
     if plan.undo.is_some() {
         back.push(sql::drop_undo(&plan.database));
     }

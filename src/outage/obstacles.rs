@@ -4,10 +4,10 @@
 use crate::config::Method;
 use crate::config::Node;
 use crate::outage::ender;
-use crate::outage::state::{Found, State};
+use crate::outage::state::{State, UndoEvent};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Server};
-use crate::server::{Admin, Error, Problem, Rows, cell};
+use crate::server::{Admin, Error, Failure, Rows, cell};
 
 /// `ER_TABLEACCESS_DENIED_ERROR`.
 const NO_ACCESS_TO_TABLE: u16 = 1142;
@@ -72,7 +72,7 @@ impl Answers {
 }
 
 fn holds(admin: &Admin, privilege: &str) -> bool {
-    let gives = |grant: &Grant| grant.gives_everywhere(privilege);
+    let gives = |grant: &Grant| grant.grants_globally(privilege);
     admin.grants.iter().any(gives)
 }
 
@@ -148,21 +148,21 @@ pub fn held(node: &Node, state: &State, method: Method) -> Option<String> {
         Some(found) => Some(found.distrust()),
         None if method == Method::Lock => state
             .locked_elsewhere(&node.account.user)
-            .map(Found::elsewhere),
+            .map(UndoEvent::elsewhere),
         None => None,
     }
 }
 
 /// Why a node's accounts cannot be read.
-pub fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Problem {
+pub fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Failure {
     match error {
         Error::Server {
             code: NO_ACCESS_TO_TABLE,
             ..
-        } => error.within(format_args!(
+        } => error.context(format_args!(
             "'{}' may not read mysql.* (GRANT SELECT ON mysql.*). Is it really the admin? Check {}",
             admin.user, node.variables.admin_user
         )),
-        error => error.within(format_args!("its accounts cannot be read: {error}")),
+        error => error.context(format_args!("its accounts cannot be read: {error}")),
     }
 }

@@ -67,11 +67,11 @@ pub struct Plan {
     /// Those that nobody can log in by.
     pub unusable: Vec<Account>,
     /// The statements that take the node away.
-    pub out: Vec<String>,
+    pub take_down: Vec<String>,
     /// The statements that bring it back; each can be run again, and stands for itself.
-    pub back: Vec<String>,
+    pub restore: Vec<String>,
     /// The statements by which a session's changes stay on the node.
-    pub stays_here: Vec<String>,
+    pub local_only: Vec<String>,
     /// What is left on the node meanwhile, where the admin may do that.
     pub undo: Option<Undo>,
     /// The id of the session that guards the node, if there is one.
@@ -85,7 +85,7 @@ pub struct Plan {
     /// The longest wait for the node to answer, and for its sessions to end.
     pub timeout: Duration,
     /// Whether a login as the account worked before the outage, so that it can prove both ends of it.
-    pub login_proves: bool,
+    pub verify_by_login: bool,
     /// The session of that login, which has ended, but may still be listed.
     pub own_login: Option<u64>,
     /// Whether its rights are global, which a session keeps that was open before they were taken from it there.
@@ -126,7 +126,7 @@ impl Plan {
         }
         Self {
             accounts,
-            back: undo.brings_back().cloned().collect(),
+            restore: undo.brings_back().cloned().collect(),
             undo: Some(undo.clone()),
             guard: Some(undo.guard).filter(|&guard| guard != 0),
             lifts: undo.lifted(),
@@ -151,16 +151,16 @@ impl Plan {
             names: admin.names,
             unusable: admin.unusable.clone(),
             accounts: Vec::new(),
-            out: Vec::new(),
-            back: Vec::new(),
-            stays_here: admin.stays_here.clone(),
+            take_down: Vec::new(),
+            restore: Vec::new(),
+            local_only: admin.local_only.clone(),
             undo: None,
             guard: None,
             lifts: false,
             hold_for: None,
             keep_sessions: false,
             timeout,
-            login_proves: false,
+            verify_by_login: false,
             own_login: None,
             sessions_keep_rights: false,
         }
@@ -188,7 +188,7 @@ impl Plan {
     }
 
     /// Everything that changes the node, the undo first.
-    pub fn changes(&self) -> Vec<String> {
+    pub fn apply_statements(&self) -> Vec<String> {
         let due = self
             .hold_for
             .map(|held| (held + GRACE).as_millis().div_ceil(1000));
@@ -196,12 +196,12 @@ impl Plan {
             let due = due.map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
             sql::leave_undo(&self.database, &undo.body(&self.database), due)
         });
-        undo.chain(self.out.iter().cloned()).collect()
+        undo.chain(self.take_down.iter().cloned()).collect()
     }
 
     /// What to run by hand to bring the node back.
     pub fn by_hand(&self) -> Vec<String> {
-        let mut statements = self.back.clone();
+        let mut statements = self.restore.clone();
         if self.undo.is_some() {
             statements.push(sql::drop_undo(&self.database));
         }
@@ -215,17 +215,17 @@ impl Plan {
         } else {
             statements
         };
-        [&self.stays_here[..], &statements].concat()
+        [&self.local_only[..], &statements].concat()
     }
 
     /// The plan without these statements of the way back, and without the account rows that only they are about.
     pub fn without(&self, statements: &[String]) -> Self {
         let mut plan = self.clone();
-        plan.back
+        plan.restore
             .retain(|statement| !statements.contains(statement));
         if !statements.is_empty() {
             let left: Vec<Account> = plan
-                .back
+                .restore
                 .iter()
                 .filter_map(|one| undo::account(one))
                 .collect();
@@ -235,7 +235,7 @@ impl Plan {
     }
 
     /// The statements whose answers [`Self::is_out`] and [`Self::is_back`] read.
-    pub fn state(&self) -> Vec<String> {
+    pub fn state_queries(&self) -> Vec<String> {
         match self.method {
             Method::Lock => vec![sql::accounts(self.server, &self.node.account.user)],
             Method::Revoke => {
@@ -295,7 +295,7 @@ impl Plan {
             }
             Method::Revoke => {
                 let holds = self.held(&answers[1..]);
-                let mut wanted = self.back.iter().filter_map(|one| Grant::given_by(one));
+                let mut wanted = self.restore.iter().filter_map(|one| Grant::given_by(one));
                 wanted.all(|grant| {
                     grant.is_within(&holds) || self.has_globally(&grant, &answers[1..])
                 })
@@ -318,7 +318,11 @@ impl Plan {
                 && Grant::given_by(statement)
                     .is_some_and(|grant| self.has_globally(&grant, &answers[1..]))
         };
-        self.back.iter().filter(|one| !has(one)).cloned().collect()
+        self.restore
+            .iter()
+            .filter(|one| !has(one))
+            .cloned()
+            .collect()
     }
 
     /// Who may have brought the node back before its time.
@@ -338,7 +342,7 @@ impl Plan {
     }
 
     /// Whether this session, of the account, must end.
-    pub fn ends(&self, session: &Session) -> bool {
+    pub fn must_end(&self, session: &Session) -> bool {
         self.is_accounts(session)
             && (self.method == Method::Lock
                 || session.database.as_ref() == Some(&self.database)
@@ -346,8 +350,8 @@ impl Plan {
     }
 
     /// The same of one that was open when the rights were taken away.
-    pub fn ends_at_first(&self, session: &Session) -> bool {
-        self.ends(session) || self.sessions_keep_rights && self.is_accounts(session)
+    pub fn must_end_at_first(&self, session: &Session) -> bool {
+        self.must_end(session) || self.sessions_keep_rights && self.is_accounts(session)
     }
 
     /// Which sessions of the account may have to end.
@@ -369,7 +373,7 @@ impl Plan {
 
     /// Whether a login that began before the outage may still get in. MySQL lets it in by the lock that it saw when the
     /// client's name came; MariaDB shows such a login as the account's session from then on.
-    pub fn ends_logins(&self) -> bool {
+    pub fn must_end_logins(&self) -> bool {
         self.server == Server::MySql && (self.method == Method::Lock || self.sessions_keep_rights)
     }
 }

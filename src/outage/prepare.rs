@@ -24,7 +24,7 @@ use crate::server::listing::{Listing, Wanted};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql::{self, Account, Server};
 use crate::server::{
-    ACCESS_DENIED, Admin, Connection, Error, Problem, Rows, at_same_address, cell, held_by, lines,
+    ACCESS_DENIED, Admin, Connection, Error, Failure, Rows, at_same_address, cell, held_by, lines,
     reaches,
 };
 
@@ -63,7 +63,7 @@ impl Ready {
     ///
     /// # Errors
     /// All that stands in the way, in words that say what to do.
-    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Problem> {
+    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Failure> {
         let timeout = options.timeout;
         let method = options.method(node);
         let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
@@ -156,7 +156,7 @@ impl Ready {
 
     fn count_sessions(&mut self, listing: &Listing) -> Result<(), Error> {
         let own = listing.sessions.iter();
-        self.sessions = own.filter(|one| self.plan.ends_at_first(one)).count();
+        self.sessions = own.filter(|one| self.plan.must_end_at_first(one)).count();
         if self.plan.method == Method::Revoke
             && !listing.by_locks
             && !self.plan.sessions_keep_rights
@@ -176,7 +176,7 @@ impl Ready {
 
     /// Finds who ends the sessions of the account where the admin may not: this login of it, or the service's procedure;
     /// returns why there is nobody.
-    fn find_ender(&mut self, login: Option<Login>) -> Result<Option<String>, Problem> {
+    fn find_ender(&mut self, login: Option<Login>) -> Result<Option<String>, Failure> {
         let warnings = self.warnings.len();
         if let Some(login) = login {
             self.take_login(login)?;
@@ -191,10 +191,10 @@ impl Ready {
     }
 
     /// What a login before the outage says.
-    fn take_login(&mut self, login: Login) -> Result<(), Problem> {
+    fn take_login(&mut self, login: Login) -> Result<(), Failure> {
         match login {
             Login::In(session) => {
-                self.plan.login_proves = true;
+                self.plan.verify_by_login = true;
                 match session {
                     Some(session) if self.ender.needs_account() => {
                         self.ender.by_account(session, &self.plan.server_id)?;
@@ -242,13 +242,13 @@ impl Ready {
     }
 
     /// Plans what is to be changed, and returns what would keep that from taking the node offline.
-    fn plan_for(&mut self, look: &Look) -> Result<Vec<String>, Problem> {
+    fn plan_for(&mut self, look: &Look) -> Result<Vec<String>, Failure> {
         let node = Arc::clone(&self.plan.node);
         let ways = look
             .questions
             .read(&look.answers, &node, &mut self.admin, &self.plan.accounts);
         let ways = ways
-            .map_err(|error| error.within(format_args!("its accounts cannot be read: {error}")))?;
+            .map_err(|error| error.context(format_args!("its accounts cannot be read: {error}")))?;
         self.warnings.extend(ways.warnings);
         let how = match self.plan.method {
             Method::Lock => format!("lock '{}'", node.account.user),
@@ -271,7 +271,7 @@ impl Ready {
                     ""
                 };
                 problems.extend(more.iter().map(|way| problem(way, first)));
-                if problems.is_empty() && self.plan.back.is_empty() {
+                if problems.is_empty() && self.plan.restore.is_empty() {
                     problems.push(format!(
                         "'{}' holds nothing on `{}`, so there is nothing to revoke: `fail-start recover {}` grants it ALL PRIVILEGES",
                         node.account.user, self.plan.database, node.number
@@ -294,7 +294,7 @@ impl Ready {
             method: plan.method,
             sessions: self.sessions,
             lifts_read_only: plan.lifts,
-            out: plan.as_sent(plan.changes()),
+            out: plan.as_sent(plan.apply_statements()),
             back: plan.by_hand(),
         }
     }
@@ -313,8 +313,8 @@ impl Ready {
                 plan.node.account.user, plan.node.number
             ));
         }
-        plan.out = vec![sql::lock(&open)];
-        plan.back = open.iter().map(sql::unlock).collect();
+        plan.take_down = vec![sql::lock(&open)];
+        plan.restore = open.iter().map(sql::unlock).collect();
         plan.accounts = open;
         None
     }
@@ -331,14 +331,14 @@ impl Ready {
             admin.id,
             plan.guard.unwrap_or(0),
             &plan.server_id.name(),
-            [&plan.stays_here[..], &lifted, &plan.back].concat(),
+            [&plan.local_only[..], &lifted, &plan.restore].concat(),
         );
         let why_not = if admin.without_events.is_some() {
             admin.without_events.clone()
         } else if !admin
             .grants
             .iter()
-            .any(|grant| grant.gives("EVENT", &plan.database, plan.names))
+            .any(|grant| grant.grants("EVENT", &plan.database, plan.names))
         {
             Some(format!(
                 "{} may not create events on `{}` (GRANT EVENT)",
@@ -372,7 +372,7 @@ impl Ready {
     }
 
     /// Plans the revoke, and returns the ways in that it would leave; those of everybody too, if asked.
-    fn plan_revoke(&mut self, everybodys: bool) -> Result<Vec<String>, Problem> {
+    fn plan_revoke(&mut self, everybodys: bool) -> Result<Vec<String>, Failure> {
         let plan = &mut self.plan;
         let mut statements = plan.grants();
         statements.push(sql::GRANTED_TO_ALL.to_owned());
@@ -380,12 +380,12 @@ impl Ready {
             // Before 10.11 it is an error, which then says that there is none.
             statements.push(sql::PUBLIC_GRANTS.to_owned());
         }
-        let (answers, result) = self.admin.try_all(&statements);
+        let (answers, result) = self.admin.batch(&statements);
         let rows = plan.accounts.len();
         match result {
             Err(Error::Server { .. }) if answers.len() > rows => {}
             Err(error) => {
-                return Err(error.within(format_args!(
+                return Err(error.context(format_args!(
                     "the grants of '{}' cannot be read: {error}",
                     plan.node.account.user
                 )));
@@ -400,7 +400,7 @@ impl Ready {
                     Some(grant) if grant.is_on(&plan.database, plan.names) => {
                         may_not = may_not
                             .or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &grant));
-                        plan.out.extend(grant.take());
+                        plan.take_down.extend(grant.take());
                         parts.extend(grant.parts());
                     }
                     // Which can be taken away there alone: as a whole, below.
@@ -418,7 +418,7 @@ impl Ready {
                 Some(Ok(part)) => {
                     may_not =
                         may_not.or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &part));
-                    plan.out.extend(part.take());
+                    plan.take_down.extend(part.take());
                     parts.push(part);
                     plan.sessions_keep_rights = true;
                 }
@@ -427,7 +427,7 @@ impl Ready {
             }
         }
         if let Some(account) = unread.first() {
-            return Err(Problem::from(format!(
+            return Err(Failure::from(format!(
                 "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it back: use \
                  --method lock"
             )));
@@ -447,7 +447,7 @@ impl Ready {
         let there = gone::there(&mut self.admin, &parts)?;
         let (back, lost): (Vec<_>, Vec<_>) = parts.iter().zip(there).partition(|(_, is)| *is);
         let all = back.iter().chain(&lost).filter_map(|(part, _)| part.give());
-        plan.back = all.collect();
+        plan.restore = all.collect();
         let warning = |(part, _): &(&Grant, bool)| {
             format!(
                 "'{}' holds {part}, which is of no use any more and cannot be granted again: the table, column or routine is \
@@ -458,7 +458,7 @@ impl Ready {
         self.warnings.extend(lost.iter().map(warning));
         if everybodys {
             let to_all = lines(&answers[rows..=rows])
-                .filter(|pattern| plan.names.cover(pattern, &plan.database));
+                .filter(|pattern| plan.names.include(pattern, &plan.database));
             ways_in
                 .extend(to_all.map(|pattern| {
                     format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
@@ -477,10 +477,10 @@ impl Ready {
     /// Whether to revoke would do, where the account is to be locked.
     fn can_be_revoked(&mut self) -> bool {
         let (lock, warnings) = (self.plan.clone(), self.warnings.len());
-        self.plan.out.clear();
-        self.plan.back.clear();
+        self.plan.take_down.clear();
+        self.plan.restore.clear();
         let can = self.plan_revoke(true).is_ok_and(|more| more.is_empty());
-        let can = can && !self.plan.back.is_empty();
+        let can = can && !self.plan.restore.is_empty();
         self.plan = lock;
         self.warnings.truncate(warnings);
         can
@@ -568,7 +568,7 @@ impl Look {
         admin: &mut Admin,
         method: Method,
         options: &Options,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, Failure> {
         let questions = Questions::new(method, admin);
         let mut statements = State::statements(admin, node);
         let of_state = statements.len();
@@ -652,7 +652,7 @@ fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Resul
 fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Error> {
     let mut ways_in = Vec::new();
     for role in Account::list(&admin.mandatory_roles) {
-        match admin.all(&[sql::grants(&role)]) {
+        match admin.batch_or_error(&[sql::grants(&role)]) {
             Ok(grants) if reaches(&grants, database, admin.names) => {
                 ways_in.push(format!("{role}, a mandatory role of this server"));
             }

@@ -186,7 +186,7 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
             admin.version
         ));
     }
-    if admin.stays_here.is_empty() {
+    if admin.local_only.is_empty() {
         problems.push(format!(
             "{who} may not switch the binary log off (sql_log_bin), so its group or its replicas would go offline too: \
              --lift-read-only needs that"
@@ -221,13 +221,13 @@ impl Admin {
     fn holds(&self, privilege: &str) -> bool {
         self.grants
             .iter()
-            .any(|grant| grant.gives_everywhere(privilege))
+            .any(|grant| grant.grants_globally(privilege))
     }
 
     fn reads_performance_schema(&self) -> bool {
         self.grants
             .iter()
-            .any(|grant| grant.gives("SELECT", "performance_schema", self.names))
+            .any(|grant| grant.grants("SELECT", "performance_schema", self.names))
     }
 
     /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for that.
@@ -235,17 +235,17 @@ impl Admin {
         self.server == Server::MySql
             && tells_roles(&self.version)
             // Else a group or the node's replicas would take over what is changed.
-            && !self.stays_here.is_empty()
+            && !self.local_only.is_empty()
             && self.reads_performance_schema()
             && (self.holds("SUPER")
                 || self.holds("SYSTEM_VARIABLES_ADMIN") && self.holds("CONNECTION_ADMIN"))
     }
 
-    /// Runs all of the statements that can be run, as [`Admin::try_each`], also where the server has become read-only; at once
+    /// Runs all of the statements that can be run, as [`Admin::batch_skipping`], also where the server has become read-only; at once
     /// as there, if it `is_read_only`. Then, if none failed and it is in the way of none, the `last`: whether that was run.
     ///
     /// # Errors
-    /// As [`Admin::try_each`].
+    /// As [`Admin::batch_skipping`].
     pub fn change(
         &mut self,
         statements: &[String],
@@ -255,7 +255,7 @@ impl Admin {
         if is_read_only && self.may_lift_read_only() {
             return self.change_lifted(statements, last);
         }
-        let failed = self.try_each(statements)?;
+        let failed = self.batch_skipping(statements)?;
         let is_refused = |(_, error): &(String, Error)| {
             matches!(
                 error,
@@ -308,7 +308,7 @@ impl Admin {
     /// Runs the statements on a server that is read-only, up to the first that fails.
     ///
     /// # Errors
-    /// As [`Admin::all`]; the server is read-only again.
+    /// As [`Admin::batch_or_error`]; the server is read-only again.
     pub fn all_lifted(&mut self, statements: &[String]) -> Result<(), Error> {
         self.alone(|admin| {
             let failed = admin.change_in_window(statements)?;
@@ -320,7 +320,7 @@ impl Admin {
     fn change_in_window(&mut self, statements: &[String]) -> Result<Option<(usize, Error)>, Error> {
         let open = open(SHORT_WAIT);
         let packet = [&open[..], statements, &close()].concat();
-        let (answers, result) = self.try_all(&packet);
+        let (answers, result) = self.batch(&packet);
         let error = match result {
             Ok(()) => return Ok(None),
             Err(error @ Error::Server { .. }) => error,
@@ -340,7 +340,7 @@ impl Admin {
     fn close_at_last(&mut self) -> Result<(), Error> {
         let began = Instant::now();
         loop {
-            match self.all(&close()) {
+            match self.batch_or_error(&close()) {
                 Err(error) if is_lock_wait(&error) && began.elapsed() < self.timeout() => {
                     thread::sleep(Duration::from_millis(10));
                 }
@@ -364,7 +364,7 @@ impl Admin {
     /// it off.
     ///
     /// # Errors
-    /// As the work; and as [`Admin::all`].
+    /// As the work; and as [`Admin::batch_or_error`].
     pub fn while_nobody_lifts<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Error>,
@@ -379,7 +379,7 @@ impl Admin {
     fn is_alone(&mut self) -> Result<bool, Error> {
         // Before the answer is given up.
         let seconds = (self.timeout().as_secs() / 2).min(10);
-        let answers = self.all(&[format!("SELECT GET_LOCK({ALONE}, {seconds})")])?;
+        let answers = self.batch_or_error(&[format!("SELECT GET_LOCK({ALONE}, {seconds})")])?;
         Ok(answers.concat().iter().any(|row| cell(row, 0) == "1"))
     }
 
@@ -393,7 +393,7 @@ impl Admin {
             result,
             Ok(_) | Err(Error::Server { .. } | Error::Refused(_))
         ) {
-            self.all(&[format!("DO RELEASE_LOCK({ALONE})")])?;
+            self.batch_or_error(&[format!("DO RELEASE_LOCK({ALONE})")])?;
         }
         result
     }
@@ -402,12 +402,12 @@ impl Admin {
     /// statement's, also one that is replicated. A new one comes with every statement that writes.
     ///
     /// # Errors
-    /// Who holds it, where it is held for long; and as [`Admin::all`].
+    /// Who holds it, where it is held for long; and as [`Admin::batch_or_error`].
     pub fn wait_for_locks(&mut self) -> Result<(), Error> {
         let began = Instant::now();
         let mut first: Option<BTreeSet<Vec<Option<String>>>> = None;
         loop {
-            let rows = self.all(&[IN_THE_WAY.to_owned()])?.concat();
+            let rows = self.batch_or_error(&[IN_THE_WAY.to_owned()])?.concat();
             let first = first.get_or_insert_with(|| rows.iter().cloned().collect());
             first.retain(|row| rows.contains(row));
             let Some(row) = rows.iter().find(|row| first.contains(*row)) else {
@@ -436,7 +436,7 @@ impl Admin {
     /// which is never writable.
     ///
     /// # Errors
-    /// As [`Admin::all`].
+    /// As [`Admin::batch_or_error`].
     pub fn left_open(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
         if !self.may_lift_read_only() || self.look_for_left(outage)?.is_none() {
             return Ok(None);
@@ -449,7 +449,7 @@ impl Admin {
     }
 
     fn look_for_left(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
-        let answers = match self.all(&[left()]) {
+        let answers = match self.batch_or_error(&[left()]) {
             Ok(answers) => answers.concat(),
             // It does not tell.
             Err(Error::Server { .. }) => return Ok(None),
@@ -476,7 +476,7 @@ impl Admin {
     /// Switches on again what was [left off](Admin::left_open), and returns that.
     ///
     /// # Errors
-    /// As [`Admin::all`].
+    /// As [`Admin::batch_or_error`].
     pub fn close_left_open(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
         if !self.may_lift_read_only() || self.look_for_left(outage)?.is_none() {
             return Ok(None);
@@ -486,7 +486,7 @@ impl Admin {
                 return Ok(None);
             };
             let events = if left.events { "ON" } else { "" };
-            admin.all(&[
+            admin.batch_or_error(&[
                 "SET @fail_start_wait = @@SESSION.lock_wait_timeout".to_owned(),
                 format!("SET SESSION lock_wait_timeout = {SHORT_WAIT}"),
                 format!(

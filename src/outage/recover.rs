@@ -9,21 +9,21 @@ use crate::config::Node;
 use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::outage::state::{Found, State};
+use crate::outage::state::{State, UndoEvent};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
-use crate::server::{Admin, Error, Problem, cell, reaches};
+use crate::server::{Admin, Error, Failure, cell, reaches};
 
 /// How long a program that has claimed a node, and may have been killed, is waited for.
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// How a node stands.
 #[derive(Debug)]
-pub enum Standing {
+pub enum NodeStatus {
     /// The account gets in; an undo may still be left there.
-    Online(Option<Found>),
+    Online(Option<UndoEvent>),
     /// fail-start took it offline.
-    Offline(Found),
+    Offline(UndoEvent),
     /// The account does not get in, and no undo says why.
     Out {
         /// Every row of the account is locked.
@@ -32,15 +32,15 @@ pub enum Standing {
         without_grants: bool,
     },
     /// The account is locked for another node on the same server.
-    LockedElsewhere(Found),
+    LockedElsewhere(UndoEvent),
     /// Somebody else made an event of the undo's name.
-    Distrusted(Found),
+    Distrusted(UndoEvent),
 }
 
 struct Look {
     admin: Admin,
     state: State,
-    standing: Standing,
+    standing: NodeStatus,
 }
 
 /// Looks at a node, changing nothing.
@@ -50,12 +50,12 @@ struct Look {
 pub fn status(
     node: &Arc<Node>,
     timeout: Duration,
-    tell: &dyn Fn(Progress),
-) -> Result<Standing, Problem> {
+    on_progress: &dyn Fn(Progress),
+) -> Result<NodeStatus, Failure> {
     let mut look = look(node, timeout)?;
     let outage = look.state.found().map(|found| found.age);
     if let Some(left) = look.admin.left_open(outage)? {
-        tell(Progress::Warning(format!(
+        on_progress(Progress::Warning(format!(
             "{left}; to switch on again what was on: fail-start recover {}",
             node.number
         )));
@@ -63,9 +63,10 @@ pub fn status(
     Ok(look.standing)
 }
 
-fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
+fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
-    let unreadable = |error: Error| error.within(format_args!("its state cannot be read: {error}"));
+    let unreadable =
+        |error: Error| error.context(format_args!("its state cannot be read: {error}"));
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     let problems = state.problems(node);
     if !problems.is_empty() {
@@ -85,11 +86,11 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
 
 /// The same for a node that is to be brought back: what a program that was killed has sent may still be under way there, and
 /// the session that sent it keeps its claim until that is done.
-fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Problem> {
+fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let began = Instant::now();
     loop {
         let mut look = look(node, timeout)?;
-        let may_change = matches!(look.standing, Standing::Online(None));
+        let may_change = matches!(look.standing, NodeStatus::Online(None));
         if !may_change || began.elapsed() > SETTLING || !is_claimed(&mut look.admin, node) {
             return Ok(look);
         }
@@ -100,53 +101,53 @@ fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Proble
 /// Whether a fail-start is about to take the node. Where a server does not tell that, nobody knows.
 fn is_claimed(admin: &mut Admin, node: &Node) -> bool {
     let asked = sql::claimants(&node.account.user, &node.database);
-    let answers = admin.all(&[asked]).unwrap_or_default();
+    let answers = admin.batch_or_error(&[asked]).unwrap_or_default();
     answers.concat().iter().any(|row| !cell(row, 0).is_empty())
 }
 
 /// With an event of the undo's name.
 fn stands_with(
-    found: Found,
+    found: UndoEvent,
     node: &Arc<Node>,
     admin: &mut Admin,
     timeout: Duration,
-) -> Result<Standing, Error> {
+) -> Result<NodeStatus, Error> {
     let Some(undo) = &found.undo else {
-        return Ok(Standing::Distrusted(found));
+        return Ok(NodeStatus::Distrusted(found));
     };
     let plan = Plan::from_undo(node, admin, &found.database, undo, timeout);
-    Ok(match admin.all(&plan.state()) {
-        Ok(answers) if plan.is_back(&answers) => Standing::Online(Some(found)),
+    Ok(match admin.batch_or_error(&plan.state_queries()) {
+        Ok(answers) if plan.is_back(&answers) => NodeStatus::Online(Some(found)),
         // An account row that is gone has no grants to show.
-        Ok(_) | Err(Error::Server { .. }) => Standing::Offline(found),
+        Ok(_) | Err(Error::Server { .. }) => NodeStatus::Offline(found),
         Err(error) => return Err(error),
     })
 }
 
 /// Without one: nothing says that fail-start has touched it.
-fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<Standing, Error> {
+fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<NodeStatus, Error> {
     let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
     let database = state.database.as_deref().unwrap_or_default();
-    let without_grants = !reaches(&admin.all(&grants)?, database, admin.names);
+    let without_grants = !reaches(&admin.batch_or_error(&grants)?, database, admin.names);
     let locked = state.is_locked();
     Ok(match state.locked_elsewhere(&node.account.user) {
-        Some(found) if locked => Standing::LockedElsewhere(found.clone()),
-        _ if locked || without_grants => Standing::Out {
+        Some(found) if locked => NodeStatus::LockedElsewhere(found.clone()),
+        _ if locked || without_grants => NodeStatus::Out {
             locked,
             without_grants,
         },
-        _ => Standing::Online(None),
+        _ => NodeStatus::Online(None),
     })
 }
 
 /// What there is to bring back on a node.
-pub enum Find {
+pub enum RecoverTarget {
     /// Nothing: it is online.
     Online,
     /// Nothing that fail-start left; how it stands.
-    NotOurs(Box<Standing>),
+    NotOurs(Box<NodeStatus>),
     /// The node.
-    Lost(Box<Lost>),
+    OrphanedOutage(Box<OrphanedOutage>),
 }
 
 /// Finds what there is to bring back on a node, changing nothing. Where no undo says how it was, it can be brought back by
@@ -158,8 +159,8 @@ pub fn find(
     node: &Arc<Node>,
     timeout: Duration,
     named: bool,
-    tell: &dyn Fn(Progress),
-) -> Result<Find, Problem> {
+    on_progress: &dyn Fn(Progress),
+) -> Result<RecoverTarget, Failure> {
     let Look {
         mut admin,
         state,
@@ -167,22 +168,22 @@ pub fn find(
     } = look_when_settled(node, timeout)?;
     let database = state.database.as_deref().unwrap_or_default();
     let (plan, already) = match standing {
-        Standing::Online(None) => {
+        NodeStatus::Online(None) => {
             if let Some(left) = admin.close_left_open(None)? {
-                tell(Progress::Warning(left.closed()));
+                on_progress(Progress::Warning(left.closed()));
             }
-            return Ok(Find::Online);
+            return Ok(RecoverTarget::Online);
         }
-        Standing::Online(Some(found)) | Standing::Offline(found) => match &found.undo {
+        NodeStatus::Online(Some(found)) | NodeStatus::Offline(found) => match &found.undo {
             Some(undo) => {
                 let plan = Plan::from_undo(node, &admin, database, undo, timeout);
                 (plan, found.age)
             }
             None => return Err(found.distrust().into()),
         },
-        Standing::Distrusted(found) => return Err(found.distrust().into()),
-        Standing::LockedElsewhere(found) if named => return Err(found.elsewhere().into()),
-        Standing::Out {
+        NodeStatus::Distrusted(found) => return Err(found.distrust().into()),
+        NodeStatus::LockedElsewhere(found) if named => return Err(found.elsewhere().into()),
+        NodeStatus::Out {
             locked,
             without_grants,
         } if named => {
@@ -197,21 +198,21 @@ pub fn find(
                 back.extend(state.rows().iter().map(grant));
                 what.push("granting it ALL PRIVILEGES on the database");
             }
-            tell(Progress::Warning(format!(
+            on_progress(Progress::Warning(format!(
                 "nothing on this node says how it was before: {}",
                 what.join(" and ")
             )));
             let method = if locked { Method::Lock } else { Method::Revoke };
             let plan = Plan {
                 accounts: state.rows(),
-                back,
+                restore: back,
                 ..Plan::new(node, method, &admin, database, timeout)
             };
             (plan, Duration::ZERO)
         }
-        standing => return Ok(Find::NotOurs(Box::new(standing))),
+        standing => return Ok(RecoverTarget::NotOurs(Box::new(standing))),
     };
-    Ok(Find::Lost(Box::new(Lost {
+    Ok(RecoverTarget::OrphanedOutage(Box::new(OrphanedOutage {
         admin,
         plan,
         already,
@@ -219,14 +220,14 @@ pub fn find(
 }
 
 /// A node that was left offline.
-pub struct Lost {
+pub struct OrphanedOutage {
     admin: Admin,
     plan: Plan,
     /// How long it had been offline when it was found.
     already: Duration,
 }
 
-impl Lost {
+impl OrphanedOutage {
     /// What to run by hand to bring the node back.
     pub fn by_hand(&self) -> Vec<String> {
         self.plan.by_hand()
@@ -236,9 +237,9 @@ impl Lost {
     ///
     /// # Errors
     /// As [`Outage::restore`].
-    pub fn bring_back(self, tell: &dyn Fn(Progress)) -> Result<Back, Error> {
+    pub fn bring_back(self, on_progress: &dyn Fn(Progress)) -> Result<Back, Error> {
         let plan = self.plan.clone();
-        let back = Outage::adopt(self.admin, self.plan, self.already).restore(tell)?;
+        let back = Outage::adopt(self.admin, self.plan, self.already).restore(on_progress)?;
         if plan.node.account.password.is_some() {
             // Nobody knows whether it worked before: it proves nothing against the server's own state.
             let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
@@ -246,7 +247,7 @@ impl Lost {
                 Login::KeptOut(error) | Login::NotTried(error) => error.to_string(),
                 Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other),
             };
-            tell(Progress::Warning(format!(
+            on_progress(Progress::Warning(format!(
                 "it is as it was, but a login as '{}' does not work: {why_not}",
                 plan.node.account.user
             )));

@@ -45,7 +45,7 @@ struct TurnedAway {
 }
 
 /// How the undo stands when a node is to be brought back.
-enum UndoEvent {
+enum UndoState {
     /// It is there, as it was left.
     There,
     /// There is none of ours: not left yet, dropped by whoever brought the node back, or altered.
@@ -194,10 +194,10 @@ impl Restore {
         };
         self.end_earlier_selves(&mut admin, on_progress)?;
         let undo = self.look_at_undo(&mut admin, on_progress)?;
-        if matches!(undo, UndoEvent::Unneeded) {
+        if matches!(undo, UndoState::Unneeded) {
             return Ok(());
         }
-        let undo_is_there = matches!(undo, UndoEvent::There);
+        let undo_is_there = matches!(undo, UndoState::There);
         self.undo_was_there |= undo_is_there;
         if let Some(before) = self.turned_away.before.take() {
             // A server that was restarted meanwhile counts from 0.
@@ -205,7 +205,7 @@ impl Restore {
             self.turned_away.meanwhile = now.and_then(|now| now.checked_sub(before));
         }
         let (gone, is_dropped) = self.give_back(&mut admin, undo_is_there)?;
-        if self.plan.login_proves && gone.statements().is_empty() {
+        if self.plan.verify_by_login && gone.statements().is_empty() {
             self.try_login(on_progress);
         }
         if undo_is_there {
@@ -250,10 +250,10 @@ impl Restore {
         &mut self,
         admin: &mut Admin,
         on_progress: &dyn Fn(Progress),
-    ) -> Result<UndoEvent, Error> {
+    ) -> Result<UndoState, Error> {
         if let Some(mine) = &self.plan.undo {
             match State::read(admin, &self.plan.node)?.found() {
-                Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoEvent::There),
+                Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoState::There),
                 Some(found) if found.undo.is_some() => {
                     let why = "somebody brought it back and took it offline again";
                     return Err(Error::Refused(format!("{why}, {found}")));
@@ -261,24 +261,33 @@ impl Restore {
                 // What is to be run is known here, whatever somebody made of it there.
                 Some(found) => {
                     on_progress(Progress::Warning(found.distrust()));
-                    return Ok(UndoEvent::Missing);
+                    return Ok(UndoState::Missing);
                 }
                 None => {}
             }
         }
         // It was to be changed, and something kept it from that.
-        if self.since.is_none() && self.plan.is_back(&admin.all(&self.plan.state())?) {
-            return Ok(UndoEvent::Unneeded);
+        if self.since.is_none()
+            && self
+                .plan
+                .is_back(&admin.batch_or_error(&self.plan.state_queries())?)
+        {
+            return Ok(UndoState::Unneeded);
         }
         // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
         let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
         // Where it was watched, that was told when it happened.
         let was_told = self.back_before || self.opened.is_some();
-        if was_left && !was_told && !self.plan.is_out(&admin.all(&self.plan.state())?) {
+        if was_left
+            && !was_told
+            && !self
+                .plan
+                .is_out(&admin.batch_or_error(&self.plan.state_queries())?)
+        {
             self.back_before = true;
             on_progress(Progress::Warning(self.plan.brought_back_by()));
         }
-        Ok(UndoEvent::Missing)
+        Ok(UndoState::Missing)
     }
 
     /// Runs what brings the node back, and proves by the server's own state that it is: what of it nobody can give back any
@@ -291,7 +300,7 @@ impl Restore {
         let (failed, is_dropped) = admin.change(&back, last, plan.lifts)?;
         let gone = Gone::look(admin, plan, failed)?;
         let left = plan.without(&gone.statements());
-        if left.is_back(&admin.all(&left.state())?) {
+        if left.is_back(&admin.batch_or_error(&left.state_queries())?) {
             return Ok((gone, is_dropped));
         }
         // What could not be changed back may never have been changed, as on a server that became read-only.
@@ -306,12 +315,12 @@ impl Restore {
     fn to_run(&self, admin: &mut Admin) -> Result<Vec<String>, Error> {
         let plan = &self.plan;
         if plan.names == Names::Patterns {
-            return Ok(plan.back.clone());
+            return Ok(plan.restore.clone());
         }
-        match admin.all(&plan.state()) {
+        match admin.batch_or_error(&plan.state_queries()) {
             Ok(answers) => Ok(plan.still_to_run(&answers)),
             // An account row that is gone has no grants to show.
-            Err(Error::Server { .. }) => Ok(plan.back.clone()),
+            Err(Error::Server { .. }) => Ok(plan.restore.clone()),
             Err(error) => Err(error),
         }
     }

@@ -14,12 +14,12 @@ pub struct State {
     pub accounts: Vec<(Account, bool)>,
     /// The node's database, as the server spells it.
     pub database: Option<String>,
-    undos: Vec<Found>,
+    undos: Vec<UndoEvent>,
 }
 
 /// An event that has the undo's name.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct UndoEvent {
     /// The database that it is in.
     pub database: String,
     /// The account that made it, or altered it last.
@@ -48,7 +48,7 @@ enum Maker {
     Unknown,
 }
 
-impl Found {
+impl UndoEvent {
     fn read(row: &[Option<String>], admin: &Admin, node: &Node) -> Self {
         let (database, definer, body) = (cell(row, 0), cell(row, 1), cell(row, 5));
         // The account may make events in its own database; only the admin's are trusted, from whichever host it came.
@@ -112,7 +112,7 @@ fn rfc3339(utc: &str) -> String {
     utc.replacen(' ', "T", 1) + "Z"
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for UndoEvent {
     /// For how long, by whom and until when, for a person.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "for {}", in_words(self.age))?;
@@ -135,9 +135,9 @@ impl State {
     /// # Errors
     /// Why it could not be asked.
     pub fn read(admin: &mut Admin, node: &Node) -> Result<Self, Error> {
-        let answers = match admin.all(&Self::statements(admin, node)) {
+        let answers = match admin.batch_or_error(&Self::statements(admin, node)) {
             Err(error) if admin.learns_without_events(&error) => {
-                admin.all(&Self::statements(admin, node))?
+                admin.batch_or_error(&Self::statements(admin, node))?
             }
             answers => answers?,
         };
@@ -159,7 +159,7 @@ impl State {
     /// Reads the answers.
     ///
     /// # Errors
-    /// Where more has to be asked, as [`Admin::all`].
+    /// Where more has to be asked, as [`Admin::batch_or_error`].
     pub fn from_answers(admin: &mut Admin, node: &Node, answers: &[Rows]) -> Result<Self, Error> {
         if let Some(rows) = answers.first() {
             admin.learn_unusable(rows)?;
@@ -176,7 +176,7 @@ impl State {
             database: next().first().map(|row| cell(row, 0)),
             undos: next()
                 .iter()
-                .map(|row| Found::read(row, admin, node))
+                .map(|row| UndoEvent::read(row, admin, node))
                 .collect(),
         })
     }
@@ -200,14 +200,14 @@ impl State {
     }
 
     /// The event of the undo's name in the node's database.
-    pub fn found(&self) -> Option<&Found> {
+    pub fn found(&self) -> Option<&UndoEvent> {
         self.undos
             .iter()
             .find(|found| Some(&found.database) == self.database.as_ref())
     }
 
     /// The undo of another node on the same server, where the account of this name was locked for that one.
-    pub fn locked_elsewhere(&self, user: &str) -> Option<&Found> {
+    pub fn locked_elsewhere(&self, user: &str) -> Option<&UndoEvent> {
         self.undos.iter().find(|found| {
             Some(&found.database) != self.database.as_ref()
                 && found
@@ -231,7 +231,7 @@ impl State {
     }
 }
 
-impl Found {
+impl UndoEvent {
     /// What another node on the same server was locked for.
     pub fn elsewhere(&self) -> String {
         format!(

@@ -15,7 +15,7 @@ use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
 use crate::server::listing::{Listing, Session};
 use crate::server::login::{Login, leads_elsewhere};
-use crate::server::{Admin, EVENT_EXISTS, Error, Problem, Rows};
+use crate::server::{Admin, EVENT_EXISTS, Error, Failure, Rows};
 
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct Taken {
 /// A node that was not taken offline.
 pub struct NotTaken {
     /// Why; nothing where it was told to stop.
-    pub why: Option<Problem>,
+    pub why: Option<Failure>,
     /// What must be brought back, where anything may have been changed.
     pub changed: Option<Restore>,
 }
@@ -41,11 +41,11 @@ enum Halt {
     /// It was told to stop.
     Stopped,
     /// It cannot be done.
-    Failed(Problem),
+    Failed(Failure),
 }
 
-impl From<Problem> for Halt {
-    fn from(why: Problem) -> Self {
+impl From<Failure> for Halt {
+    fn from(why: Failure) -> Self {
         Self::Failed(why)
     }
 }
@@ -57,7 +57,7 @@ impl From<Error> for Halt {
 }
 
 fn fail<T>(why: impl Into<String>) -> Result<T, Halt> {
-    Err(Halt::Failed(Problem::from(why.into())))
+    Err(Halt::Failed(Failure::from(why.into())))
 }
 
 /// What takes a node down.
@@ -128,14 +128,14 @@ impl<'a> TakeDown<'a> {
         }
         if let (Some(guard), Some(held)) = (guard, self.plan.hold_for) {
             guard.start(&self.plan, held).map_err(|error| {
-                error.within(format_args!(
+                error.context(format_args!(
                     "no session could be left to guard it: {error}"
                 ))
             })?;
         }
         let (listing, state) = self.change(admin, changed)?;
         // The login takes as many round trips as all the rest, so it goes on beside it.
-        let login = self.plan.login_proves.then(|| {
+        let login = self.plan.verify_by_login.then(|| {
             let plan = self.plan.clone();
             thread::spawn(move || Login::until_answered(&plan.node, &plan.server_id, plan.timeout))
         });
@@ -161,13 +161,13 @@ impl<'a> TakeDown<'a> {
         changed.may_be_changed(true);
         let plan = &self.plan;
         // Lock first, then look: who got in before is listed, who comes now is refused.
-        let out = plan.changes();
+        let out = plan.apply_statements();
         let (lifted, out) = if plan.lifts {
             (admin.all_lifted(&out), Vec::new())
         } else {
             (Ok(()), out)
         };
-        let statements = [&out[..], &plan.state()].concat();
+        let statements = [&out[..], &plan.state_queries()].concat();
         let user = &plan.node.account.user;
         match lifted.and_then(|()| admin.sessions(user, plan.wanted(), &statements)) {
             // Its undo is there, and it alone may use that: the first statement changed nothing.
@@ -200,7 +200,7 @@ impl<'a> TakeDown<'a> {
         mut state: Vec<Rows>,
     ) -> Result<(), Halt> {
         let plan = self.plan.clone();
-        let mut drain = SessionDrain::new(plan.timeout, plan.ends_logins());
+        let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
         // Those that use the database in a transaction, where only the list of transactions tells that.
         let mut using = None;
@@ -215,14 +215,15 @@ impl<'a> TakeDown<'a> {
             if using.is_none() && plan.sessions_keep_rights {
                 // Those whose login is not through are none of others' when they are.
                 let early = listing.sessions.iter();
-                let early = early.filter(|one| plan.ends_at_first(one) || one.is_logging_in);
+                let early = early.filter(|one| plan.must_end_at_first(one) || one.is_logging_in);
                 using = Some(early.map(|one| one.id).collect());
             } else if using.is_none() && plan.method == Method::Revoke && !listing.by_locks {
                 using = Some(in_transactions(admin, &plan, &listing.sessions)?);
             }
             let using = using.iter().flatten().collect::<BTreeSet<_>>();
-            let must_end =
-                |one: &Session| plan.ends(one) || plan.is_accounts(one) && using.contains(&one.id);
+            let must_end = |one: &Session| {
+                plan.must_end(one) || plan.is_accounts(one) && using.contains(&one.id)
+            };
             match drain.next(&listing.sessions, must_end) {
                 Next::Drained => {
                     if drain.leaves_logins() {
@@ -235,7 +236,7 @@ impl<'a> TakeDown<'a> {
                 Next::Kill { sessions, logins } => {
                     self.kill(admin, &sessions, &logins, &mut drain)
                         .map_err(|error| {
-                            error.within(format_args!("a session cannot be ended: {error}"))
+                            error.context(format_args!("a session cannot be ended: {error}"))
                         })?;
                 }
                 Next::Wait { left, pause } => {
@@ -246,7 +247,11 @@ impl<'a> TakeDown<'a> {
                     thread::sleep(pause);
                 }
             }
-            listing = admin.sessions(&plan.node.account.user, plan.wanted(), &plan.state())?;
+            listing = admin.sessions(
+                &plan.node.account.user,
+                plan.wanted(),
+                &plan.state_queries(),
+            )?;
             state = std::mem::take(&mut listing.answers);
         }
     }
@@ -270,7 +275,10 @@ impl<'a> TakeDown<'a> {
     }
 
     fn tell_of_kept(&self, listing: &Listing) {
-        let kept = listing.sessions.iter().filter(|one| self.plan.ends(one));
+        let kept = listing
+            .sessions
+            .iter()
+            .filter(|one| self.plan.must_end(one));
         match kept.count() {
             0 => {}
             kept => (self.on_progress)(Progress::SessionsKept(kept)),
@@ -315,7 +323,7 @@ pub fn in_transactions(
     plan: &Plan,
     listed: &[Session],
 ) -> Result<BTreeSet<u64>, Error> {
-    let is_other = |one: &&Session| plan.is_accounts(one) && !plan.ends(one);
+    let is_other = |one: &&Session| plan.is_accounts(one) && !plan.must_end(one);
     let others: Vec<&Session> = listed.iter().filter(is_other).collect();
     if others.is_empty() {
         return Ok(BTreeSet::new());

@@ -158,7 +158,7 @@ impl Undo {
     pub fn brings_back(&self) -> impl Iterator<Item = &String> {
         self.statements
             .iter()
-            .filter(|statement| !stays_here(statement) && *statement != LIFTED)
+            .filter(|statement| !local_only(statement) && *statement != LIFTED)
     }
 
     /// Whether the node was read-only when it was taken.
@@ -200,13 +200,13 @@ fn has_doubled_backtick(text: &str) -> bool {
 }
 
 fn brings_back_only(statement: &str, database: &str, names: Names) -> bool {
-    stays_here(statement)
+    local_only(statement)
         || statement == LIFTED
         || sql::unlocked(statement).is_some()
         || Grant::given_by(statement).is_some_and(|grant| grant.is_on(database, names))
 }
 
-fn stays_here(statement: &str) -> bool {
+fn local_only(statement: &str) -> bool {
     [sql::NO_BINARY_LOG, sql::NO_GALERA].contains(&statement)
 }
 

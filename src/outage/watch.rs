@@ -49,7 +49,7 @@ impl Watch {
         ender: Ender,
         plan: Plan,
         turned_away: Option<u64>,
-        tell: impl Fn(Progress) + Send + 'static,
+        on_progress: impl Fn(Progress) + Send + 'static,
     ) -> io::Result<Self> {
         let (end, is_over) = channel();
         let (hand_over, handed_over) = channel();
@@ -64,7 +64,7 @@ impl Watch {
             unwatched: false,
             cannot_end: false,
             seen: Arc::clone(&seen),
-            tell: Box::new(tell),
+            on_progress: Box::new(on_progress),
         };
         thread::Builder::new().spawn(move || {
             while is_over.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
@@ -109,7 +109,7 @@ struct Watcher {
     /// Whether it was told that a session which gets in cannot be ended.
     cannot_end: bool,
     seen: Arc<Mutex<Seen>>,
-    tell: Box<dyn Fn(Progress) + Send>,
+    on_progress: Box<dyn Fn(Progress) + Send>,
 }
 
 impl Watcher {
@@ -161,7 +161,7 @@ impl Watcher {
     fn look_with(&mut self, admin: &mut Admin) -> Result<(), Error> {
         let plan = &self.plan;
         let user = &plan.node.account.user;
-        let mut asked = plan.state();
+        let mut asked = plan.state_queries();
         let state = asked.len();
         if self.turned_away_before.is_some() {
             asked.push(sql::turned_away(user));
@@ -176,7 +176,7 @@ impl Watcher {
             let turned_away = now.saturating_sub(before);
             if turned_away != self.turned_away {
                 self.turned_away = turned_away;
-                (self.tell)(Progress::TurnedAway(turned_away));
+                (self.on_progress)(Progress::TurnedAway(turned_away));
             }
         }
         if !plan.is_out(state) {
@@ -195,7 +195,7 @@ impl Watcher {
         if plan.keep_sessions || self.seen().opened.is_some() {
             return Ok(());
         }
-        let sessions = listing.sessions.iter().filter(|one| plan.ends(one));
+        let sessions = listing.sessions.iter().filter(|one| plan.must_end(one));
         let ids: Vec<u64> = sessions.map(|session| session.id).collect();
         if !ids.is_empty() {
             let ended = match self.ender.end(admin, &ids) {
@@ -236,6 +236,6 @@ impl Watcher {
     }
 
     fn warn(&self, text: impl Into<String>) {
-        (self.tell)(Progress::Warning(text.into()));
+        (self.on_progress)(Progress::Warning(text.into()));
     }
 }

@@ -27,7 +27,7 @@ pub struct Questions {
 impl Questions {
     /// What can be asked of this server by this admin.
     pub fn new(method: Method, admin: &Admin) -> Self {
-        let may = |grant: &Grant| grant.gives_everywhere("XA_RECOVER_ADMIN");
+        let may = |grant: &Grant| grant.grants_globally("XA_RECOVER_ADMIN");
         Self {
             server: admin.server,
             method,
@@ -54,7 +54,7 @@ impl Questions {
     /// Reads their answers, and asks on where they call for it.
     ///
     /// # Errors
-    /// As [`Admin::all`].
+    /// As [`Admin::batch_or_error`].
     pub fn read(
         &self,
         answers: &[Rows],
@@ -77,7 +77,7 @@ impl Questions {
             host: cell(row, 0),
         });
         for account in anonymous {
-            let grants = admin.all(&[sql::grants(&account)])?;
+            let grants = admin.batch_or_error(&[sql::grants(&account)])?;
             let mut grants = lines(&grants).filter_map(Grant::parse);
             if let Some(grant) = grants.find(|grant| grant.reaches(database, admin.names)) {
                 let host = &account.host;

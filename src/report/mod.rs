@@ -22,15 +22,15 @@ use self::runs::{Outcome, Set, Tried, in_words};
 use crate::config::Node;
 use crate::outage::hold::Back;
 use crate::outage::prepare::Preview;
-use crate::outage::recover::Standing;
-use crate::outage::state::Found;
+use crate::outage::recover::NodeStatus;
+use crate::outage::state::UndoEvent;
 use crate::outage::take_down::Taken;
-use crate::server::Problem;
+use crate::server::Failure;
 use crate::server::grants::Grant;
 
 /// Who reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub enum Audience {
     /// A person, or a script that looks for the lines.
     Person,
     /// A program that reads JSON.
@@ -41,7 +41,7 @@ pub enum Reader {
 
 /// Where the lines go.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Report {
+pub struct Printer {
     /// Results, for people.
     out: Box<dyn Write>,
     err: AutoStream<io::Stderr>,
@@ -64,16 +64,16 @@ pub struct Report {
     nodes_for_programs: bool,
 }
 
-impl Report {
+impl Printer {
     /// To standard output and standard error.
-    pub fn standard(reader: Reader) -> Self {
+    pub fn standard(reader: Audience) -> Self {
         Self {
             out: match reader {
-                Reader::Person => Box::new(io::stdout()),
-                Reader::Program | Reader::Command => Box::new(io::stderr()),
+                Audience::Person => Box::new(io::stdout()),
+                Audience::Program | Audience::Command => Box::new(io::stderr()),
             },
             err: AutoStream::auto(io::stderr()),
-            json: (reader == Reader::Program).then(io::stdout),
+            json: (reader == Audience::Program).then(io::stdout),
             echoes: io::stdin().is_terminal(),
             is_terminal: io::stderr().is_terminal(),
             passing: 0,
@@ -351,19 +351,19 @@ impl Report {
     }
 
     /// How a node stands.
-    pub fn standing(&mut self, node: &Node, standing: &Result<Standing, Problem>) {
+    pub fn standing(&mut self, node: &Node, standing: &Result<NodeStatus, Failure>) {
         let number = node.number;
         let (state, text, found) = match standing {
-            Ok(Standing::Online(None)) => ("online", "online".to_owned(), None),
-            Ok(Standing::Online(Some(found))) => (
+            Ok(NodeStatus::Online(None)) => ("online", "online".to_owned(), None),
+            Ok(NodeStatus::Online(Some(found))) => (
                 "online",
                 format!(
                     "online, but what would bring it back is still there, {found} (fail-start recover {number} drops it)"
                 ),
                 Some(found),
             ),
-            Ok(Standing::Offline(found)) => ("offline", format!("offline {found}"), Some(found)),
-            Ok(Standing::Out {
+            Ok(NodeStatus::Offline(found)) => ("offline", format!("offline {found}"), Some(found)),
+            Ok(NodeStatus::Out {
                 locked,
                 without_grants,
             }) => {
@@ -378,16 +378,16 @@ impl Report {
                 };
                 (state, format!("{how}, not by fail-start ({hint})"), None)
             }
-            Ok(Standing::LockedElsewhere(found)) => ("locked", found.elsewhere(), Some(found)),
-            Ok(Standing::Distrusted(found)) => ("distrusted", found.distrust(), None),
+            Ok(NodeStatus::LockedElsewhere(found)) => ("locked", found.elsewhere(), Some(found)),
+            Ok(NodeStatus::Distrusted(found)) => ("distrusted", found.distrust(), None),
             Err(why) => ("unreachable", why.to_string(), None),
         };
         self.out(&format!("{node}: {text}"));
         let undo = found.and_then(|found| found.undo.as_ref());
         let more = json!({
             "state": state,
-            "since": found.map(Found::since),
-            "until": found.and_then(Found::until),
+            "since": found.map(UndoEvent::since),
+            "until": found.and_then(UndoEvent::until),
             "by": undo.map(|undo| json!({"version": undo.version, "host": undo.host, "process": undo.process})),
             "code": standing.as_ref().err().and_then(|why| why.code),
             "message": text,
@@ -467,7 +467,7 @@ impl Report {
     }
 
     /// What failed at a node.
-    pub fn error(&mut self, node: &Node, problem: &Problem) {
+    pub fn error(&mut self, node: &Node, problem: &Failure) {
         for line in problem.to_string().lines() {
             self.error_line(&format!(" {node}: {line}"));
             let more = json!({"code": problem.code, "message": line});

@@ -16,7 +16,7 @@ use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::outage::plan::Options;
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
-use crate::report::{Report, rounded};
+use crate::report::{Printer, rounded};
 
 /// How a drill goes.
 #[derive(Debug)]
@@ -62,17 +62,17 @@ pub fn drill(
     nodes: Vec<Node>,
     options: Options,
     settings: DrillOptions,
-    report: &mut Report,
+    printer: &mut Printer,
 ) -> Result<ExitStatus> {
     if let Err(not_started) = command::check(&settings.command) {
-        return Ok(not_started.told(report));
+        return Ok(not_started.told(printer));
     }
     let numbers: Vec<u32> = nodes.iter().map(|node| node.number).collect();
     let sets: Vec<Set> = sets(&numbers, settings.at_once)
         .take(MOST_SETS + 1)
         .collect();
     if sets.len() > MOST_SETS {
-        report.general_error(format!(
+        printer.general_error(format!(
             "{} nodes make more than {MOST_SETS} sets of at most {}: lower --at-once, or name fewer nodes",
             nodes.len(),
             settings.at_once
@@ -80,24 +80,24 @@ pub fn drill(
         return Ok(ExitStatus::Usage);
     }
     if options.dry_run {
-        let mut run = Run::start(nodes, report)?;
-        run.report.head(&run.nodes);
+        let mut run = Run::start(nodes, printer)?;
+        run.printer.head(&run.nodes);
         return Ok(dry_run(&mut run, options, &sets).unwrap_or_else(|Abort(status)| status));
     }
     // Now, so that nobody waits for a drill whose result cannot be written.
     let junit = match settings.junit.as_ref().map(File::create).transpose() {
         Ok(junit) => junit,
         Err(error) => {
-            report.general_error(cannot_write(&settings, &error));
+            printer.general_error(cannot_write(&settings, &error));
             return Ok(ExitStatus::Usage);
         }
     };
     let run = Run {
         is_drill: true,
-        ..Run::start(nodes, report)?
+        ..Run::start(nodes, printer)?
     };
-    run.report.head(&run.nodes);
-    run.report.leave_nodes_to_programs();
+    run.printer.head(&run.nodes);
+    run.printer.leave_nodes_to_programs();
     let mut drill = Drill {
         run,
         options,
@@ -118,7 +118,7 @@ pub fn drill(
         && let Err(error) = write_junit(&drill.runs, file)
     {
         let why = cannot_write(&drill.settings, &error);
-        drill.run.report.general_error(why);
+        drill.run.printer.general_error(why);
         if status == ExitStatus::Done {
             return Ok(ExitStatus::Command(EXIT_CANCELED));
         }
@@ -139,7 +139,7 @@ fn cannot_write(settings: &DrillOptions, error: &io::Error) -> String {
 /// Checks every node, and says what would be tried.
 fn dry_run(run: &mut Run, options: Options, sets: &[Set]) -> Result<ExitStatus, Abort> {
     run.preview(options)?;
-    run.report.drill_preview(sets);
+    run.printer.drill_preview(sets);
     Ok(ExitStatus::Done)
 }
 
@@ -189,7 +189,7 @@ impl Drill<'_> {
                 _ => "takes too long while every node is online".to_owned(),
             };
             let error = format!("the command {how}: a drill would tell nothing");
-            self.run.report.general_error(error);
+            self.run.printer.general_error(error);
             return Err(Abort(ExitStatus::Failed));
         }
         for set in sets {
@@ -235,9 +235,9 @@ impl Drill<'_> {
         let title = title(&set, phase);
         let (output, kept) = self.output();
         if kept.is_none() {
-            self.run.report.run_begins(&title);
+            self.run.printer.run_begins(&title);
         } else {
-            self.run.report.run_begins_quietly(&title);
+            self.run.printer.run_begins_quietly(&title);
         }
         let offline: Vec<String> = match phase {
             Phase::Offline => set.iter().map(ToString::to_string).collect(),
@@ -257,7 +257,7 @@ impl Drill<'_> {
                 .run
                 .wait_for_command([limit, deadline].into_iter().flatten().min()),
             Err(not_started) => {
-                let status = not_started.told(self.run.report);
+                let status = not_started.told(self.run.printer);
                 if phase == Phase::Before {
                     return Err(Abort(status));
                 }
@@ -271,7 +271,7 @@ impl Drill<'_> {
                 Some(_) => "the nodes come back, and then it is ended",
                 None => "it is ended",
             };
-            self.run.report.note(format!(
+            self.run.printer.note(format!(
                 "the command has not ended within {}: {next}",
                 rounded(elapsed)
             ));
@@ -315,7 +315,7 @@ impl Drill<'_> {
         match unnamed_file().and_then(|file| Ok((file.try_clone()?, file))) {
             Ok((to, kept)) => (Output::Kept(to), Some(kept)),
             Err(error) => {
-                self.run.report.general_warning(format!(
+                self.run.printer.general_warning(format!(
                     "the output cannot be kept ({}), so all of it is shown: check TMPDIR",
                     error.kind()
                 ));
@@ -329,11 +329,11 @@ impl Drill<'_> {
         if let Some(kept) = kept
             && tried.outcome != Outcome::Passed
         {
-            self.run.report.run_begins(&tried.title());
+            self.run.printer.run_begins(&tried.title());
             let mut at = 0;
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(length @ 1..) = kept.read_at(&mut buffer, at) {
-                self.run.report.pass_through(&buffer[..length]);
+                self.run.printer.pass_through(&buffer[..length]);
                 at += length as u64;
             }
             let mut end = vec![0; usize::try_from(at.min(END_OF_OUTPUT)).unwrap_or(0)];
@@ -344,7 +344,7 @@ impl Drill<'_> {
                 tried.output = Some(end);
             }
         }
-        self.run.report.run_ended(&tried);
+        self.run.printer.run_ended(&tried);
         self.runs.push(tried);
     }
 
@@ -365,7 +365,7 @@ impl Drill<'_> {
         if self.runs.iter().all(|run| run.phase == Phase::Before) {
             return;
         }
-        self.run.report.table(&table(&self.runs));
+        self.run.printer.table(&table(&self.runs));
         let run = |one: &&Tried| one.outcome != Outcome::NotRun;
         let runs: Vec<&Tried> = self.runs.iter().filter(run).collect();
         let failed = runs.iter().filter(|run| run.outcome.is_failure()).count();
@@ -376,7 +376,7 @@ impl Drill<'_> {
             count => format!(", {count} of {sets} sets were not tried"),
         };
         let told = format!("{failed} of {} runs failed{not_tried}", runs.len());
-        self.run.report.note(told);
+        self.run.printer.note(told);
     }
 
     fn status(&self) -> ExitStatus {

@@ -29,10 +29,10 @@ use crate::exit_status::ExitStatus;
 use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::{GRACE, Options};
 use crate::outage::progress::Progress;
-use crate::outage::recover::{self, Find, Lost, Standing};
+use crate::outage::recover::{self, NodeStatus, OrphanedOutage, RecoverTarget};
 use crate::outage::restore::Restore;
-use crate::report::Report;
-use crate::server::{Error, Problem};
+use crate::report::Printer;
+use crate::server::{Error, Failure};
 
 /// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one.
 ///
@@ -42,13 +42,13 @@ pub fn fail(
     nodes: Vec<Node>,
     options: Options,
     command: &[OsString],
-    report: &mut Report,
+    printer: &mut Printer,
 ) -> Result<ExitStatus> {
     if let Err(not_started) = command::check(command) {
-        return Ok(not_started.told(report));
+        return Ok(not_started.told(printer));
     }
-    let mut run = Run::start(nodes, report)?;
-    run.report.head(&run.nodes);
+    let mut run = Run::start(nodes, printer)?;
+    run.printer.head(&run.nodes);
     let status = run.outage(options, command);
     let status = status.unwrap_or_else(|Abort(status)| status);
     Ok(match command {
@@ -65,9 +65,9 @@ pub fn recover(
     nodes: Vec<Node>,
     named: bool,
     timeout: Duration,
-    report: &mut Report,
+    printer: &mut Printer,
 ) -> Result<ExitStatus> {
-    let mut run = Run::start(nodes, report)?;
+    let mut run = Run::start(nodes, printer)?;
     let status = run.recover(named, timeout);
     Ok(status.unwrap_or_else(|Abort(status)| status))
 }
@@ -76,9 +76,9 @@ pub fn recover(
 ///
 /// # Errors
 /// As [`fail`].
-pub fn dry_run(nodes: Vec<Node>, options: Options, report: &mut Report) -> Result<ExitStatus> {
-    let mut run = Run::start(nodes, report)?;
-    run.report.head(&run.nodes);
+pub fn dry_run(nodes: Vec<Node>, options: Options, printer: &mut Printer) -> Result<ExitStatus> {
+    let mut run = Run::start(nodes, printer)?;
+    run.printer.head(&run.nodes);
     let previewed = run.preview(options);
     Ok(previewed.map_or_else(|Abort(status)| status, |()| ExitStatus::Done))
 }
@@ -87,8 +87,8 @@ pub fn dry_run(nodes: Vec<Node>, options: Options, report: &mut Report) -> Resul
 ///
 /// # Errors
 /// As [`fail`].
-pub fn status(nodes: Vec<Node>, timeout: Duration, report: &mut Report) -> Result<ExitStatus> {
-    let mut run = Run::start(nodes, report)?;
+pub fn status(nodes: Vec<Node>, timeout: Duration, printer: &mut Printer) -> Result<ExitStatus> {
+    let mut run = Run::start(nodes, printer)?;
     let status = run.status(timeout);
     Ok(status.unwrap_or_else(|Abort(status)| status))
 }
@@ -157,7 +157,7 @@ struct Run<'a> {
     /// The named nodes, in the order in which they were named.
     nodes: Vec<Arc<Node>>,
     /// Where everything is told.
-    report: &'a mut Report,
+    printer: &'a mut Printer,
     sender: Sender<Event>,
     events: Receiver<Event>,
     /// Since when, where a signal came that was not a command's alone.
@@ -178,12 +178,12 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Nothing is done yet, but signals are listened to.
-    fn start(nodes: Vec<Node>, report: &'a mut Report) -> Result<Self> {
+    fn start(nodes: Vec<Node>, printer: &'a mut Printer) -> Result<Self> {
         let (sender, events) = channel();
         interrupts(sender.clone())?;
         Ok(Self {
             nodes: nodes.into_iter().map(Arc::new).collect(),
-            report,
+            printer,
             sender,
             events,
             interrupted: None,
@@ -223,7 +223,7 @@ impl<'a> Run<'a> {
             .unwrap_or(ExitStatus::Panicked),
         };
         for (number, back) in self.end(held)? {
-            self.report.summary(&self.node(number), &back);
+            self.printer.summary(&self.node(number), &back);
         }
         let outcome = match self.running {
             // The deadline came first.
@@ -258,7 +258,7 @@ impl<'a> Run<'a> {
     /// Checks all nodes and says what would be done to each.
     fn preview(&mut self, options: Options) -> Result<(), Abort> {
         for node in self.prepare(&self.all(), options)? {
-            self.report.preview(node.node(), &node.preview());
+            self.printer.preview(node.node(), &node.preview());
         }
         Ok(())
     }
@@ -274,8 +274,8 @@ impl<'a> Run<'a> {
         let mut status = ExitStatus::Done;
         for node in &self.nodes {
             let standing = &found[&node.number];
-            self.report.standing(node, standing);
-            if !matches!(standing, Ok(Standing::Online(_))) {
+            self.printer.standing(node, standing);
+            if !matches!(standing, Ok(NodeStatus::Online(_))) {
                 status = ExitStatus::Failed;
             }
         }
@@ -293,21 +293,21 @@ impl<'a> Run<'a> {
         let mut lost = BTreeMap::new();
         for (number, found) in found {
             match found {
-                Ok(Find::Lost(found)) => {
+                Ok(RecoverTarget::OrphanedOutage(found)) => {
                     self.by_hand.insert(number, found.by_hand());
                     lost.insert(number, *found);
                 }
-                Ok(Find::Online) => {
-                    let online = Ok(Standing::Online(None));
-                    self.report.standing(&self.node(number), &online);
+                Ok(RecoverTarget::Online) => {
+                    let online = Ok(NodeStatus::Online(None));
+                    self.printer.standing(&self.node(number), &online);
                 }
-                Ok(Find::NotOurs(standing)) => {
-                    self.report.standing(&self.node(number), &Ok(*standing));
+                Ok(RecoverTarget::NotOurs(standing)) => {
+                    self.printer.standing(&self.node(number), &Ok(*standing));
                 }
                 Err(why) => self.not_restored(number, &why),
             }
         }
-        self.restore(lost, Lost::bring_back)?;
+        self.restore(lost, OrphanedOutage::bring_back)?;
         Ok(self.status_after(ExitStatus::Done))
     }
 
@@ -376,35 +376,35 @@ impl<'a> Run<'a> {
         if let Some(since) = since {
             let nodes: Vec<Arc<Node>> = numbers.iter().map(|&number| self.node(number)).collect();
             let nodes: Vec<&Node> = nodes.iter().map(|node| &**node).collect();
-            self.report.waiting(&nodes, since.elapsed());
+            self.printer.waiting(&nodes, since.elapsed());
         }
     }
 
     fn progress(&mut self, number: u32, progress: &Progress) {
         let node = self.node(number);
         match progress {
-            Progress::SessionsKept(left) => self.report.warning(
+            Progress::SessionsKept(left) => self.printer.warning(
                 &node,
                 match left {
                     1 => "1 open session still reaches it (--keep-sessions)".to_owned(),
                     left => format!("{left} open sessions still reach it (--keep-sessions)"),
                 },
             ),
-            Progress::SessionsLeft(left) => self.report.note(format!(
+            Progress::SessionsLeft(left) => self.printer.note(format!(
                 "{node}: waiting for its sessions to end, {left} left"
             )),
             Progress::Retrying(why) => {
-                self.report.warning(&node, format!("{why}; trying again"));
+                self.printer.warning(&node, format!("{why}; trying again"));
             }
-            Progress::Warning(text) => self.report.warning(&node, text),
-            Progress::TurnedAway(count) => self.report.turned_away(&node, *count),
+            Progress::Warning(text) => self.printer.warning(&node, text),
+            Progress::TurnedAway(count) => self.printer.turned_away(&node, *count),
         }
     }
 }
 
-impl<T> Ended<Result<T, Problem>> {
+impl<T> Ended<Result<T, Failure>> {
     /// Its result, or the problem that there is none.
-    fn or_problem(self) -> Result<T, Problem> {
+    fn or_problem(self) -> Result<T, Failure> {
         match self {
             Self::Done(result) => result,
             Self::Panicked | Self::TimedOut => Err(broke_down()),
@@ -412,14 +412,14 @@ impl<T> Ended<Result<T, Problem>> {
     }
 }
 
-fn broke_down() -> Problem {
-    Problem::from("fail-start itself broke down here (please report it)".to_owned())
+fn broke_down() -> Failure {
+    Failure::from("fail-start itself broke down here (please report it)".to_owned())
 }
 
 impl NotStarted {
     /// Tells why, and returns the status for it.
-    fn told(&self, report: &mut Report) -> ExitStatus {
-        report.general_error(&self.why);
+    fn told(&self, printer: &mut Printer) -> ExitStatus {
+        printer.general_error(&self.why);
         ExitStatus::Command(self.status)
     }
 }

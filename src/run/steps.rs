@@ -15,7 +15,7 @@ use crate::outage::prepare::Ready;
 use crate::outage::progress::Progress;
 use crate::outage::restore::RESTORE_RETRY_FOR;
 use crate::outage::take_down::NotTaken;
-use crate::server::{Error, Problem, in_words};
+use crate::server::{Error, Failure, in_words};
 
 /// How one node is brought back.
 type Restore<T> = fn(T, &dyn Fn(Progress)) -> Result<Back, Error>;
@@ -62,10 +62,10 @@ impl Run<'_> {
         }
         for &number in numbers {
             if let Some(why) = failed.get(&number) {
-                self.report.error(&self.node(number), why);
+                self.printer.error(&self.node(number), why);
             }
         }
-        self.report.note("nothing was changed on any node");
+        self.printer.note("nothing was changed on any node");
         Err(Abort(ExitStatus::Failed))
     }
 
@@ -73,7 +73,7 @@ impl Run<'_> {
         for node in ready {
             for warning in &node.warnings {
                 if self.warned.insert((node.node().number, warning.clone())) {
-                    self.report.warning(node.node(), warning);
+                    self.printer.warning(node.node(), warning);
                 }
             }
         }
@@ -124,7 +124,7 @@ impl Run<'_> {
 
     /// A node is offline: from now on it is watched.
     fn watched(&mut self, number: u32, mut node: Outage) -> Outage {
-        self.report.offline(&self.node(number), &node.taken());
+        self.printer.offline(&self.node(number), &node.taken());
         let sender = self.sender.clone();
         let watching = node.watch(move |progress| {
             // Nobody listens any more only when the program is about to end.
@@ -132,7 +132,7 @@ impl Run<'_> {
         });
         if let Err(why) = watching {
             let unwatched = format!("the system has no thread left ({why}), so it is not watched");
-            self.report.warning(&self.node(number), unwatched);
+            self.printer.warning(&self.node(number), unwatched);
         }
         node
     }
@@ -140,8 +140,8 @@ impl Run<'_> {
     /// A node could not be taken offline. What may be changed of it is returned.
     fn not_taken_down(&mut self, number: u32, not_taken: NotTaken) -> Option<Changed> {
         if let Some(why) = not_taken.why {
-            let why = why.told_as(format_args!("could not be taken offline: {why}"));
-            self.report.error(&self.node(number), &why);
+            let why = why.context(format_args!("could not be taken offline: {why}"));
+            self.printer.error(&self.node(number), &why);
         }
         if not_taken.changed.is_none() {
             self.by_hand.remove(&number);
@@ -155,15 +155,16 @@ impl Run<'_> {
             if first.elapsed() < ONE_INTERRUPT {
                 return Ok(());
             }
-            self.report.general_error("left before every node was back");
+            self.printer
+                .general_error("left before every node was back");
             for (&number, statements) in &self.by_hand {
-                self.report.by_hand(&self.node(number), statements);
+                self.printer.by_hand(&self.node(number), statements);
             }
             return Err(Abort(ExitStatus::NotRestored));
         }
         self.interrupted = Some(Instant::now());
         self.stop.store(true, Ordering::SeqCst);
-        self.report
+        self.printer
             .note("interrupted: bringing the nodes back (Ctrl-C again leaves at once)");
         Ok(())
     }
@@ -183,10 +184,10 @@ impl Run<'_> {
                     self.by_hand.remove(&number);
                     let node = self.node(number);
                     if back.was_offline {
-                        self.report.online(&node, &back);
+                        self.printer.online(&node, &back);
                         summaries.insert(number, back);
                     } else {
-                        self.report.note(format!("{node}: as it was"));
+                        self.printer.note(format!("{node}: as it was"));
                     }
                 }
                 Ended::Done(Err(why)) => {
@@ -207,13 +208,13 @@ impl Run<'_> {
         Ok(summaries)
     }
 
-    pub(super) fn not_restored(&mut self, number: u32, why: &Problem) {
+    pub(super) fn not_restored(&mut self, number: u32, why: &Failure) {
         self.not_restored = true;
         let node = self.node(number);
-        let why = why.told_as(format_args!("not back: {why}"));
-        self.report.error(&node, &why);
+        let why = why.context(format_args!("not back: {why}"));
+        self.printer.error(&node, &why);
         if let Some(statements) = self.by_hand.get(&number) {
-            self.report.by_hand(&node, statements);
+            self.printer.by_hand(&node, statements);
         }
     }
 }

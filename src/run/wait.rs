@@ -17,26 +17,26 @@ impl Run<'_> {
     /// Until Y, an interrupt, or the end of input.
     pub(super) fn hold_until_answered(&mut self) -> ExitStatus {
         let answers = Answers::start(self.sender.clone());
-        self.report.prompt();
+        self.printer.prompt();
         answers.ask();
         loop {
             match self.events.recv() {
                 Ok(Event::Answer(answer)) => {
-                    self.report.answered();
+                    self.printer.answered();
                     match answer.to_lowercase().as_str() {
                         "y" | "yes" => return ExitStatus::Done,
-                        "n" | "no" => self.report.stays_offline(),
-                        _ => self.report.not_an_answer(),
+                        "n" | "no" => self.printer.stays_offline(),
+                        _ => self.printer.not_an_answer(),
                     }
-                    self.report.prompt();
+                    self.printer.prompt();
                     answers.ask();
                 }
                 Ok(Event::EndOfInput) => return self.input_has_ended(),
                 Ok(Event::Interrupt(_)) => {
-                    self.report.end_prompt();
+                    self.printer.end_prompt();
                     return self.interrupted_while_held();
                 }
-                Ok(Event::Foreground) => self.report.prompt(),
+                Ok(Event::Foreground) => self.printer.prompt(),
                 Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
                 Ok(Event::ChildEnded(..) | Event::WorkerEnded(_)) => {}
                 Err(_) => return ExitStatus::Failed,
@@ -45,11 +45,11 @@ impl Run<'_> {
     }
 
     fn input_has_ended(&mut self) -> ExitStatus {
-        self.report.end_prompt();
-        self.report.general_error(
+        self.printer.end_prompt();
+        self.printer.general_error(
             "standard input has ended, so nobody can answer: bringing the nodes back",
         );
-        self.report.note(
+        self.printer.note(
             "hint: run it in a terminal, or say how long the outage is to last: --for 30s, or -- COMMAND",
         );
         ExitStatus::Failed
@@ -68,7 +68,7 @@ impl Run<'_> {
             if left.is_zero() {
                 return ExitStatus::Done;
             }
-            self.report.time_left(left);
+            self.printer.time_left(left);
             let next_second = Duration::from_nanos(u64::from(left.subsec_nanos()).max(1));
             match self.events.recv_timeout(next_second) {
                 Ok(Event::Interrupt(_)) => return self.interrupted_while_held(),
@@ -93,7 +93,7 @@ impl Run<'_> {
         };
         match self.start_command(command, setup) {
             Ok(()) => self.wait_for_command(deadline),
-            Err(not_started) => not_started.told(self.report),
+            Err(not_started) => not_started.told(self.printer),
         }
     }
 
@@ -120,12 +120,12 @@ impl Run<'_> {
                 }
                 Some(State::Unkillable(status)) => {
                     self.running = None;
-                    self.report
+                    self.printer
                         .note("something that the command has started could not be ended");
                     return ExitStatus::Command(status);
                 }
                 Some(State::Killed) => {
-                    self.report.note(format!(
+                    self.printer.note(format!(
                         "the command has not ended within {}: ending it by force",
                         in_words(KILL_AFTER)
                     ));
@@ -161,18 +161,18 @@ impl Run<'_> {
                 None => {
                     self.interrupted = Some(Instant::now());
                     running.must_end();
-                    self.report.note(
+                    self.printer.note(
                         "interrupted: waiting for the command to end (again: end it by force)",
                     );
                 }
                 Some(first) if first.elapsed() < ONE_INTERRUPT => {}
                 Some(_) => {
                     running.kill();
-                    self.report.note("ending the command by force");
+                    self.printer.note("ending the command by force");
                 }
             }
         } else if forwarded {
-            self.report
+            self.printer
                 .note("interrupted: waiting for the command to end");
         }
     }

@@ -41,7 +41,7 @@ pub struct Admin {
     /// The connection's id on its server.
     pub id: u64,
     /// The statements by which what this session changes stays on this node.
-    pub stays_here: Vec<String>,
+    pub local_only: Vec<String>,
     /// Whether the binary log takes what this session changes, so that replicas hear of it.
     pub binary_logged: bool,
     /// Whether a Galera cluster takes what this session changes.
@@ -73,7 +73,7 @@ impl Admin {
         let mut connection = Connection::open_where_room_is_kept(node, timeout)?;
         let seconds = timeout.as_secs().max(1);
         let [settings, read_write] = sql::session(seconds);
-        let (answers, last) = connection.try_all(&[
+        let (answers, last) = connection.batch(&[
             settings,
             read_write,
             sql::variables(),
@@ -109,7 +109,7 @@ impl Admin {
         let performance_schema = server == Server::MySql && on("performance_schema");
         let writes_always = grants
             .iter()
-            .any(|grant| grant.gives_everywhere("READ_ONLY ADMIN"));
+            .any(|grant| grant.grants_globally("READ_ONLY ADMIN"));
         let names = if on("partial_revokes") {
             Names::Literal
         } else {
@@ -117,7 +117,7 @@ impl Admin {
         };
         let may_read_locks = grants
             .iter()
-            .any(|grant| grant.gives("SELECT", "performance_schema", names));
+            .any(|grant| grant.grants("SELECT", "performance_schema", names));
         let mut admin = Self {
             reads_locks: performance_schema && may_read_locks,
             may_not_read_locks: performance_schema && !may_read_locks,
@@ -138,7 +138,7 @@ impl Admin {
                 .rsplit_once('@')
                 .map_or(user.as_str(), |(user, _)| user)
                 .to_owned(),
-            stays_here: if may_not_set {
+            local_only: if may_not_set {
                 Vec::new()
             } else {
                 vec![sql::NO_BINARY_LOG.to_owned()]
@@ -156,8 +156,11 @@ impl Admin {
             server_id: ServerId::read(&answers[2]),
         };
         if on("wsrep_on") {
-            match admin.connection.all(&[sql::NO_GALERA.to_owned()]) {
-                Ok(_) => admin.stays_here.push(sql::NO_GALERA.to_owned()),
+            match admin
+                .connection
+                .batch_or_error(&[sql::NO_GALERA.to_owned()])
+            {
+                Ok(_) => admin.local_only.push(sql::NO_GALERA.to_owned()),
                 Err(Error::Server { .. }) => admin.replicated_by_galera = true,
                 Err(error) => return Err(error),
             }
@@ -186,17 +189,17 @@ impl Admin {
         }
     }
 
-    /// As [`Connection::all`].
+    /// As [`Connection::batch_or_error`].
     ///
     /// # Errors
-    /// As [`Connection::all`].
-    pub fn all(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
-        self.connection.all(statements)
+    /// As [`Connection::batch_or_error`].
+    pub fn batch_or_error(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+        self.connection.batch_or_error(statements)
     }
 
-    /// As [`Connection::try_all`].
-    pub fn try_all(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
-        self.connection.try_all(statements)
+    /// As [`Connection::batch`].
+    pub fn batch(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+        self.connection.batch(statements)
     }
 
     /// How often the server has turned this user name away, where it counts that.
@@ -204,7 +207,7 @@ impl Admin {
         if self.server == Server::MariaDb {
             return None;
         }
-        let answers = self.all(&[sql::turned_away(user)]).ok()?;
+        let answers = self.batch_or_error(&[sql::turned_away(user)]).ok()?;
         // No row for a user name that has never met an error.
         Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
     }
@@ -212,7 +215,7 @@ impl Admin {
     /// Ends one of the admin's own sessions, which everybody may; it may have ended by itself.
     ///
     /// # Errors
-    /// As [`Connection::all`].
+    /// As [`Connection::batch_or_error`].
     pub fn kill_own(&mut self, id: u64) -> Result<(), Error> {
         let ended = self.end_each(&[sql::kill(id)])?;
         ended
@@ -235,7 +238,7 @@ impl Admin {
     /// that was started later has none of that id but somebody else's.
     ///
     /// # Errors
-    /// As [`Connection::all`]; and where it does not end within the timeout.
+    /// As [`Connection::batch_or_error`]; and where it does not end within the timeout.
     pub fn end_earlier_self(&mut self, id: u64, age: Duration) -> Result<(), Error> {
         let (user, began) = (self.user.clone(), Instant::now());
         let mut told = false;
@@ -266,11 +269,11 @@ impl Admin {
     /// reason. Where they take longer than the timeout, as when each waits for a lock, the rest is left.
     ///
     /// # Errors
-    /// As [`Connection::all`], other than the server's.
-    pub fn try_each(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
+    /// As [`Connection::batch_or_error`], other than the server's.
+    pub fn batch_skipping(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
         let (mut rest, mut failed, began) = (statements, Vec::new(), Instant::now());
         while !rest.is_empty() && began.elapsed() < self.connection.timeout {
-            let (answers, last) = self.connection.try_all(rest);
+            let (answers, last) = self.connection.batch(rest);
             match last {
                 Ok(()) => break,
                 Err(error @ Error::Server { .. }) => {
@@ -286,7 +289,7 @@ impl Admin {
     /// Learns which of the account rows nobody can log in by.
     ///
     /// # Errors
-    /// As [`Connection::all`].
+    /// As [`Connection::batch_or_error`].
     pub fn learn_unusable(&mut self, rows: &Rows) -> Result<(), Error> {
         let by_another =
             |row: &&Vec<_>| self.server == Server::MySql && cell(row, 3) != sql::OWN_PLUGIN;
@@ -294,7 +297,7 @@ impl Admin {
         if rows.is_empty() {
             return Ok(());
         }
-        let plugins = self.all(&[sql::PLUGINS.to_owned()])?.concat();
+        let plugins = self.batch_or_error(&[sql::PLUGINS.to_owned()])?.concat();
         let is_gone = |row: &&&Vec<_>| {
             let plugin = cell(row, 3);
             let mut known = plugins.iter();

@@ -48,21 +48,21 @@ impl Connection {
     /// Asks which server it is.
     ///
     /// # Errors
-    /// As [`Self::all`].
+    /// As [`Self::batch_or_error`].
     pub fn server_id(&mut self) -> Result<ServerId, Error> {
-        let answers = self.all(&[sql::identity()])?;
+        let answers = self.batch_or_error(&[sql::identity()])?;
         Ok(ServerId::read(&answers.concat()))
     }
 
     /// Sends the statements in one round trip. The server runs them in order and stops at the first that fails: the
     /// answers of those before it, and its error.
-    pub fn try_all(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+    pub fn batch(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
         self.send(statements, |_| {})
     }
 
-    /// As [`Self::try_all`], but looks for answers in pauses only, each an eighth of the time that it has taken already:
+    /// As [`Self::batch`], but looks for answers in pauses only, each an eighth of the time that it has taken already:
     /// a server that has to wake the reader for each of a thousand small answers is slowed down by that.
-    fn try_all_patiently(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+    fn batch_patiently(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
         let began = Instant::now();
         self.send(statements, |waited| {
             if waited > Duration::from_micros(100) {
@@ -106,12 +106,12 @@ impl Connection {
     /// becomes of the others.
     ///
     /// # Errors
-    /// As [`Self::all`], other than the server's.
+    /// As [`Self::batch_or_error`], other than the server's.
     pub fn end_each(&mut self, statements: &[String]) -> Result<Ended, Error> {
         let mut ended = Ended::default();
         let mut at = 0;
         while at < statements.len() {
-            let (answers, last) = self.try_all_patiently(&statements[at..]);
+            let (answers, last) = self.batch_patiently(&statements[at..]);
             ended.count += answers.len();
             at += answers.len() + 1;
             match last {
@@ -131,8 +131,8 @@ impl Connection {
     ///
     /// # Errors
     /// The error of the first statement that failed; those after it were not run.
-    pub fn all(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
-        match self.try_all(statements) {
+    pub fn batch_or_error(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+        match self.batch(statements) {
             (answers, Ok(())) if answers.len() == statements.len() => Ok(answers),
             (answers, Ok(())) => {
                 let (sent, came) = (statements.len(), answers.len());

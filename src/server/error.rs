@@ -47,47 +47,47 @@ impl std::error::Error for Error {}
 
 /// What is wrong with a node, for a person, and the server's error number if it came from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Failure {
     /// The server's error number.
     pub code: Option<u16>,
     text: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl Problem {
+impl Failure {
     /// This problem, told in these words.
-    pub fn told_as(&self, text: impl fmt::Display) -> Self {
+    pub fn context(&self, text: impl fmt::Display) -> Self {
         let text = text.to_string();
         Self { text, ..*self }
     }
 }
 
-impl From<String> for Problem {
+impl From<String> for Failure {
     fn from(text: String) -> Self {
         Self { code: None, text }
     }
 }
 
-impl From<Error> for Problem {
+impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        error.within(&error)
+        error.context(&error)
     }
 }
 
 impl Error {
     /// This error, told in these words.
-    pub fn within(&self, text: impl fmt::Display) -> Problem {
+    pub fn context(&self, text: impl fmt::Display) -> Failure {
         let code = match self {
             Self::Server { code, .. } => Some(*code),
             _ => None,
         };
         let text = text.to_string();
-        Problem { code, text }
+        Failure { code, text }
     }
 
     /// Whether the server has no TLS at all.
@@ -96,7 +96,7 @@ impl Error {
     }
 
     /// Why a login to the node was refused, and what to look at.
-    pub fn at_login(&self, node: &Node) -> Problem {
+    pub fn at_login(&self, node: &Node) -> Failure {
         let why = match self {
             // Without what the server repeats of it.
             Self::Server {
@@ -113,7 +113,7 @@ impl Error {
             }
             error => error.to_string(),
         };
-        self.within(format_args!("{why}: {}", advice(node, self)))
+        self.context(format_args!("{why}: {}", advice(node, self)))
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Names {
 
 impl Names {
     /// Whether a grant on this name covers the database.
-    pub fn cover(self, name: &str, database: &str) -> bool {
+    pub fn include(self, name: &str, database: &str) -> bool {
         match self {
             Self::Patterns => matches(name, database),
             Self::Literal => name == database,
@@ -241,7 +241,7 @@ impl Grant {
         match &self.object {
             Object::Everywhere => self.opens_data(),
             Object::Database(name) => {
-                !self.is_on(database, names) && self.opens_data() && names.cover(name, database)
+                !self.is_on(database, names) && self.opens_data() && names.include(name, database)
             }
             Object::Table { .. } | Object::Routine { .. } => false,
             // What a role or another account holds may change at any time: never rely on it.
@@ -255,15 +255,15 @@ impl Grant {
     }
 
     /// Whether it is a global grant of this privilege, or of all.
-    pub fn gives_everywhere(&self, privilege: &str) -> bool {
+    pub fn grants_globally(&self, privilege: &str) -> bool {
         self.object == Object::Everywhere && self.gives_some(privilege)
     }
 
     /// Whether it gives this privilege on the database of this name.
-    pub fn gives(&self, privilege: &str, database: &str, names: Names) -> bool {
+    pub fn grants(&self, privilege: &str, database: &str, names: Names) -> bool {
         let covers = match &self.object {
             Object::Everywhere => true,
-            Object::Database(name) => names.cover(name, database),
+            Object::Database(name) => names.include(name, database),
             _ => false,
         };
         covers && self.gives_some(privilege)
@@ -286,7 +286,7 @@ impl Grant {
         let covers = |one: &&Self| match (&one.object, self.database()) {
             (Object::Everywhere, _) => true,
             (Object::Database(name), Some(database)) => {
-                names.cover(name, &database) || one.object == self.object
+                names.include(name, &database) || one.object == self.object
             }
             (object, _) => *object == self.object,
         };
@@ -742,11 +742,11 @@ mod tests {
         assert!(all.is_on("node1_db", Literal) && !escaped.is_on("node1_db", Literal));
         assert!(escaped.is_on("node1\\_db", Literal));
         let wide = grant("GRANT SELECT ON `node%`.* TO `user`@`%`");
-        assert!(wide.gives("SELECT", "node1_db", Patterns));
+        assert!(wide.grants("SELECT", "node1_db", Patterns));
         assert!(!wide.reaches("node1_db", Literal) && wide.reaches("node%", Literal));
         for database in ["node1_db", "a%\\b"] {
             for names in [Patterns, Literal] {
-                assert!(names.cover(&names.of(database), database));
+                assert!(names.include(&names.of(database), database));
             }
         }
     }
@@ -859,7 +859,7 @@ mod tests {
         ] {
             let read = grant(line);
             assert_eq!(read.may_pass_on, may_pass_on, "{line}");
-            assert!(!read.to_string().contains('A') || read.gives_everywhere("CREATE"));
+            assert!(!read.to_string().contains('A') || read.grants_globally("CREATE"));
         }
     }
 

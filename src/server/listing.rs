@@ -54,7 +54,7 @@ impl Admin {
     /// statements run first, in the same round trip.
     ///
     /// # Errors
-    /// As [`Admin::all`].
+    /// As [`Admin::batch_or_error`].
     pub fn sessions(
         &mut self,
         user: &str,
@@ -72,7 +72,7 @@ impl Admin {
         if self.lists_by_performance_schema() {
             asked.push(sql::LIST_GAPS.to_owned());
         }
-        let (mut answers, result) = self.try_all(&asked);
+        let (mut answers, result) = self.batch(&asked);
         match result {
             // MySQL before 8.0.22 has no such table.
             Err(Error::Server { code: NO_TABLE, .. })
@@ -112,7 +112,8 @@ impl Admin {
         // list waits for whoever changes its user just now.
         let is_changing = |one: &Session| one.is_logging_in && one.user != sql::NOT_LOGGED_IN;
         if wanted == Wanted::All && !none("Mysqlx_sessions") && !sessions.iter().any(is_changing) {
-            let all = self.all(&[sql::sessions(ProcessList::InformationSchema, user, None)])?;
+            let all =
+                self.batch_or_error(&[sql::sessions(ProcessList::InformationSchema, user, None)])?;
             let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
             let more = all.iter().flat_map(|rows| self.read(rows, user));
             sessions.extend(more.filter(|session| !known.contains(&session.id)));
@@ -162,7 +163,7 @@ impl Admin {
     /// The ids of the sessions that have a transaction open: of all that had one when this was asked, at least.
     ///
     /// # Errors
-    /// As [`Admin::all`]; and where somebody else reads that list so often that the server never makes it anew.
+    /// As [`Admin::batch_or_error`]; and where somebody else reads that list so often that the server never makes it anew.
     pub fn open_transactions(&mut self) -> Result<BTreeSet<u64>, Error> {
         /// Two that wait for the same server's list would keep each other from seeing it made anew.
         static WAITING: LazyLock<Mutex<HashMap<String, Arc<Mutex<()>>>>> =
@@ -171,8 +172,9 @@ impl Admin {
         // A list that lacks this session's own transaction is from before.
         let own = self.id;
         let is_new = |ids: &BTreeSet<u64>| ids.contains(&own);
-        let mut ids =
-            transaction_ids(&self.all(&[sql::BEGIN.to_owned(), sql::TRANSACTIONS.to_owned()])?);
+        let mut ids = transaction_ids(
+            &self.batch_or_error(&[sql::BEGIN.to_owned(), sql::TRANSACTIONS.to_owned()])?,
+        );
         if !is_new(&ids) {
             let waiting = {
                 let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +182,7 @@ impl Admin {
             };
             let _alone = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                ids = transaction_ids(&self.all(&[sql::TRANSACTIONS.to_owned()])?);
+                ids = transaction_ids(&self.batch_or_error(&[sql::TRANSACTIONS.to_owned()])?);
                 if is_new(&ids) {
                     break;
                 }
@@ -194,7 +196,7 @@ impl Admin {
                 thread::sleep(TRANSACTIONS_ARE_KEPT);
             }
         }
-        self.all(&[sql::ROLLBACK.to_owned()])?;
+        self.batch_or_error(&[sql::ROLLBACK.to_owned()])?;
         ids.remove(&own);
         Ok(ids)
     }

@@ -15,6 +15,6 @@ pub use self::admin::Admin;
 pub use self::batch::{Ended, Rows, cell, held_by, lines, reaches};
 pub use self::connect::{Connection, at_same_address};
 pub use self::error::{
-    ACCESS_DENIED, EVENT_EXISTS, Error, NO_DATABASE, NO_TABLE, Problem, TOO_MANY_CONNECTIONS,
+    ACCESS_DENIED, EVENT_EXISTS, Error, Failure, NO_DATABASE, NO_TABLE, TOO_MANY_CONNECTIONS,
     in_words,
 };

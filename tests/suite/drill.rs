@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::commands::{file, is_alive, kill, without_terminal};
 use crate::documents::code_block;
 use crate::harness::{
-    Finished, Kind, Nodes, Program, Server, alone, free_port, on_both_servers, wait_until,
+    Finished, Kind, Nodes, Program, Server, exclusively, free_port, on_both_servers, wait_until,
 };
 use crate::prompt::in_a_terminal;
 use crate::proxy::Proxy;
@@ -483,7 +483,7 @@ fn junit(nodes: &Nodes) -> Vec<TestCase> {
 
 #[test]
 fn a_drill_of_seven_sets_takes_less_than_a_second() {
-    alone(|| {
+    exclusively(|| {
         let nodes = Nodes::local(Kind::MySql);
         // The machine may do other things, too.
         wait_until("a drill within a second", || {

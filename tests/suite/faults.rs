@@ -34,22 +34,22 @@ on_both_servers! {
         for nodes in Nodes::with_first_on(kind, &server) {
             let before = nodes.states();
             let mut program = nodes.fail(&["1", "2"]);
-            server.suffer(true, 0);
+            server.inject_faults(true, 0);
             nodes.assert_disk_is_full();
             program.answer("Y\n");
             program.wait_for(&online(2));
             if kind == Kind::MariaDb {
                 // It cannot even list events; MySQL has room for what it writes over.
                 program.wait_for("No space left on device");
-                server.suffer(false, 0);
+                server.inject_faults(false, 0);
             }
             program.end().assert_status(0).assert_line(&online(1));
-            server.suffer(false, 0);
+            server.inject_faults(false, 0);
             assert_eq!(nodes.states(), before);
 
-            server.suffer(true, 0);
+            server.inject_faults(true, 0);
             let finished = nodes.run(&["1", "2"], "Y\n");
-            server.suffer(false, 0);
+            server.inject_faults(false, 0);
             if kind == Kind::MariaDb {
                 finished.assert_status(1).assert_says("No space left on device").assert_says("nothing was changed");
             } else {
@@ -62,7 +62,7 @@ on_both_servers! {
     fn a_clock_that_is_wrong_moves_no_deadline(kind) {
         let server = Server::start_faulty(kind, &["--event-scheduler=ON"]);
         for (nodes, off) in Nodes::with_first_on(kind, &server).into_iter().zip([-30 * HOUR, 30 * HOUR]) {
-            server.suffer(false, off);
+            server.inject_faults(false, off);
             let before = nodes.states();
             let began = Instant::now();
             let mut program = nodes.start(&["1", "--for", "1s"]);
@@ -80,7 +80,7 @@ on_both_servers! {
             let before = nodes.states();
             let mut program = nodes.start(&["1", "2", "--for", "10m"]);
             program.wait_for("back in 10m");
-            server.suffer(false, off);
+            server.inject_faults(false, off);
             wait_until("the server brings it back", || (nodes.state(1) == before[0]).then_some(()));
             nodes.assert_offline(2);
             program.wait_for("): it was back already: ");
@@ -106,7 +106,7 @@ on_both_servers! {
                     "CREATE EVENT {database}.another ON SCHEDULE AT NOW() + INTERVAL 10 MINUTE DO INSERT INTO {database}.t VALUES ()"
                 ))
                 .unwrap();
-            server.suffer(false, off);
+            server.inject_faults(false, off);
             let count = format!("SELECT COUNT(*) FROM {database}.t");
             wait_until("the other event is run", || (admin.query_first(&count).unwrap() == Some(1)).then_some(()));
             nodes.assert_offline(1);
@@ -126,16 +126,16 @@ on_both_servers! {
             let began = Instant::now();
             let mut program = nodes.start(&["1", "--for", "2s"]);
             program.wait_for("back in 2s");
-            server.suffer(false, off);
+            server.inject_faults(false, off);
             program.end().assert_status(0).assert_line(&online(1));
             assert!(began.elapsed() < Duration::from_secs(20));
             assert_eq!(nodes.states(), before);
             // Without the program the server would take an hour longer, and `recover` does not.
-            server.suffer(false, off + HOUR);
+            server.inject_faults(false, off + HOUR);
             let mut program = nodes.start(&["1", "--for", "2s"]);
             program.wait_for("back in 2s");
             program.kill();
-            server.suffer(false, off);
+            server.inject_faults(false, off);
             nodes.run_elsewhere(&["status", "1"]).assert_status(1);
             nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_line(&online(1));
             assert_eq!(nodes.states(), before);

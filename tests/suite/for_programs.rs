@@ -181,7 +181,7 @@ on_both_servers! {
     }
 }
 
-fn alone(args: &[&str]) -> Finished {
+fn run_alone(args: &[&str]) -> Finished {
     Program::start(&mut command(&std::env::temp_dir(), args)).finish()
 }
 
@@ -231,7 +231,7 @@ fn what_is_mistyped_is_suggested() {
             "--for takes a duration such as 30s",
         ),
     ] {
-        alone(typed).assert_status(2).assert_says(meant);
+        run_alone(typed).assert_status(2).assert_says(meant);
     }
 }
 
@@ -249,7 +249,7 @@ fn completions_and_the_manual_page_are_made_from_the_same_definition() {
             &["--at-once", "--keep-sessions", "--lift-read-only"],
         ),
     ] {
-        let offers = alone(words);
+        let offers = run_alone(words);
         offers.assert_status(0);
         let words: Vec<&str> = offers
             .out
@@ -258,7 +258,7 @@ fn completions_and_the_manual_page_are_made_from_the_same_definition() {
             .collect();
         assert!(offered.iter().all(|one| words.contains(one)), "{words:?}");
     }
-    let manual = alone(&["man"]);
+    let manual = run_alone(&["man"]);
     manual.assert_status(0);
     for text in [
         ".TH FAIL-START 1",

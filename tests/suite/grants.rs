@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Row};
 
 use crate::harness::{
-    Finished, Folder, Kind, Nodes, PROMPT, Program, Server, command, login, offline,
+    Finished, Kind, Nodes, PROMPT, Program, Server, TempDir, command, login, offline,
     on_both_servers, online, wait_until,
 };
 use crate::proxy::Proxy;
@@ -58,7 +58,7 @@ impl Random {
 /// Many nodes on one server, each with an account and a database of its own.
 struct Many {
     server: Server,
-    folder: Folder,
+    folder: TempDir,
     count: usize,
 }
 
@@ -66,7 +66,7 @@ impl Many {
     fn new(kind: Kind, count: usize) -> Self {
         let many = Self {
             server: Server::start(kind, &["--event-scheduler=ON"]),
-            folder: Folder::new(),
+            folder: TempDir::new(),
             count,
         };
         let mut env = String::new();

@@ -37,9 +37,9 @@ macro_rules! on_both_servers {
             use super::*;
             fn test($kind: Kind) $body
             #[test]
-            fn on_mysql() { $crate::harness::beside_others(|| test(Kind::MySql)) }
+            fn on_mysql() { $crate::harness::shared(|| test(Kind::MySql)) }
             #[test]
-            fn on_mariadb() { $crate::harness::beside_others(|| test(Kind::MariaDb)) }
+            fn on_mariadb() { $crate::harness::shared(|| test(Kind::MariaDb)) }
         }
     )*};
 }
@@ -48,12 +48,12 @@ pub(crate) use on_both_servers;
 /// Tests share it, and what measures has it to itself.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-pub fn beside_others(test: impl FnOnce()) {
+pub fn shared(test: impl FnOnce()) {
     let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
     test();
 }
 
-pub fn alone(test: impl FnOnce()) {
+pub fn exclusively(test: impl FnOnce()) {
     let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
     test();
 }
@@ -75,9 +75,9 @@ pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A folder that is removed when it goes out of scope. Its path is short, as a socket's must be.
-pub struct Folder(PathBuf);
+pub struct TempDir(PathBuf);
 
-impl Folder {
+impl TempDir {
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
@@ -101,7 +101,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -122,7 +122,7 @@ pub fn free_port() -> u16 {
 /// A running server. It ends when this goes out of scope, or with the test process.
 pub struct Server {
     pub port: u16,
-    folder: Folder,
+    folder: TempDir,
     /// `scripts/server`, which runs it for as long as its input is open.
     script: Child,
 }
@@ -154,19 +154,19 @@ GRANT ALL PRIVILEGES ON *.* TO 'tester'@'%' WITH GRANT OPTION;
 impl Server {
     /// Starts a new server with these options on top.
     pub fn start(kind: Kind, options: &[&str]) -> Self {
-        Self::start_new(kind, Folder::new(), options)
+        Self::start_new(kind, TempDir::new(), options)
     }
 
     /// Starts a new server whose disk can be full and whose clock can jump, see `tests/faults.c`.
     pub fn start_faulty(kind: Kind, options: &[&str]) -> Self {
-        let folder = Folder::new();
+        let folder = TempDir::new();
         folder.write(FAULTS, [0; 16]);
         // The kernel's own way to write passes by what is preloaded.
         let own = ["--innodb-use-native-aio=0"];
         Self::start_new(kind, folder, &[&own, options].concat())
     }
 
-    fn start_new(kind: Kind, folder: Folder, options: &[&str]) -> Self {
+    fn start_new(kind: Kind, folder: TempDir, options: &[&str]) -> Self {
         let init = folder.write("init.sql", ADMINS);
         let init = format!("--init-file={}", init.display());
         Self::start_in(kind, folder, &[&[init.as_str()], options].concat())
@@ -174,7 +174,7 @@ impl Server {
 
     /// Fills its disk, or not, and sets its clock off by so many seconds. It must have been [started](Self::start_faulty)
     /// for that.
-    pub fn suffer(&self, disk_is_full: bool, seconds_off: i64) {
+    pub fn inject_faults(&self, disk_is_full: bool, seconds_off: i64) {
         let faults = [i64::from(disk_is_full), seconds_off].map(i64::to_ne_bytes);
         // In place, since the server has it mapped.
         let mut file = File::options()
@@ -185,8 +185,8 @@ impl Server {
     }
 
     /// Starts a server on a copy of the data of one that was shut down.
-    pub fn start_from(kind: Kind, data: &Folder, options: &[&str]) -> Self {
-        let folder = Folder::new();
+    pub fn start_from(kind: Kind, data: &TempDir, options: &[&str]) -> Self {
+        let folder = TempDir::new();
         let copied = Command::new("cp")
             .arg("-r")
             .arg(data.path().join("server"))
@@ -197,12 +197,12 @@ impl Server {
     }
 
     /// Starts the server that was shut down again, on the port that it had.
-    pub fn start_again(kind: Kind, folder: Folder, port: u16, options: &[&str]) -> Self {
+    pub fn start_again(kind: Kind, folder: TempDir, port: u16, options: &[&str]) -> Self {
         Self::try_start(kind, folder, port, options)
             .unwrap_or_else(|_| panic!("{kind:?} does not start again"))
     }
 
-    fn start_in(kind: Kind, mut folder: Folder, options: &[&str]) -> Self {
+    fn start_in(kind: Kind, mut folder: TempDir, options: &[&str]) -> Self {
         // Another program may take the port before the server does.
         for _ in 0..5 {
             match Self::try_start(kind, folder, free_port(), options) {
@@ -213,7 +213,12 @@ impl Server {
         panic!("{kind:?} does not start");
     }
 
-    fn try_start(kind: Kind, folder: Folder, port: u16, options: &[&str]) -> Result<Self, Folder> {
+    fn try_start(
+        kind: Kind,
+        folder: TempDir,
+        port: u16,
+        options: &[&str],
+    ) -> Result<Self, TempDir> {
         let path = std::env::var("PATH").unwrap();
         let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/server"));
         let faults = folder.path().join(FAULTS);
@@ -264,7 +269,7 @@ impl Server {
     }
 
     /// Shuts it down; its data stays in the folder.
-    pub fn shut_down(mut self) -> Folder {
+    pub fn shut_down(mut self) -> TempDir {
         let mut admin = login(self.port, "tester", "testpass", None).unwrap();
         // A member of a cluster does as it is told only when it is part of it.
         wait_until("it obeys", || admin.query_drop("SHUTDOWN").ok());
@@ -359,7 +364,7 @@ pub struct Nodes {
     pub databases: [String; 3],
     /// The variables of `.env`.
     pub variables: BTreeMap<String, String>,
-    pub folder: Folder,
+    pub folder: TempDir,
     ports: [u16; 3],
 }
 
@@ -396,7 +401,7 @@ impl Nodes {
             password: "rootpass".to_owned(),
             databases,
             variables: BTreeMap::new(),
-            folder: Folder::new(),
+            folder: TempDir::new(),
             ports,
         };
         for number in 1..=3 {
@@ -601,7 +606,7 @@ impl Nodes {
     /// Runs the program with the nodes' `.env` in another folder.
     pub fn run_elsewhere(&self, args: &[&str]) -> Finished {
         drop(self.command(args)); // writes .env
-        let folder = Folder::new();
+        let folder = TempDir::new();
         std::fs::copy(self.folder.path().join(".env"), folder.path().join(".env")).unwrap();
         Program::start(&mut command(folder.path(), args)).finish()
     }

@@ -3,7 +3,7 @@
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Kind, Nodes, Server, beside_others, offline, on_both_servers, online, quoted, wait_until,
+    Kind, Nodes, Server, offline, on_both_servers, online, quoted, shared, wait_until,
 };
 
 /// Gives node 1 an admin of its own with these rights.
@@ -130,7 +130,7 @@ on_both_servers! {
 
 #[test]
 fn an_account_that_only_a_system_user_may_change_is_named() {
-    beside_others(|| {
+    shared(|| {
         for mut nodes in Nodes::in_both_environments(Kind::MySql) {
             let all = "ALL PRIVILEGES ON *.*";
             let name = admin_with(&mut nodes, &[all]);
@@ -151,7 +151,7 @@ fn an_account_that_only_a_system_user_may_change_is_named() {
 
 #[test]
 fn a_server_whose_tables_are_all_read_only_is_refused() {
-    beside_others(|| {
+    shared(|| {
         let server = Server::start(Kind::MySql, &[]);
         let mut nodes = Nodes::local(Kind::MySql);
         nodes.move_to(1, &server);
@@ -170,7 +170,7 @@ fn a_server_whose_tables_are_all_read_only_is_refused() {
 
 #[test]
 fn a_mariadb_without_events_is_failed_without_an_undo() {
-    beside_others(|| {
+    shared(|| {
         for (breaks, mends) in [
             ("DO 0", "DO 0"),
             (

@@ -6,7 +6,7 @@ use mysql::Conn;
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Folder, Kind, Nodes, Server, free_port, login, offline, on_both_servers, online, servers,
+    Kind, Nodes, Server, TempDir, free_port, login, offline, on_both_servers, online, servers,
     wait_until,
 };
 use crate::proxy::Proxy;
@@ -326,7 +326,7 @@ fn on_a_galera_cluster_only_the_named_node_fails() {
             ),
         ]
     };
-    let start = |index: usize, data: &Folder, extra: &[&str]| {
+    let start = |index: usize, data: &TempDir, extra: &[&str]| {
         let options = options(index);
         let mut all: Vec<&str> = options.iter().map(String::as_str).collect();
         all.extend(extra);

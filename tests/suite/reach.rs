@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Folder, Kind, Nodes, PROMPT, Program, Server, offline, on_both_servers, online, servers, suffix,
+    Kind, Nodes, PROMPT, Program, Server, TempDir, offline, on_both_servers, online, servers,
+    suffix,
 };
 
 /// Makes an authority and a server's certificate for `localhost` and for no other name.
-fn certificates() -> Folder {
-    let folder = Folder::new();
+fn certificates() -> TempDir {
+    let folder = TempDir::new();
     let openssl = |line: &str| {
         let out = Command::new("openssl")
             .args(line.split(' '))

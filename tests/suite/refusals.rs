@@ -11,10 +11,12 @@ use std::time::Instant;
 
 use mysql::prelude::Queryable;
 
-use crate::harness::{Finished, Folder, Kind, Nodes, Program, command, free_port, on_both_servers};
+use crate::harness::{
+    Finished, Kind, Nodes, Program, TempDir, command, free_port, on_both_servers,
+};
 
-fn alone(args: &[&str], variables: &[(&str, &str)]) -> Finished {
-    let folder = Folder::new();
+fn exclusively(args: &[&str], variables: &[(&str, &str)]) -> Finished {
+    let folder = TempDir::new();
     let mut command = command(folder.path(), args);
     command.envs(variables.iter().copied());
     Program::start(&mut command).finish()
@@ -151,7 +153,7 @@ const WRONG: &[(&str, &str)] = &[
 
 #[test]
 fn wrong_arguments_say_what_to_type() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     for (line, says) in WRONG {
         let args: Vec<&str> = line.split_whitespace().collect();
         let finished = Program::start(&mut command(folder.path(), &args)).finish();
@@ -175,7 +177,7 @@ fn wrong_arguments_say_what_to_type() {
 
 #[test]
 fn a_mistyped_option_behind_the_dashes_is_no_command() {
-    alone(&["1", "--", "--dryrun"], &[("PATH", "/bin")])
+    exclusively(&["1", "--", "--dryrun"], &[("PATH", "/bin")])
         .assert_status(127)
         .assert_says("error: --dryrun: command not found\n");
 }
@@ -189,7 +191,7 @@ fn no_line_of_the_help_is_wider_than_80_columns() {
         &["recover", "-h"],
         &["completions", "--help"],
     ] {
-        let help = alone(args, &[("COLUMNS", "200")]);
+        let help = exclusively(args, &[("COLUMNS", "200")]);
         help.assert_status(0);
         for line in help.out.lines() {
             assert!(line.chars().count() <= 80, "{line}");
@@ -199,7 +201,7 @@ fn no_line_of_the_help_is_wider_than_80_columns() {
 
 #[test]
 fn the_manual_page_reads_well_at_80_columns() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let page = Program::start(&mut command(folder.path(), &["man"])).finish();
     page.assert_status(0);
     folder.write("fail-start.1", &page.out);
@@ -292,7 +294,7 @@ fn help_and_version_are_status_0() {
         (&["-h"], &["fail-start 2 3", "--timeout"]),
         (&["--version"], &["fail-start 0."]),
     ] {
-        let finished = alone(args, &[]);
+        let finished = exclusively(args, &[]);
         finished.assert_status(0);
         for text in says {
             assert!(
@@ -340,7 +342,7 @@ fn a_wrong_setting_is_named_without_its_value() {
             "TESTER_CLOUD_DB_PASSWORD is not set",
         ),
     ] {
-        let finished = alone(&["1"], variables);
+        let finished = exclusively(&["1"], variables);
         finished.assert_status(2).assert_says(says);
         assert!(!finished.err.contains("s3cret"), "{}", finished.err);
         assert_eq!(finished.out, "");
@@ -349,7 +351,7 @@ fn a_wrong_setting_is_named_without_its_value() {
 
 #[test]
 fn all_that_is_wrong_is_said_at_once() {
-    alone(&["1", "2"], &[("USE_CLOUD_SQL", "true")])
+    exclusively(&["1", "2"], &[("USE_CLOUD_SQL", "true")])
         .assert_status(2)
         .assert_says("CLOUD_DB_HOST is not set")
         .assert_says("TESTER_CLOUD_DB_PASSWORD is not set");
@@ -357,21 +359,21 @@ fn all_that_is_wrong_is_said_at_once() {
 
 #[test]
 fn a_node_that_no_variable_names_does_not_exist() {
-    alone(&["4"], &[])
+    exclusively(&["4"], &[])
         .assert_status(2)
         .assert_says(
             "there is no node 4 (nodes: 1, 2, 3). To add it, set LOCAL_DB_PORT_NODE4 or LOCAL_DB_HOST_NODE4 in .env\n",
         );
     // With a port it does: then the reason is another.
     let port = free_port().to_string();
-    alone(&["4"], &[("LOCAL_DB_PORT_NODE4", &port)])
+    exclusively(&["4"], &[("LOCAL_DB_PORT_NODE4", &port)])
         .assert_status(1)
         .assert_says("nothing listens there");
 }
 
 /// What it says with this `.env`.
 fn with_file(content: impl AsRef<[u8]>, args: &[&str]) -> Finished {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     folder.write(".env", content);
     Program::start(&mut command(folder.path(), args)).finish()
 }
@@ -452,7 +454,7 @@ fn a_misspelt_name_is_a_warning_with_the_right_one() {
         (&"warning".into(), &warning.into())
     );
     assert!(events[0]["node"].is_null());
-    alone(&["4"], &[("USE_CLOUD_SQ", "true")]).assert_says(
+    exclusively(&["4"], &[("USE_CLOUD_SQ", "true")]).assert_says(
         "warning: the environment: USE_CLOUD_SQ is not known: is USE_CLOUD_SQL meant?",
     );
 }
@@ -472,7 +474,7 @@ fn a_variable_that_is_set_to_nothing_makes_no_node() {
 
 #[test]
 fn a_file_that_is_there_and_cannot_be_read_is_said_and_not_passed_over() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let file = folder.path().join(".env");
     let child = folder.path().join("child");
     std::fs::create_dir(&child).unwrap();
@@ -503,7 +505,7 @@ fn a_file_that_is_there_and_cannot_be_read_is_said_and_not_passed_over() {
 
 #[test]
 fn a_file_that_may_not_be_read_is_said() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let child = folder.path().join("child");
     std::fs::create_dir(&child).unwrap();
     let program = child.join("fail-start");
@@ -534,7 +536,7 @@ fn a_file_that_may_not_be_read_is_said() {
 
 #[test]
 fn a_pipe_that_is_open_already_is_read() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let program = env!("CARGO_BIN_EXE_fail-start");
     let line = format!("{program} 1 --env-file <(printf 'LOCAL_DB_PORT=x\\n')");
     let mut bash = Command::new("bash");
@@ -547,7 +549,7 @@ fn a_pipe_that_is_open_already_is_read() {
 
 #[test]
 fn the_first_line_says_which_file_was_read() {
-    let folder = Folder::new();
+    let folder = TempDir::new();
     let child = folder.path().join("child");
     std::fs::create_dir(&child).unwrap();
     let port = free_port();
@@ -563,14 +565,14 @@ fn the_first_line_says_which_file_was_read() {
         assert_eq!(finished.out, expected);
     }
     let port = port.to_string();
-    let without = alone(&["1"], &[("LOCAL_DB_PORT", &port)]);
+    let without = exclusively(&["1"], &[("LOCAL_DB_PORT", &port)]);
     let expected = format!("local environment: node 1 (localhost:{port}), no .env\n");
     assert_eq!(without.out, expected);
 }
 
 #[test]
 fn an_env_file_that_is_not_there_is_status_2() {
-    alone(&["1", "--env-file", "no-such-file"], &[])
+    exclusively(&["1", "--env-file", "no-such-file"], &[])
         .assert_status(2)
         .assert_says("error: cannot read no-such-file: no such file\n");
 }
@@ -580,7 +582,7 @@ fn a_silent_server_costs_no_more_than_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();
     let began = Instant::now();
-    alone(&["1", "--timeout", "500ms"], &[("LOCAL_DB_PORT", &port)])
+    exclusively(&["1", "--timeout", "500ms"], &[("LOCAL_DB_PORT", &port)])
         .assert_status(1)
         .assert_says("no answer within 500ms")
         .assert_says("node 1 (localhost:");
@@ -604,7 +606,7 @@ fn what_does_not_speak_the_protocol_is_said_to_be_no_mysql() {
                 let _ = stream.write_all(greeting);
             }
         });
-        let finished = alone(&["1", "--timeout", "2s"], &[("LOCAL_DB_PORT", &port)]);
+        let finished = exclusively(&["1", "--timeout", "2s"], &[("LOCAL_DB_PORT", &port)]);
         finished
             .assert_status(1)
             .assert_says("error: node 1 (localhost:");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 
 use crate::harness::{
-    Kind, Nodes, Server, Session, beside_others, login, offline, online, quoted, wait_until,
+    Kind, Nodes, Server, Session, login, offline, online, quoted, shared, wait_until,
 };
 use crate::late_logins;
 use crate::raw::Raw;
@@ -392,7 +392,7 @@ fn serves(service: Service) {
 
 /// Some services at the same time, each in a thread.
 fn serve(services: &'static [Service]) {
-    beside_others(|| {
+    shared(|| {
         thread::scope(|scope| {
             let each = services.iter().map(|service| {
                 thread::Builder::new()
@@ -441,7 +441,7 @@ fn gets_in(nodes: &Nodes) -> Session {
 
 #[test]
 fn who_gets_in_later_is_ended_by_whoever_ended_the_others() {
-    beside_others(|| {
+    shared(|| {
         for (service, with_password) in [
             (RDS, false),
             (RDS, true),
@@ -494,7 +494,7 @@ fn who_gets_in_later_is_ended_by_whoever_ended_the_others() {
 
 #[test]
 fn a_login_that_only_an_admin_could_end_is_waited_for() {
-    beside_others(|| {
+    shared(|| {
         for service in [RDS, DIGITAL_OCEAN, RDS_MARIADB] {
             let mut nodes = service.nodes();
             know_the_password(&mut nodes);
@@ -515,7 +515,7 @@ fn a_login_that_only_an_admin_could_end_is_waited_for() {
 
 #[test]
 fn a_login_that_hangs_for_longer_than_the_timeout_is_told_and_keeps_nothing() {
-    beside_others(|| {
+    shared(|| {
         let mut nodes = DIGITAL_OCEAN.nodes();
         know_the_password(&mut nodes);
         let before = nodes.state(1);
@@ -533,7 +533,7 @@ fn a_login_that_hangs_for_longer_than_the_timeout_is_told_and_keeps_nothing() {
 
 #[test]
 fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
-    beside_others(|| {
+    shared(|| {
         let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
         let mut nodes = Nodes::cloud(Kind::MySql);
         nodes.move_to(1, &server);
@@ -584,7 +584,7 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
 
 #[test]
 fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() {
-    beside_others(|| {
+    shared(|| {
         for admin_ends in [false, true] {
             let mut nodes = AIVEN.nodes();
             nodes.move_to(2, partial());
@@ -674,7 +674,7 @@ fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() 
 
 #[test]
 fn behind_the_auth_proxy_of_cloud_sql_it_says_that_no_tls_is_right() {
-    beside_others(|| {
+    shared(|| {
         // It encrypts by itself, and what it listens on has no TLS: as a MariaDB without a certificate.
         let mut nodes = Nodes::cloud(Kind::MariaDb);
         nodes.set("CLOUD_DB_SSL_MODE", "");

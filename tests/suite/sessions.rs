@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 
-use crate::harness::{Kind, Nodes, Server, Session, alone, login, on_both_servers, wait_until};
+use crate::harness::{
+    Kind, Nodes, Server, Session, exclusively, login, on_both_servers, wait_until,
+};
 use crate::proxy::Proxy;
 
 fn none_of_1000_sessions_still_writes(nodes: &Nodes) {
@@ -309,7 +311,7 @@ fn measure_the_end_of_a_thousand_sessions(kind: Kind) {
 
 #[test]
 fn a_thousand_sessions_end_as_fast_as_the_server_itself_ends_them() {
-    alone(|| {
+    exclusively(|| {
         [Kind::MySql, Kind::MariaDb]
             .into_iter()
             .for_each(measure_the_end_of_a_thousand_sessions);

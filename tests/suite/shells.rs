@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Folder, wait_until};
+use crate::harness::{TempDir, wait_until};
 
 /// What a key press makes of a line.
 enum Tab {
@@ -137,12 +137,12 @@ const SITUATIONS: &[(&str, Tab)] = &[
 
 /// A shell in a terminal.
 struct Shell {
-    folder: Folder,
+    folder: TempDir,
 }
 
 impl Shell {
     fn start(name: &str, width: u16) -> Self {
-        let folder = Folder::new();
+        let folder = TempDir::new();
         let home = folder.path();
         folder.write(".env", "LOCAL_DB_PORT_NODE12=3312\n");
         folder.write("other.env", "LOCAL_DB_PORT_NODE7=3307\n");
