@@ -2,11 +2,12 @@
 //! are made from the definition here.
 
 mod completion;
+mod help;
 mod manual;
 mod usage_error;
+mod values;
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,133 +16,12 @@ use clap::builder::PossibleValue;
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use self::completion::Shell;
+use self::help::{CASES, TEMPLATE, USAGE, WIDTH, details};
 pub use self::usage_error::UsageError;
+use self::values::{at_once, hold_for, limit, node, timeout};
 
 use crate::config::Method;
-use crate::run::DrillOptions;
-
-const USAGE: &str = "\
-fail-start [OPTIONS] <NODE>...                 until you answer Y
-       fail-start [OPTIONS] <NODE>... -- <COMMAND>... while a command runs
-       fail-start drill [NODE]... -- <COMMAND>...     lose each, and tabulate
-       fail-start status [NODE]...                    which are offline, by whom
-       fail-start recover [NODE]...                   bring back what was left
-       fail-start completions <SHELL> | man           for a shell; manual page";
-
-const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\nOptions:\n{options}{after-help}";
-
-const CASES: &str = "\
-Cases 1, 2: fail-start 1, then answer Y. Cases 3, 4: fail-start 2 3, then Y.
-Exit status: 0 done, 1 not offline, 2 usage, 3 not back, 130 interrupted";
-
-/// The long help is put together from these, and so is the manual page.
-const EXAMPLES: &[(&str, &str)] = &[
-    ("fail-start 1", "node 1 is offline until you answer Y"),
-    (
-        "fail-start 2 3",
-        "nodes 2 and 3 are offline until you answer Y",
-    ),
-    (
-        "fail-start 2 3 --for 30s",
-        "nodes 2 and 3 are offline for 30 seconds",
-    ),
-    (
-        "fail-start 2 -- make test",
-        "node 2 is offline while make runs",
-    ),
-    (
-        "fail-start drill -- make test",
-        "make runs before, during and after each loss",
-    ),
-    (
-        "fail-start recover",
-        "bring back what a killed fail-start left offline",
-    ),
-];
-
-const EXIT_STATUSES: &[(&str, &str)] = &[
-    (
-        "0",
-        "done, and every node is back (status: every node is online)",
-    ),
-    (
-        "1",
-        "the nodes could not be taken offline, or standard input ended before an answer; whatever had been changed is put \
-         back (status: one is not online)",
-    ),
-    ("2", "wrong arguments or configuration; nothing was touched"),
-    (
-        "3",
-        "a node could not be brought back; the statements to run by hand are printed",
-    ),
-    (
-        "130",
-        "interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back",
-    ),
-];
-
-const WITH_COMMAND: &str = "With -- COMMAND its own status (128 + signal where one ended it); 125 where 1 would stand, 126 if \
-                            it cannot be executed, 127 if it is not found.";
-
-const A_DRILL: &str = "A drill: 0 if every run passed, 1 if one failed, 125 if it told nothing, since the command fails with all \
-                       nodes online, or one could not be taken offline.";
-
-const FOUR_CASES: &[(&str, &str)] = &[
-    (
-        "fail-start 1",
-        "node 1 goes offline: writes to it from nodes 2 and 3 fail",
-    ),
-    (
-        "answer Y",
-        "node 1 comes back: pending writes can be replayed",
-    ),
-    (
-        "fail-start 2 3",
-        "nodes 2 and 3 go offline: writes to them from node 1 fail",
-    ),
-    ("answer Y", "nodes 2 and 3 come back"),
-];
-
-const SETTINGS: &str = "Nodes, accounts and passwords come from .env, in this folder or a parent, and from the environment, \
-                        which wins. Without any, nodes 1 to 3 are localhost:3306 to 3308, the account is user and the admin \
-                        is tester.";
-
-/// What stands under the options in the long help.
-fn details() -> String {
-    let mut text = "Examples:\n".to_owned();
-    for (command, what) in EXAMPLES {
-        let _ = writeln!(text, "  {command:<29}  {what}");
-    }
-    text += "\nThe four cases:\n";
-    for (number, (what, then)) in (1..).zip(FOUR_CASES) {
-        let _ = writeln!(text, "  {number}  {what:<16}  {then}");
-    }
-    text += "\nExit status:\n";
-    for (status, meaning) in EXIT_STATUSES {
-        text += &indented(&format!("  {status:<3}  "), meaning);
-    }
-    text + &indented("  ", WITH_COMMAND) + &indented("  ", A_DRILL) + "\n" + &indented("", SETTINGS)
-}
-
-/// The text after `first`, at most [`WIDTH`] columns wide and as far in on each line.
-fn indented(first: &str, text: &str) -> String {
-    let indent = " ".repeat(first.len());
-    let mut lines = vec![first.to_owned()];
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.len() == indent.len() => line.push_str(word),
-            Some(line) if line.len() + 1 + word.len() <= WIDTH => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(format!("{indent}{word}")),
-        }
-    }
-    lines.join("\n") + "\n"
-}
-
-/// How wide the help is at most.
-const WIDTH: usize = 80;
+use crate::options::{DrillOptions, Options};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -164,16 +44,16 @@ pub enum Task {
     /// Fail them.
     Fail {
         /// In which way.
-        how: How,
+        options: Options,
         /// The command that it lasts for, and its arguments; may be empty.
         command: Vec<OsString>,
     },
     /// Fail them one set after the other, and run a command before, during and after each.
     Drill {
         /// In which way they are failed.
-        how: How,
+        options: Options,
         /// What is tried, and how it is told.
-        settings: DrillOptions,
+        drill: DrillOptions,
     },
     /// Say how they stand.
     Status,
@@ -183,33 +63,46 @@ pub enum Task {
 
 /// How nodes are failed.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct How {
+struct How {
     /// Check all, print the statements, change nothing
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
 
     /// Bring the nodes back after this time, such as 30s
     ///
     /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later.
     #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
-    pub hold_for: Option<Duration>,
+    hold_for: Option<Duration>,
 
     /// lock or revoke [default: local lock, cloud revoke]
     ///
     /// Lock the account, or revoke what it holds on the node's database.
     #[arg(long, hide_possible_values = true)]
-    pub method: Option<Method>,
+    method: Option<Method>,
 
     /// Leave open sessions alone: they may go on writing
     #[arg(long)]
-    pub keep_sessions: bool,
+    keep_sessions: bool,
 
     /// Switch super_read_only off for the moment it takes
     ///
     /// For a replica or a secondary of a group (MySQL): off for the milliseconds that out and back take, each in one packet.
     /// Whoever holds CONNECTION_ADMIN could write in these. Nothing changes for a node that is writable.
     #[arg(long)]
-    pub lift_read_only: bool,
+    lift_read_only: bool,
+}
+
+impl How {
+    fn options(self, timeout: Duration) -> Options {
+        Options {
+            method: self.method,
+            keep_sessions: self.keep_sessions,
+            lift_read_only: self.lift_read_only,
+            hold_for: self.hold_for,
+            dry_run: self.dry_run,
+            timeout,
+        }
+    }
 }
 
 /// Simulate the failure of MySQL nodes: take them from the application's account
@@ -377,7 +270,7 @@ impl Args {
             }
             None => {
                 let task = Task::Fail {
-                    how: cli.how,
+                    options: cli.how.options(cli.timeout),
                     command: cli.argv,
                 };
                 (task, cli.nodes)
@@ -403,7 +296,7 @@ impl Args {
                         how,
                         argv,
                     } => {
-                        let settings = DrillOptions {
+                        let drill = DrillOptions {
                             at_once,
                             limit,
                             fail_fast,
@@ -412,7 +305,11 @@ impl Args {
                             junit,
                             command: argv,
                         };
-                        (Task::Drill { how, settings }, nodes)
+                        let options = Options {
+                            hold_for: Some(drill.hold_for(how.hold_for)),
+                            ..how.options(cli.timeout)
+                        };
+                        (Task::Drill { options, drill }, nodes)
                     }
                     Subcommand::Status { nodes } => (Task::Status, nodes),
                     Subcommand::Recover { nodes } => (Task::Recover, nodes),
@@ -443,52 +340,6 @@ fn print_and_exit(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ! {
     let mut made = Vec::new();
     let printed = print(&mut made).and_then(|()| io::stdout().write_all(&made));
     std::process::exit(i32::from(printed.is_err()))
-}
-
-fn node(text: &str) -> Result<u32, &'static str> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        // What to type instead depends on what else was typed.
-        _ => Err("not the number of a node"),
-    }
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    duration(text, "500ms, 10s or 1m", Duration::from_secs(3600), "1h")
-}
-
-fn at_once(text: &str) -> Result<usize, String> {
-    let count = text.parse().ok().filter(|&count| count > 0);
-    count.ok_or_else(|| "takes how many nodes, 1 or more".to_owned())
-}
-
-fn limit(text: &str) -> Result<Duration, String> {
-    duration(text, "30s, 5m or 1h", Duration::from_secs(24 * 3600), "1d")
-}
-
-fn hold_for(text: &str) -> Result<Duration, String> {
-    // The undo that the server runs must be dated before 2038, and nobody holds a node for longer.
-    duration(
-        text,
-        "30s, 5m or 1h",
-        Duration::from_secs(30 * 24 * 3600),
-        "30d",
-    )
-}
-
-fn duration(
-    text: &str,
-    such_as: &str,
-    longest: Duration,
-    in_words: &str,
-) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|_| format!("takes a duration such as {such_as}"))?;
-    if (Duration::from_millis(1)..=longest).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err(format!("takes 1ms to {in_words}"))
-    }
 }
 
 #[cfg(test)]
@@ -551,21 +402,5 @@ mod tests {
             completion::offer(&Cli::command(), &typed, &mut io::sink()).unwrap();
         }
 
-        #[test]
-        fn a_node_is_a_number_and_no_other_text_is_one(number in any::<u32>(), text in any::<String>(), near in "[-+0-9 .ex]{0,12}") {
-            prop_assert_eq!(node(&number.to_string()).ok(), Some(number).filter(|number| *number > 0));
-            for text in [text, near] {
-                if node(&text).is_ok() {
-                    prop_assert!(text.strip_prefix('+').unwrap_or(&text).bytes().all(|byte| byte.is_ascii_digit()));
-                }
-            }
-        }
-
-        #[test]
-        fn a_duration_is_within_its_bounds(text in "[0-9]{1,25}(ns|us|ms|s|m|h|d|w|M|y)") {
-            if let Ok(duration) = timeout(&text) {
-                prop_assert!((1..=3_600_000).contains(&duration.as_millis()));
-            }
-        }
     }
 }

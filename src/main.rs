@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod exit_status;
+mod options;
 mod outage;
 mod report;
 mod run;
@@ -10,9 +11,8 @@ mod server;
 
 use std::process::ExitCode;
 
-use crate::cli::{How, Task};
+use crate::cli::Task;
 use crate::exit_status::ExitStatus;
-use crate::outage::plan::Options;
 use crate::report::{Audience, Printer};
 
 fn main() -> ExitCode {
@@ -26,22 +26,24 @@ fn main() -> ExitCode {
     let args = match cli::Args::read() {
         Ok(args) => args,
         Err(wrong) => {
-            let reader = if wrong.json {
+            let audience = if wrong.json {
                 Audience::Program
             } else {
                 Audience::Person
             };
-            Printer::standard(reader).general_error(wrong.message);
+            Printer::standard(audience).general_error(wrong.message);
             return ExitStatus::Usage.into();
         }
     };
-    let reader = match &args.task {
+    let audience = match &args.task {
         _ if args.json => Audience::Program,
-        Task::Fail { command, how } if !how.dry_run && !command.is_empty() => Audience::Command,
-        Task::Drill { how, .. } if !how.dry_run => Audience::Command,
+        Task::Fail { command, options } if !options.dry_run && !command.is_empty() => {
+            Audience::Command
+        }
+        Task::Drill { options, .. } if !options.dry_run => Audience::Command,
         _ => Audience::Person,
     };
-    let mut printer = Printer::standard(reader);
+    let mut printer = Printer::standard(audience);
     let warn = |warning| printer.general_warning(warning);
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
         Ok(config) => config,
@@ -51,31 +53,15 @@ fn main() -> ExitCode {
         }
     };
     let lifts = match &args.task {
-        Task::Fail { how, .. } | Task::Drill { how, .. } => how.lift_read_only,
+        Task::Fail { options, .. } | Task::Drill { options, .. } => options.lift_read_only,
         Task::Status | Task::Recover => false,
     };
     printer.settings_are(config.origin, lifts);
     let nodes = config.nodes;
-    let timeout = args.timeout;
-    let options = |how: How, hold_for| Options {
-        method: how.method,
-        keep_sessions: how.keep_sessions,
-        lift_read_only: how.lift_read_only,
-        hold_for,
-        dry_run: how.dry_run,
-        timeout,
-    };
     let result = match args.task {
-        Task::Fail { how, .. } if how.dry_run => {
-            run::dry_run(nodes, options(how, how.hold_for), &mut printer)
-        }
-        Task::Fail { how, command } => {
-            run::fail(nodes, options(how, how.hold_for), &command, &mut printer)
-        }
-        Task::Drill { how, settings } => {
-            let hold_for = settings.hold_for(how.hold_for);
-            run::drill(nodes, options(how, Some(hold_for)), settings, &mut printer)
-        }
+        Task::Fail { options, .. } if options.dry_run => run::dry_run(nodes, options, &mut printer),
+        Task::Fail { options, command } => run::fail(nodes, options, &command, &mut printer),
+        Task::Drill { options, drill } => run::drill(nodes, options, drill, &mut printer),
         Task::Status => run::status(nodes, args.timeout, &mut printer),
         Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut printer),
     };

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, Command};
 
 use super::completion::{long, positional, takes_value};
-use super::{A_DRILL, EXAMPLES, EXIT_STATUSES, FOUR_CASES, SETTINGS, WITH_COMMAND};
+use super::help::{A_DRILL, EXAMPLES, EXIT_STATUSES, FOUR_CASES, SETTINGS, WITH_COMMAND};
 
 const DESCRIPTION: &[&str] = &[
     "fail-start takes numbered MySQL or MariaDB nodes away from an application's account, so that you can watch the \

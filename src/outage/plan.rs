@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Method;
-use crate::config::{Environment, Login, Node};
+use crate::config::{Login, Method, Node};
 use crate::outage::ender;
 use crate::outage::read_only;
 use crate::outage::state::State;
@@ -14,34 +13,6 @@ use crate::server::identity::ServerId;
 use crate::server::listing::{Session, Wanted};
 use crate::server::sql::{self, Account, Server};
 use crate::server::{Admin, Error, Rows, held_by, lines, reaches};
-
-/// How the nodes are to be failed.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// How a node is taken away; else by its environment.
-    pub method: Option<Method>,
-    /// Whether open sessions are left alone.
-    pub keep_sessions: bool,
-    /// How long the outage lasts, if nobody is asked.
-    pub hold_for: Option<Duration>,
-    /// Whether a node that is read-only is taken all the same, through `super_read_only`.
-    pub lift_read_only: bool,
-    /// Whether only to say what would be done.
-    pub dry_run: bool,
-    /// The longest wait for a node to answer, and for its sessions to end.
-    pub timeout: Duration,
-}
-
-impl Options {
-    /// The method for this node.
-    pub fn method(&self, node: &Node) -> Method {
-        self.method.unwrap_or(match node.environment {
-            Environment::Local => Method::Lock,
-            // A managed service may not let accounts be locked.
-            Environment::Cloud => Method::Revoke,
-        })
-    }
-}
 
 /// How long after the deadline the server brings a node back by itself: fail-start comes first, while it lives.
 pub const GRACE: Duration = Duration::from_secs(5);

@@ -7,12 +7,13 @@ use std::thread;
 
 use crate::config::Method;
 use crate::config::Node;
+use crate::options::Options;
 use crate::outage::ender::{self, Ender};
 use crate::outage::gone;
 use crate::outage::guard::Guard;
 use crate::outage::hold::Outage;
 use crate::outage::obstacles;
-use crate::outage::plan::{Options, Plan};
+use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::read_only;
 use crate::outage::state::State;

@@ -1,11 +1,9 @@
 //! The drill: a command is run before, during and after the loss of each set of nodes, one set after the other.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::iter::successors;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,39 +12,9 @@ use super::command::{self, Output, Setup};
 use super::{Abort, Held, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
-use crate::outage::plan::Options;
+use crate::options::{DrillOptions, Options};
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Printer, rounded};
-
-/// How a drill goes.
-#[derive(Debug)]
-pub struct DrillOptions {
-    /// How many nodes are offline together at most.
-    pub at_once: usize,
-    /// How long one run of the command may take.
-    pub limit: Option<Duration>,
-    /// Whether the first failure ends it.
-    pub fail_fast: bool,
-    /// Whether the output of a run is shown only where it failed.
-    pub quiet: bool,
-    /// Whether standard output is taken.
-    pub json: bool,
-    /// The file for JUnit XML.
-    pub junit: Option<PathBuf>,
-    /// The command and its arguments.
-    pub command: Vec<OsString>,
-}
-
-impl DrillOptions {
-    /// How long an outage lasts at most: `held`, where it was said. A server that has to bring its node back itself is late
-    /// enough then not to disturb a run.
-    pub fn hold_for(&self, held: Option<Duration>) -> Duration {
-        held.unwrap_or_else(|| match self.limit {
-            Some(limit) => limit + Duration::from_secs(60),
-            None => Duration::from_secs(600),
-        })
-    }
-}
 
 /// More sets than anybody waits for.
 const MOST_SETS: usize = 10_000;

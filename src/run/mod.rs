@@ -19,15 +19,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-pub use self::drill::{DrillOptions, drill};
+pub use self::drill::drill;
 
 use self::command::{NotStarted, Running};
 use self::events::{Event, interrupts};
 use self::workers::{Ended, Workers};
 use crate::config::Node;
 use crate::exit_status::ExitStatus;
+use crate::options::Options;
 use crate::outage::hold::{Back, Outage};
-use crate::outage::plan::{GRACE, Options};
+use crate::outage::plan::GRACE;
 use crate::outage::progress::Progress;
 use crate::outage::recover::{self, NodeStatus, OrphanedOutage, RecoverTarget};
 use crate::outage::restore::Restore;
