@@ -2,7 +2,7 @@
 """Measures fail-start on real servers, MySQL and MariaDB, beside other ways to do the same, and prints tables:
 
     scripts/bench.py             all of it
-    scripts/bench.py idle size   those parts: idle, sessions, nodes, size
+    scripts/bench.py idle size   those parts: idle, sessions, nodes, drill, size
 
 Times are medians of several runs (processor times are means), how many sessions still write is of one; what is compared
 runs in turn. Installs what is missing on a Debian machine (as root or with sudo), builds fail-start, and ends the servers,
@@ -182,7 +182,7 @@ def figure(value):
 
 def idle():
     """Three idle nodes: start to prompt, and Y to exit."""
-    rows = {}
+    rows, slower = {}, {}
     for kind in KINDS:
         with servers(kind, 3) as started:
             ports = [server.port for server in started]
@@ -199,12 +199,16 @@ def idle():
                 "the client in a shell loop": lambda: Outage(["bash", "-c", SHELL, "bash", *ports], shell),
                 "the script's way": lambda: Outage([PYTHON, ROOT / "scripts/bench_script.py", *ports], {}),
             }, before=log_in)
+            out = {name: median([outage.out for outage in outages]) for name, outages in given.items()}
+            slower[kind] = out["the script's way"] / out["fail-start"]
             for name, outages in given.items():
                 rows.setdefault(name, []).extend(
                     figure(median(values)) for values in zip(*((outage.out, outage.back) for outage in outages)))
     print("Three idle nodes, ms:\n")
+    ratios = [f"{KINDS[kind]} {ratio:.1f}" for kind, ratio in slower.items()]
     heads = [f"{name}, {which}" for name in KINDS.values() for which in ("start to prompt", "Y to exit")]
     table(["", *heads], [[name, *figures] for name, figures in rows.items()])
+    print(f"From start to prompt the script's way takes so many times as long: {', '.join(ratios)}\n")
 
 
 class Cut:
@@ -280,13 +284,16 @@ class ByPtKill(Cut):
 
 
 def sessions():
-    rows, peak = [], 0
+    rows, ratios, peak = [], [], 0
     for kind in KINDS:
         own = "`offline_mode`" if kind == "mysql" else "`KILL USER`"
         ways = {"fail-start": ByFailStart, own: ByServer, "pt-kill": ByPtKill}
         with servers(kind, 1) as [server]:
             for count, rounds in SESSIONS.items():
                 given = in_turn({name: lambda way=way: way(server, count, False) for name, way in ways.items()}, rounds)
+                if count == 1000:
+                    gone = {name: median([cut.gone for cut in cuts]) for name, cuts in given.items()}
+                    ratios.append(f"{KINDS[kind]} {gone['fail-start'] / gone[own]:.2f}")
                 for name, way in ways.items():
                     cuts = given[name]
                     if name == "fail-start":
@@ -295,6 +302,7 @@ def sessions():
                                  figure(median([cut.gone for cut in cuts])), way(server, count, True).wrote])
     print("Sessions, ms:\n")
     table(["server", "sessions", "ended by", "says that it is done", "all are gone", "write after it said so"], rows)
+    print(f"Of 1000, fail-start takes so many times as long as the server's own way until all are gone: {', '.join(ratios)}\n")
     print(f"Peak memory of fail-start: {peak:.1f} MiB\n")
 
 
@@ -363,7 +371,7 @@ def at_distance(ports, distance):
 
 def nodes():
     """1 to 64 nodes, near and far: databases on three servers, revoked."""
-    rows = []
+    rows, ratios = [], []
     for kind in KINDS:
         with servers(kind, 3) as started:
             ports = [server.port for server in started]
@@ -389,15 +397,30 @@ def nodes():
                 trips = (took[count, far] - took[count, near]) / (far - near)
                 rows.append([KINDS[kind], count, *(figure(took[count, distance]) for distance in DISTANCES), f"{trips:.1f}",
                              figure(busy[count, 0])])
+            ratios.append(f"{KINDS[kind]} {took[max(NODES), far] / took[min(NODES), far]:.2f}")
     print("Nodes, start to prompt, ms, by the round trip to them:\n")
     table(["server", "nodes", *(f"{distance} ms" for distance in DISTANCES), "round trips", "the servers' processor time"], rows)
+    print(f"{max(NODES)} nodes at {max(DISTANCES)} ms take so many times as long as one: {', '.join(ratios)}\n")
+
+
+def drill():
+    """A drill of all seven sets of three idle nodes, with a command that does nothing."""
+    with servers("mysql", 3) as started:
+        command = [FAIL_START, "drill", "--at-once", "3", "--", "true"]
+        environment = {**os.environ, **settings([server.port for server in started])}
+        took = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+            took.append(1000 * (time.perf_counter() - began))
+    print(f"A drill of 7 sets of three idle MySQL nodes, with `true`: {figure(median(took))} ms\n")
 
 
 def size():
     print(f"The binary: {FAIL_START.stat().st_size / 1e6:.1f} MB\n")
 
 
-PARTS = {"idle": idle, "sessions": sessions, "nodes": nodes, "size": size}
+PARTS = {"idle": idle, "sessions": sessions, "nodes": nodes, "drill": drill, "size": size}
 
 
 def main():

@@ -5,10 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Server, offline, on_both_servers, online, quoted, servers,
-    wait_until,
+    Finished, Kind, Nodes, PROMPT, Server, offline, online, quoted, servers, wait_until,
 };
 use crate::proxy::Proxy;
 use crate::returns::{drop_admin, own_admin};
@@ -33,486 +33,718 @@ impl Nodes {
     }
 }
 
-on_both_servers! {
-    fn after_kill_9_status_tells_and_recover_brings_back(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1", "3"]);
-            let process = program.id();
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn after_kill_9_status_tells_and_recover_brings_back(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1", "3"]);
+        let process = program.id();
+        program.kill();
+        nodes.assert_offline(1);
+        for number in [1, 3] {
+            let finished = nodes.assert_status_says(number, "offline for ");
+            assert!(
+                finished
+                    .out
+                    .contains(&format!(", by process {process} on ")),
+                "{}",
+                finished.out
+            );
+        }
+        nodes.assert_status_says(2, "online\n");
+
+        // Without nodes: those that were taken offline, and no other.
+        let finished = nodes.run_elsewhere(&["recover"]);
+        finished
+            .assert_status(0)
+            .assert_line(&online(1))
+            .assert_line(&online(3));
+        assert!(!finished.out.contains(&online(2)), "{}", finished.out);
+        assert_eq!(finished.err, "");
+        assert_eq!(nodes.states(), before);
+        nodes.assert_online(1);
+        nodes.run_elsewhere(&["status"]).assert_status(0);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn recover_can_be_run_again_and_again(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        for _ in 0..2 {
+            let finished = nodes.run_elsewhere(&["recover", "1", "2"]);
+            finished.assert_status(0);
+            assert_eq!(
+                finished.out.matches("): online\n").count(),
+                2,
+                "{}",
+                finished.out
+            );
+            assert_eq!(nodes.states(), before);
+        }
+        nodes.leave_offline(&["2"]);
+        nodes
+            .run_elsewhere(&["recover", "1", "2"])
+            .assert_status(0)
+            .assert_line(&online(2));
+        assert_eq!(nodes.states(), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn killed_at_every_step_it_comes_back_the_same(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let name = format!("{}_DB_PASSWORD", nodes.prefix());
+        nodes.set(&name, "rootpass");
+        let before = nodes.states();
+        let proxy = Proxy::to(nodes.port(1));
+        proxy.set_delay(Duration::from_millis(1));
+        nodes.reach_by(1, proxy.port);
+        let mut went = 0;
+        for moment in 1.. {
+            let already = proxy.round_trips();
+            let mut program = nodes.start(&["1"]);
+            program.answer("Y\n");
+            program.until(|_| proxy.round_trips() >= already + moment);
+            let ended = !program.is_running();
             program.kill();
+            // What was under way arrives before the next program looks.
+            proxy.settle();
+            went += usize::from(nodes.state(1) != before[0]);
+            nodes.run_elsewhere(&["recover", "1"]).assert_status(0);
+            assert_eq!(nodes.states(), before, "killed after {moment} requests");
+            if ended {
+                break;
+            }
+        }
+        assert!(went >= 4, "only {went} times anything was changed");
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn killed_at_200_random_moments_it_comes_back_the_same(kind: Kind) {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let mut random = std::env::var("FAIL_START_SEED").map_or(now, |seed| seed.parse().unwrap());
+    println!("FAIL_START_SEED={random}");
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        // As long as it takes on this machine just now, from the start to the end.
+        let began = Instant::now();
+        nodes.run(&["1", "2", "3"], "Y\n").assert_status(0);
+        let whole = u64::try_from(began.elapsed().as_micros()).unwrap();
+        let mut left_offline = 0;
+        for _ in 0..100 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let mut program = nodes.start(&["1", "2", "3"]);
+            program.answer("Y\n");
+            let moment = Instant::now() + Duration::from_micros((random >> 33) % whole);
+            while let Some(left) = moment
+                .checked_duration_since(Instant::now())
+                .filter(|left| !left.is_zero())
+            {
+                thread::park_timeout(left);
+            }
+            program.kill();
+            left_offline += usize::from(nodes.states() != before);
+            nodes
+                .run_elsewhere(&["recover", "1", "2", "3"])
+                .assert_status(0);
+            assert_eq!(nodes.states(), before);
+        }
+        assert!(left_offline > 0, "no moment was one at which it matters");
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn of_two_that_start_together_one_gets_the_node(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        for _ in 0..25 {
+            let mut programs = [nodes.start(&["1"]), nodes.start(&["1"])];
+            let mut refused = Vec::new();
+            wait_until("one refuses", || {
+                refused = (0..2).filter(|&n| !programs[n].is_running()).collect();
+                (!refused.is_empty()).then_some(())
+            });
+            let (loser, winner) = (refused[0], 1 - refused[0]);
+            programs[winner].wait_for(PROMPT);
+            let finished = programs[loser].end();
+            finished.assert_status(1);
+            assert!(
+                finished.err.contains("is offline already")
+                    || finished.err.contains("took it at the same time"),
+                "{}",
+                finished.err
+            );
             nodes.assert_offline(1);
-            for number in [1, 3] {
-                let finished = nodes.assert_status_says(number, "offline for ");
-                assert!(finished.out.contains(&format!(", by process {process} on ")), "{}", finished.out);
-            }
-            nodes.assert_status_says(2, "online\n");
-
-            // Without nodes: those that were taken offline, and no other.
-            let finished = nodes.run_elsewhere(&["recover"]);
-            finished.assert_status(0).assert_line(&online(1)).assert_line(&online(3));
-            assert!(!finished.out.contains(&online(2)), "{}", finished.out);
-            assert_eq!(finished.err, "");
-            assert_eq!(nodes.states(), before);
-            nodes.assert_online(1);
-            nodes.run_elsewhere(&["status"]).assert_status(0);
-        }
-    }
-
-    fn recover_can_be_run_again_and_again(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            for _ in 0..2 {
-                let finished = nodes.run_elsewhere(&["recover", "1", "2"]);
-                finished.assert_status(0);
-                assert_eq!(finished.out.matches("): online\n").count(), 2, "{}", finished.out);
-                assert_eq!(nodes.states(), before);
-            }
-            nodes.leave_offline(&["2"]);
-            nodes.run_elsewhere(&["recover", "1", "2"]).assert_status(0).assert_line(&online(2));
+            programs[winner].answer("Y\n");
+            programs[winner]
+                .end()
+                .assert_status(0)
+                .assert_line(&online(1));
             assert_eq!(nodes.states(), before);
         }
     }
+}
 
-    fn killed_at_every_step_it_comes_back_the_same(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let name = format!("{}_DB_PASSWORD", nodes.prefix());
-            nodes.set(&name, "rootpass");
-            let before = nodes.states();
-            let proxy = Proxy::to(nodes.port(1));
-            proxy.set_delay(Duration::from_millis(1));
-            nodes.reach_by(1, proxy.port);
-            let mut went = 0;
-            for moment in 1.. {
-                let already = proxy.round_trips();
-                let mut program = nodes.start(&["1"]);
-                program.answer("Y\n");
-                program.until(|_| proxy.round_trips() >= already + moment);
-                let ended = !program.is_running();
-                program.kill();
-                // What was under way arrives before the next program looks.
-                proxy.settle();
-                went += usize::from(nodes.state(1) != before[0]);
-                nodes.run_elsewhere(&["recover", "1"]).assert_status(0);
-                assert_eq!(nodes.states(), before, "killed after {moment} requests");
-                if ended {
-                    break;
-                }
-            }
-            assert!(went >= 4, "only {went} times anything was changed");
-        }
-    }
-
-    fn killed_at_200_random_moments_it_comes_back_the_same(kind) {
-        let mut random = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        println!("seed {random}");
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            for _ in 0..100 {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let mut program = nodes.start(&["1", "2", "3"]);
-                program.answer("Y\n");
-                let moment = Instant::now() + Duration::from_micros((random >> 33) % 60_000);
-                while let Some(left) = moment.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-                    thread::park_timeout(left);
-                }
-                program.kill();
-                nodes.run_elsewhere(&["recover", "1", "2", "3"]).assert_status(0);
-                assert_eq!(nodes.states(), before);
-            }
-        }
-    }
-
-    fn of_two_that_start_together_one_gets_the_node(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            for _ in 0..25 {
-                let mut programs = [nodes.start(&["1"]), nodes.start(&["1"])];
-                let mut refused = Vec::new();
-                wait_until("one refuses", || {
-                    refused = (0..2).filter(|&n| !programs[n].is_running()).collect();
-                    (!refused.is_empty()).then_some(())
-                });
-                let (loser, winner) = (refused[0], 1 - refused[0]);
-                programs[winner].wait_for(PROMPT);
-                let finished = programs[loser].end();
-                finished.assert_status(1);
-                assert!(
-                    finished.err.contains("is offline already") || finished.err.contains("took it at the same time"),
-                    "{}", finished.err
-                );
-                nodes.assert_offline(1);
-                programs[winner].answer("Y\n");
-                programs[winner].end().assert_status(0).assert_line(&online(1));
-                assert_eq!(nodes.states(), before);
-            }
-        }
-    }
-
-    fn a_node_that_is_held_is_refused_with_the_holder(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let mut holder = nodes.fail(&["1"]);
-            let finished = nodes.run(&["1", "2"], "Y\n");
-            let process = format!("by process {} on ", holder.id());
-            finished.assert_status(1).assert_says("it is offline already, for ").assert_says(&process);
-            assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
-            holder.answer("Y\n");
-            holder.end().assert_status(0);
-            assert_eq!(nodes.states(), before);
-        }
-    }
-
-    fn a_holder_whose_node_was_recovered_leaves_the_next_outage_alone(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let mut first = nodes.fail(&["1"]);
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_line(&online(1));
-            nodes.assert_online(1);
-            let mut second = nodes.fail(&["1"]);
-            first.answer("Y\n");
-            let process = format!("by process {} on ", second.id());
-            let finished = first.end();
-            finished.assert_status(3).assert_says("took it offline again").assert_says(&process);
-            assert!(!finished.err.contains("by hand"), "{}", finished.err);
-            nodes.assert_offline(1);
-            second.answer("Y\n");
-            second.end().assert_status(0);
-            assert_eq!(nodes.states(), before);
-
-            let mut first = nodes.fail(&["1"]);
-            nodes.run_elsewhere(&["recover"]).assert_status(0);
-            first.answer("Y\n");
-            let finished = first.end();
-            finished.assert_status(0).assert_line(&online(1)).assert_says("it was back already: somebody ran `fail-start recover`, or opened it by hand\n");
-            assert_eq!(nodes.states(), before);
-        }
-    }
-
-    fn an_account_that_is_locked_for_another_node_is_left_to_that_one(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(2, &servers(kind)[0]);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_that_is_held_is_refused_with_the_holder(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         let mut holder = nodes.fail(&["1"]);
-        for args in [&["2"][..], &["recover", "2"]] {
-            let finished = nodes.run(args, "Y\n");
-            assert_ne!(finished.status, 0);
-            finished.assert_says(&format!("for the node with the database `{}`", nodes.databases[0]));
-        }
-        nodes.assert_status_says(2, "the account is locked on this server for the node with");
-        nodes.assert_offline(1);
+        let finished = nodes.run(&["1", "2"], "Y\n");
+        let process = format!("by process {} on ", holder.id());
+        finished
+            .assert_status(1)
+            .assert_says("it is offline already, for ")
+            .assert_says(&process);
+        assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
         holder.answer("Y\n");
         holder.end().assert_status(0);
         assert_eq!(nodes.states(), before);
     }
 }
 
-on_both_servers! {
-    fn a_forged_undo_is_refused_by_name_and_never_run(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let (database, account) = (quoted(&nodes.databases[0]), nodes.account());
-            // The account may make events in its own database; this one would give it another database too.
-            let forged = |name: &str| {
-                format!(
-                    "CREATE EVENT {database}.{name} ON SCHEDULE EVERY 10 SECOND DISABLE DO BEGIN \
-                     DECLARE CONTINUE HANDLER FOR 1133, 1146, 1305, 1396, 1410 BEGIN END;\n\
-                     GRANT ALL PRIVILEGES ON mysql.* TO {account};\nEND"
-                )
-            };
-            nodes.log_in(1).unwrap().conn.query_drop(forged("fail_start_undo")).unwrap();
-            let with_event = nodes.states();
-            let by = format!("fail_start_undo in {database}, by '{}@%', was not made by fail-start", nodes.user);
-            nodes.run(&["1", "2"], "Y\n").assert_status(1).assert_says(&by).assert_says("nothing was changed");
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(3).assert_says(&by);
-            nodes.run_elsewhere(&["recover"]).assert_status(3).assert_says(&by);
-            nodes.assert_status_says(1, "the event fail_start_undo in");
-            assert_eq!(nodes.states(), with_event);
-            nodes.admin(1).query_drop(format!("DROP EVENT {database}.fail_start_undo")).unwrap();
-            assert_eq!(nodes.states(), before);
-        }
-    }
-
-    fn a_genuine_undo_that_somebody_altered_is_refused(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let (database, other) = (quoted(&nodes.databases[0]), format!("ev_{}", nodes.user));
-            let mut admin = nodes.admin(1);
-            admin
-                .query_drop(format!("CREATE USER `{other}` IDENTIFIED BY 'p'; GRANT EVENT ON {database}.* TO `{other}`"))
-                .unwrap();
-            if kind == Kind::MySql {
-                // It guards what such an admin made against all who are not.
-                admin.query_drop(format!("GRANT SYSTEM_USER ON *.* TO `{other}`")).unwrap();
-            }
-            nodes.leave_offline(&["1"]);
-            let mut editor = crate::harness::login(nodes.port(1), &other, "p", None).unwrap();
-            let body = nodes.events(1)[0].split_once("BEGIN").unwrap().1.to_owned();
-            // Even a change that changes nothing makes the event somebody else's.
-            editor.query_drop(format!("ALTER EVENT {database}.fail_start_undo DO BEGIN{body}")).unwrap();
-            let by = format!("was left or altered by another account, '{other}@%'");
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(3).assert_says(&by);
-            nodes.assert_offline(1);
-            admin.query_drop(format!("DROP EVENT {database}.fail_start_undo; DROP USER `{other}`")).unwrap();
-            // What the guide does is all that is left.
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_says("nothing on this node says how it was before").assert_line(&online(1));
-            nodes.assert_online(1);
-            if nodes.prefix() == "LOCAL" {
-                assert_eq!(nodes.states(), before);
-            }
-        }
-    }
-
-    fn an_undo_of_another_admin_or_version_is_told_as_that(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let variables = nodes.variables.clone();
-            let other = own_admin(&mut nodes);
-            nodes.leave_offline(&["1"]);
-            let others = std::mem::replace(&mut nodes.variables, variables);
-            let by = format!("by another account, '{other}@%'");
-            for (args, status) in [(&["1"][..], 1), (&["recover", "1"], 3)] {
-                let finished = nodes.run(args, "Y\n");
-                finished.assert_status(status).assert_says(&by).assert_says("run `fail-start recover` as that one");
-            }
-            let ours = std::mem::replace(&mut nodes.variables, others);
-            nodes.run(&["recover", "1"], "").assert_status(0).assert_line(&online(1));
-            nodes.variables = ours;
-            drop_admin(&nodes, &other);
-            assert_eq!(nodes.states(), before);
-
-            let database = quoted(&nodes.databases[0]);
-            nodes
-                .admin(1)
-                .query_drop(format!(
-                    "SET sql_log_bin = 0; CREATE EVENT {database}.fail_start_undo ON SCHEDULE EVERY 10 SECOND DISABLE DO BEGIN \
-                     DO 'fail-start 7', '3.2.1', 'laptop', 1; END"
-                ))
-                .unwrap();
-            for (args, status) in [(&["1"][..], 1), (&["recover", "1"], 3)] {
-                nodes.run(args, "Y\n").assert_status(status).assert_says("by fail-start 3.2.1, which writes what this version does not read");
-            }
-            nodes.admin(1).query_drop(format!("DROP EVENT {database}.fail_start_undo")).unwrap();
-        }
-    }
-
-    fn an_undo_that_somebody_altered_does_not_keep_the_program_from_bringing_the_node_back(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let (database, mut admin) = (quoted(&nodes.databases[0]), nodes.admin(1));
-            let mut program = nodes.fail(&["1"]);
-            admin.query_drop(format!("ALTER EVENT {database}.fail_start_undo DO DO 1")).unwrap();
-            program.answer("Y\n");
-            program.end().assert_status(0).assert_says("was not made by fail-start").assert_line(&online(1));
-            admin.query_drop(format!("DROP EVENT {database}.fail_start_undo")).unwrap();
-            assert_eq!(nodes.states(), before);
-        }
-    }
-
-    fn without_the_event_privilege_it_warns_and_recover_does_what_the_guide_does(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let name = format!("noev{}", nodes.user);
-            let (mut admin, database, account) = (nodes.admin(1), quoted(&nodes.databases[0]), nodes.account());
-            admin
-                .query_drop(format!(
-                    "REVOKE ALL ON {database}.* FROM {account}; GRANT SELECT, INSERT ON {database}.* TO {account}; \
-                     CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT SELECT, INSERT, PROCESS, CREATE USER, SUPER ON *.* TO `{name}` \
-                     WITH GRANT OPTION"
-                ))
-                .unwrap();
-            let prefix = nodes.prefix();
-            let low = [(format!("TESTER_{prefix}_DB_USER"), name.clone()), (format!("TESTER_{prefix}_DB_PASSWORD"), "p".to_owned())];
-            let full = nodes.variables.clone();
-            nodes.variables.extend(low);
-            let mut program = nodes.fail(&["1"]);
-            assert_eq!(nodes.events(1), Vec::<String>::new());
-            program.kill();
-            nodes.assert_offline(1);
-
-            let with_low = std::mem::replace(&mut nodes.variables, full);
-            let how = if prefix == "LOCAL" { "locked, not by fail-start (fail-start recover 1 unlocks it)" } else { "without grants, not by fail-start (fail-start recover 1 grants it ALL PRIVILEGES)" };
-            nodes.assert_status_says(1, how);
-            // It may have been somebody else: only a node that is named is touched.
-            nodes.run_elsewhere(&["recover"]).assert_status(0);
-            nodes.assert_offline(1);
-            nodes.run_elsewhere(&["recover", "1"]).assert_status(0).assert_says("nothing on this node says how it was before").assert_line(&online(1));
-            nodes.assert_online(1);
-            nodes.assert_status_says(1, "online\n");
-            if prefix == "LOCAL" {
-                nodes.variables = with_low;
-                let finished = nodes.run(&["1"], "Y\n");
-                finished.assert_status(0);
-                assert_eq!(finished.err.matches("may not create events on").count(), 1, "{}", finished.err);
-            }
-            admin.query_drop(format!("DROP USER `{name}`")).unwrap();
-        }
-    }
-}
-
-on_both_servers! {
-    fn status_waits_no_longer_than_the_timeout_however_many_are_silent(kind) {
-        let mut nodes = Nodes::local(kind);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_holder_whose_node_was_recovered_leaves_the_next_outage_alone(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
-        let mut open = nodes.log_in(1).unwrap();
-        let silent: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        for (number, listener) in (4..).zip(&silent) {
-            nodes.set(&format!("LOCAL_DB_HOST_NODE{number}"), "127.0.0.1");
-            nodes.set(&format!("LOCAL_DB_PORT_NODE{number}"), &listener.local_addr().unwrap().port().to_string());
-        }
-        let began = Instant::now();
-        let finished = nodes.run_elsewhere(&["status", "--timeout", "1s"]);
-        let took = began.elapsed();
-        finished.assert_status(1);
-        // One after another it would be six.
-        assert!(took < Duration::from_secs(4), "{took:?}");
-        let lines: Vec<&str> = finished.out.lines().collect();
-        assert_eq!(lines.len(), 9, "{}", finished.out);
-        assert!(lines[..3].iter().all(|line| line.ends_with(": online")), "{}", finished.out);
-        assert!(lines[3..].iter().all(|line| line.contains("): no answer within 1s")), "{}", finished.out);
-        open.write().unwrap();
+        let mut first = nodes.fail(&["1"]);
+        nodes
+            .run_elsewhere(&["recover", "1"])
+            .assert_status(0)
+            .assert_line(&online(1));
+        nodes.assert_online(1);
+        let mut second = nodes.fail(&["1"]);
+        first.answer("Y\n");
+        let process = format!("by process {} on ", second.id());
+        let finished = first.end();
+        finished
+            .assert_status(3)
+            .assert_says("took it offline again")
+            .assert_says(&process);
+        assert!(!finished.err.contains("by hand"), "{}", finished.err);
+        nodes.assert_offline(1);
+        second.answer("Y\n");
+        second.end().assert_status(0);
+        assert_eq!(nodes.states(), before);
+
+        let mut first = nodes.fail(&["1"]);
+        nodes.run_elsewhere(&["recover"]).assert_status(0);
+        first.answer("Y\n");
+        let finished = first.end();
+        finished
+            .assert_status(0)
+            .assert_line(&online(1))
+            .assert_says(
+                "it was back already: somebody ran `fail-start recover`, or opened it by hand\n",
+            );
         assert_eq!(nodes.states(), before);
     }
+}
 
-    fn what_is_wrong_with_a_node_is_said_on_its_line(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "s3cret");
-        nodes.set("LOCAL_DB_USER_NODE2", "nobody");
-        nodes.set("LOCAL_DB_PORT_NODE3", "1");
-        let finished = nodes.run_elsewhere(&["status"]);
-        finished.assert_status(1);
-        let lines: Vec<&str> = finished.out.lines().collect();
-        for (line, says) in lines.iter().zip(["login refused for", "no account named 'nobody'", "nothing listens there"]) {
-            assert!(line.contains(says), "{line}");
-        }
-        assert_eq!((lines.len(), finished.err.as_str()), (3, ""));
-        assert!(!finished.out.contains("s3cret"));
-        let finished = nodes.run_elsewhere(&["recover"]);
-        finished.assert_status(3);
-        assert_eq!(finished.err.matches("error: node ").count(), 3, "{}", finished.err);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_that_is_locked_for_another_node_is_left_to_that_one(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(2, &servers(kind)[0]);
+    let before = nodes.states();
+    let mut holder = nodes.fail(&["1"]);
+    for args in [&["2"][..], &["recover", "2"]] {
+        let finished = nodes.run(args, "Y\n");
+        assert_ne!(finished.status, 0);
+        finished.assert_says(&format!(
+            "for the node with the database `{}`",
+            nodes.databases[0]
+        ));
+    }
+    nodes.assert_status_says(2, "the account is locked on this server for the node with");
+    nodes.assert_offline(1);
+    holder.answer("Y\n");
+    holder.end().assert_status(0);
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_forged_undo_is_refused_by_name_and_never_run(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        let (database, account) = (quoted(&nodes.databases[0]), nodes.account());
+        // The account may make events in its own database; this one would give it another database too.
+        let forged = |name: &str| {
+            format!(
+                "CREATE EVENT {database}.{name} ON SCHEDULE EVERY 10 SECOND DISABLE DO BEGIN \
+                 DECLARE CONTINUE HANDLER FOR 1133, 1146, 1305, 1396, 1410 BEGIN END;\n\
+                 GRANT ALL PRIVILEGES ON mysql.* TO {account};\nEND"
+            )
+        };
+        nodes
+            .log_in(1)
+            .unwrap()
+            .conn
+            .query_drop(forged("fail_start_undo"))
+            .unwrap();
+        let with_event = nodes.states();
+        let by = format!(
+            "fail_start_undo in {database}, by '{}@%', was not made by fail-start",
+            nodes.user
+        );
+        nodes
+            .run(&["1", "2"], "Y\n")
+            .assert_status(1)
+            .assert_says(&by)
+            .assert_says("nothing was changed");
+        nodes
+            .run_elsewhere(&["recover", "1"])
+            .assert_status(3)
+            .assert_says(&by);
+        nodes
+            .run_elsewhere(&["recover"])
+            .assert_status(3)
+            .assert_says(&by);
+        nodes.assert_status_says(1, "the event fail_start_undo in");
+        assert_eq!(nodes.states(), with_event);
+        nodes
+            .admin(1)
+            .query_drop(format!("DROP EVENT {database}.fail_start_undo"))
+            .unwrap();
+        assert_eq!(nodes.states(), before);
     }
 }
 
-on_both_servers! {
-    fn for_a_time_nobody_is_asked(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let began = Instant::now();
-            let mut program = nodes.start(&["1", "2", "--for", "1500ms"]);
-            // Nobody can answer, and nobody need.
-            program.end_input();
-            program.wait_for("back in 2s");
-            nodes.assert_offline(1);
-            nodes.assert_offline(2);
-            let finished = program.end();
-            let took = began.elapsed();
-            finished.assert_status(0).assert_line(&online(1)).assert_line(&online(2));
-            assert!(took >= Duration::from_millis(1500), "{took:?}");
-            assert!(!finished.out.contains(PROMPT));
-            assert!(!finished.err.contains("warning"), "{}", finished.err);
-            assert_eq!(nodes.states(), before);
-
-            let mut program = nodes.start(&["1", "--for", "10m"]);
-            program.wait_for("back in 10m");
-            nodes.assert_status_says(1, "offline for ");
-            program.signal("INT");
-            program.end().assert_status(130).assert_line(&online(1));
-            assert_eq!(nodes.states(), before);
-        }
-    }
-
-    fn the_server_keeps_the_deadline_when_the_program_is_killed(kind) {
-        // Far from UTC, so that a deadline in local time would be hours away, or long past.
-        for zone in ["+05:30", "-08:00"] {
-            let zone = format!("--default-time-zone={zone}");
-            let server = Server::start(kind, &["--event-scheduler=ON", &zone, "--log-bin=binlog", "--server-id=1"]);
-            for mut nodes in Nodes::in_both_environments(kind) {
-                nodes.move_to(1, &server);
-                let before = nodes.states();
-                let log_was = server.log_position();
-                let began = Instant::now();
-                let mut program = nodes.start(&["1", "--for", "3s"]);
-                program.wait_for(&offline(1));
-                program.kill();
-                let finished = nodes.assert_status_says(1, "offline for ");
-                // By the server's clock, not by its time zone: seconds, not hours.
-                let age = finished.out.split_once("offline for ").unwrap().1.split_once(',').unwrap().0;
-                assert!(age.ends_with('s') && !age.contains(' ') && age.len() <= 3, "{age}");
-                assert!(finished.out.contains(", back by ") && finished.out.trim_end().ends_with(" UTC"), "{}", finished.out);
-                wait_until("the server brings it back", || (nodes.state(1) == before[0]).then_some(()));
-                let took = began.elapsed();
-                assert!((3..20).contains(&took.as_secs()), "{took:?}");
-                nodes.assert_status_says(1, "online\n");
-                assert_eq!(server.log_position(), log_was);
-                nodes.assert_online(1);
-            }
-        }
-    }
-
-    fn a_server_that_was_down_at_the_deadline_keeps_it_later(kind) {
-        let options = ["--event-scheduler=ON"];
-        let server = Server::start(kind, &options);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_genuine_undo_that_somebody_altered_is_refused(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
-        let mut program = nodes.start(&["1", "--for", "100ms"]);
-        program.wait_for(&offline(1));
-        program.kill();
-        let killed = Instant::now();
-        let port = server.port;
-        let folder = server.shut_down();
-        wait_until("the deadline passes", || (killed.elapsed() > Duration::from_secs(8)).then_some(()));
-        let _server = Server::start_again(kind, folder, port, &options);
-        wait_until("the server brings it back", || (nodes.state(1) == before[0]).then_some(()));
+        let (database, other) = (quoted(&nodes.databases[0]), format!("ev_{}", nodes.user));
+        let mut admin = nodes.admin(1);
+        admin
+            .query_drop(format!(
+                "CREATE USER `{other}` IDENTIFIED BY 'p'; GRANT EVENT ON {database}.* TO `{other}`"
+            ))
+            .unwrap();
+        if kind == Kind::MySql {
+            // It guards what such an admin made against all who are not.
+            admin
+                .query_drop(format!("GRANT SYSTEM_USER ON *.* TO `{other}`"))
+                .unwrap();
+        }
+        nodes.leave_offline(&["1"]);
+        let mut editor = crate::harness::login(nodes.port(1), &other, "p", None).unwrap();
+        let body = nodes.events(1)[0].split_once("BEGIN").unwrap().1.to_owned();
+        // Even a change that changes nothing makes the event somebody else's.
+        editor
+            .query_drop(format!(
+                "ALTER EVENT {database}.fail_start_undo DO BEGIN{body}"
+            ))
+            .unwrap();
+        let by = format!("was left or altered by another account, '{other}@%'");
+        nodes
+            .run_elsewhere(&["recover", "1"])
+            .assert_status(3)
+            .assert_says(&by);
+        nodes.assert_offline(1);
+        admin
+            .query_drop(format!(
+                "DROP EVENT {database}.fail_start_undo; DROP USER `{other}`"
+            ))
+            .unwrap();
+        // What the guide does is all that is left.
+        nodes
+            .run_elsewhere(&["recover", "1"])
+            .assert_status(0)
+            .assert_says("nothing on this node says how it was before")
+            .assert_line(&online(1));
         nodes.assert_online(1);
-    }
-
-    fn a_server_that_was_restarted_or_away_for_10_seconds_is_waited_for(kind) {
-        let mut server = Server::start(kind, &[]);
-        for (environment, away) in [("local", Duration::ZERO), ("local", Duration::from_secs(10)), ("cloud", Duration::ZERO)] {
-            let mut nodes = Nodes::local(kind);
-            nodes.move_to(1, &server);
-            if environment == "cloud" {
-                nodes.in_the_cloud();
-            }
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1", "2"]);
-            let port = server.port;
-            let folder = server.shut_down();
-            if away.is_zero() {
-                server = Server::start_again(kind, folder, port, &[]);
-                program.answer("Y\n");
-            } else {
-                program.answer("Y\n");
-                program.wait_for("trying again");
-                program.wait_for(&online(2));
-                let answered = Instant::now();
-                wait_until("10 s pass", || (answered.elapsed() > away).then_some(()));
-                server = Server::start_again(kind, folder, port, &[]);
-            }
-            program.end().assert_status(0).assert_line(&online(1)).assert_line(&online(2));
+        if nodes.prefix() == "LOCAL" {
             assert_eq!(nodes.states(), before);
         }
     }
+}
 
-    fn a_server_that_is_gone_for_good_leaves_true_statements(kind) {
-        let server = Server::start(kind, &[]);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_undo_of_another_admin_or_version_is_told_as_that(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        let variables = nodes.variables.clone();
+        let other = own_admin(&mut nodes);
+        nodes.leave_offline(&["1"]);
+        let others = std::mem::replace(&mut nodes.variables, variables);
+        let by = format!("by another account, '{other}@%'");
+        for (args, status) in [(&["1"][..], 1), (&["recover", "1"], 3)] {
+            let finished = nodes.run(args, "Y\n");
+            finished
+                .assert_status(status)
+                .assert_says(&by)
+                .assert_says("run `fail-start recover` as that one");
+        }
+        let ours = std::mem::replace(&mut nodes.variables, others);
+        nodes
+            .run(&["recover", "1"], "")
+            .assert_status(0)
+            .assert_line(&online(1));
+        nodes.variables = ours;
+        drop_admin(&nodes, &other);
+        assert_eq!(nodes.states(), before);
+
+        let database = quoted(&nodes.databases[0]);
+        nodes
+            .admin(1)
+            .query_drop(format!(
+                "SET sql_log_bin = 0; CREATE EVENT {database}.fail_start_undo ON SCHEDULE EVERY 10 SECOND DISABLE DO BEGIN \
+                 DO 'fail-start 7', '3.2.1', 'laptop', 1; END"
+            ))
+            .unwrap();
+        for (args, status) in [(&["1"][..], 1), (&["recover", "1"], 3)] {
+            nodes
+                .run(args, "Y\n")
+                .assert_status(status)
+                .assert_says("by fail-start 3.2.1, which writes what this version does not read");
+        }
+        nodes
+            .admin(1)
+            .query_drop(format!("DROP EVENT {database}.fail_start_undo"))
+            .unwrap();
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_undo_that_somebody_altered_does_not_keep_the_program_from_bringing_the_node_back(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        let (database, mut admin) = (quoted(&nodes.databases[0]), nodes.admin(1));
+        let mut program = nodes.fail(&["1"]);
+        admin
+            .query_drop(format!("ALTER EVENT {database}.fail_start_undo DO DO 1"))
+            .unwrap();
+        program.answer("Y\n");
+        program
+            .end()
+            .assert_status(0)
+            .assert_says("was not made by fail-start")
+            .assert_line(&online(1));
+        admin
+            .query_drop(format!("DROP EVENT {database}.fail_start_undo"))
+            .unwrap();
+        assert_eq!(nodes.states(), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn without_the_event_privilege_it_warns_and_recover_does_what_the_guide_does(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let name = format!("noev{}", nodes.user);
+        let (mut admin, database, account) =
+            (nodes.admin(1), quoted(&nodes.databases[0]), nodes.account());
+        admin
+            .query_drop(format!(
+                "REVOKE ALL ON {database}.* FROM {account}; GRANT SELECT, INSERT ON {database}.* TO {account}; \
+                 CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT SELECT, INSERT, PROCESS, CREATE USER, SUPER ON *.* TO `{name}` \
+                 WITH GRANT OPTION"
+            ))
+            .unwrap();
+        let prefix = nodes.prefix();
+        let low = [
+            (format!("TESTER_{prefix}_DB_USER"), name.clone()),
+            (format!("TESTER_{prefix}_DB_PASSWORD"), "p".to_owned()),
+        ];
+        let full = nodes.variables.clone();
+        nodes.variables.extend(low);
+        let mut program = nodes.fail(&["1"]);
+        assert_eq!(nodes.events(1), Vec::<String>::new());
+        program.kill();
+        nodes.assert_offline(1);
+
+        let with_low = std::mem::replace(&mut nodes.variables, full);
+        let how = if prefix == "LOCAL" {
+            "locked, not by fail-start (fail-start recover 1 unlocks it)"
+        } else {
+            "without grants, not by fail-start (fail-start recover 1 grants it ALL PRIVILEGES)"
+        };
+        nodes.assert_status_says(1, how);
+        // It may have been somebody else: only a node that is named is touched.
+        nodes.run_elsewhere(&["recover"]).assert_status(0);
+        nodes.assert_offline(1);
+        nodes
+            .run_elsewhere(&["recover", "1"])
+            .assert_status(0)
+            .assert_says("nothing on this node says how it was before")
+            .assert_line(&online(1));
+        nodes.assert_online(1);
+        nodes.assert_status_says(1, "online\n");
+        if prefix == "LOCAL" {
+            nodes.variables = with_low;
+            let finished = nodes.run(&["1"], "Y\n");
+            finished.assert_status(0);
+            assert_eq!(
+                finished.err.matches("may not create events on").count(),
+                1,
+                "{}",
+                finished.err
+            );
+        }
+        admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn status_waits_no_longer_than_the_timeout_however_many_are_silent(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.states();
+    let mut open = nodes.log_in(1).unwrap();
+    let silent: Vec<TcpListener> = (0..6)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    for (number, listener) in (4..).zip(&silent) {
+        nodes.set(&format!("LOCAL_DB_HOST_NODE{number}"), "127.0.0.1");
+        nodes.set(
+            &format!("LOCAL_DB_PORT_NODE{number}"),
+            &listener.local_addr().unwrap().port().to_string(),
+        );
+    }
+    let began = Instant::now();
+    let finished = nodes.run_elsewhere(&["status", "--timeout", "1s"]);
+    let took = began.elapsed();
+    finished.assert_status(1);
+    // One after another it would be six.
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    let lines: Vec<&str> = finished.out.lines().collect();
+    assert_eq!(lines.len(), 9, "{}", finished.out);
+    assert!(
+        lines[..3].iter().all(|line| line.ends_with(": online")),
+        "{}",
+        finished.out
+    );
+    assert!(
+        lines[3..]
+            .iter()
+            .all(|line| line.contains("): no answer within 1s")),
+        "{}",
+        finished.out
+    );
+    open.write().unwrap();
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_is_wrong_with_a_node_is_said_on_its_line(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "s3cret");
+    nodes.set("LOCAL_DB_USER_NODE2", "nobody");
+    nodes.set("LOCAL_DB_PORT_NODE3", "1");
+    let finished = nodes.run_elsewhere(&["status"]);
+    finished.assert_status(1);
+    let lines: Vec<&str> = finished.out.lines().collect();
+    for (line, says) in lines.iter().zip([
+        "login refused for",
+        "no account named 'nobody'",
+        "nothing listens there",
+    ]) {
+        assert!(line.contains(says), "{line}");
+    }
+    assert_eq!((lines.len(), finished.err.as_str()), (3, ""));
+    assert!(!finished.out.contains("s3cret"));
+    let finished = nodes.run_elsewhere(&["recover"]);
+    finished.assert_status(3);
+    assert_eq!(
+        finished.err.matches("error: node ").count(),
+        3,
+        "{}",
+        finished.err
+    );
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn for_a_time_nobody_is_asked(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let before = nodes.states();
+        let began = Instant::now();
+        let mut program = nodes.start(&["1", "2", "--for", "1500ms"]);
+        // Nobody can answer, and nobody need.
+        program.end_input();
+        program.wait_for("back in 2s");
+        nodes.assert_offline(1);
+        nodes.assert_offline(2);
+        let finished = program.end();
+        let took = began.elapsed();
+        finished
+            .assert_status(0)
+            .assert_line(&online(1))
+            .assert_line(&online(2));
+        assert!(took >= Duration::from_millis(1500), "{took:?}");
+        assert!(!finished.out.contains(PROMPT));
+        assert!(!finished.err.contains("warning"), "{}", finished.err);
+        assert_eq!(nodes.states(), before);
+
+        let mut program = nodes.start(&["1", "--for", "10m"]);
+        program.wait_for("back in 10m");
+        nodes.assert_status_says(1, "offline for ");
+        program.signal("INT");
+        program.end().assert_status(130).assert_line(&online(1));
+        assert_eq!(nodes.states(), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn the_server_keeps_the_deadline_when_the_program_is_killed(kind: Kind) {
+    // Far from UTC, so that a deadline in local time would be hours away, or long past.
+    for zone in ["+05:30", "-08:00"] {
+        let zone = format!("--default-time-zone={zone}");
+        let server = Server::start(
+            kind,
+            &[
+                "--event-scheduler=ON",
+                &zone,
+                "--log-bin=binlog",
+                "--server-id=1",
+            ],
+        );
+        for mut nodes in Nodes::in_both_environments(kind) {
+            nodes.move_to(1, &server);
+            let before = nodes.states();
+            let log_was = server.log_position();
+            let began = Instant::now();
+            let mut program = nodes.start(&["1", "--for", "3s"]);
+            program.wait_for(&offline(1));
+            program.kill();
+            let finished = nodes.assert_status_says(1, "offline for ");
+            // By the server's clock, not by its time zone: seconds, not hours.
+            let age = finished
+                .out
+                .split_once("offline for ")
+                .unwrap()
+                .1
+                .split_once(',')
+                .unwrap()
+                .0;
+            assert!(
+                age.ends_with('s') && !age.contains(' ') && age.len() <= 3,
+                "{age}"
+            );
+            assert!(
+                finished.out.contains(", back by ") && finished.out.trim_end().ends_with(" UTC"),
+                "{}",
+                finished.out
+            );
+            wait_until("the server brings it back", || {
+                (nodes.state(1) == before[0]).then_some(())
+            });
+            let took = began.elapsed();
+            assert!((3..20).contains(&took.as_secs()), "{took:?}");
+            nodes.assert_status_says(1, "online\n");
+            assert_eq!(server.log_position(), log_was);
+            nodes.assert_online(1);
+        }
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_server_that_was_down_at_the_deadline_keeps_it_later(kind: Kind) {
+    let options = ["--event-scheduler=ON"];
+    let server = Server::start(kind, &options);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.states();
+    let mut program = nodes.start(&["1", "--for", "100ms"]);
+    program.wait_for(&offline(1));
+    program.kill();
+    let killed = Instant::now();
+    let port = server.port;
+    let folder = server.shut_down();
+    wait_until("the deadline passes", || {
+        (killed.elapsed() > Duration::from_secs(8)).then_some(())
+    });
+    let _server = Server::start_again(kind, folder, port, &options);
+    wait_until("the server brings it back", || {
+        (nodes.state(1) == before[0]).then_some(())
+    });
+    nodes.assert_online(1);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_server_that_was_restarted_or_away_for_10_seconds_is_waited_for(kind: Kind) {
+    let mut server = Server::start(kind, &[]);
+    for (environment, away) in [
+        ("local", Duration::ZERO),
+        ("local", Duration::from_secs(10)),
+        ("cloud", Duration::ZERO),
+    ] {
         let mut nodes = Nodes::local(kind);
         nodes.move_to(1, &server);
+        if environment == "cloud" {
+            nodes.in_the_cloud();
+        }
         let before = nodes.states();
         let mut program = nodes.fail(&["1", "2"]);
         let port = server.port;
         let folder = server.shut_down();
-        let began = Instant::now();
-        program.answer("Y\n");
-        let finished = program.end();
-        let took = began.elapsed();
-        finished.assert_status(3).assert_line(&online(2));
-        finished.assert_says("error: node 1 (").assert_says("): not back: ").assert_says("fail-start recover 1");
-        assert!((25..45).contains(&took.as_secs()), "{took:?}");
-        let _server = Server::start_again(kind, folder, port, &[]);
-        nodes.assert_offline(1);
-        crate::returns::run_by_hand(&nodes, 1, &finished);
+        if away.is_zero() {
+            server = Server::start_again(kind, folder, port, &[]);
+            program.answer("Y\n");
+        } else {
+            program.answer("Y\n");
+            program.wait_for("trying again");
+            program.wait_for(&online(2));
+            let answered = Instant::now();
+            wait_until("10 s pass", || (answered.elapsed() > away).then_some(()));
+            server = Server::start_again(kind, folder, port, &[]);
+        }
+        program
+            .end()
+            .assert_status(0)
+            .assert_line(&online(1))
+            .assert_line(&online(2));
         assert_eq!(nodes.states(), before);
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_server_that_is_gone_for_good_leaves_true_statements(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.states();
+    let mut program = nodes.fail(&["1", "2"]);
+    let port = server.port;
+    let folder = server.shut_down();
+    let began = Instant::now();
+    program.answer("Y\n");
+    let finished = program.end();
+    let took = began.elapsed();
+    finished.assert_status(3).assert_line(&online(2));
+    finished
+        .assert_says("error: node 1 (")
+        .assert_says("): not back: ")
+        .assert_says("fail-start recover 1");
+    assert!((25..45).contains(&took.as_secs()), "{took:?}");
+    let _server = Server::start_again(kind, folder, port, &[]);
+    nodes.assert_offline(1);
+    crate::returns::run_by_hand(&nodes, 1, &finished);
+    assert_eq!(nodes.states(), before);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use mysql::prelude::Queryable;
 use serde_json::Value;
+use test_case::test_case;
 
-use crate::harness::{Finished, Kind, Nodes, Program, Server, command, free_port, on_both_servers};
+use crate::harness::{Finished, Kind, Nodes, Program, Server, command, free_port};
 use crate::prompt::in_a_terminal;
 use crate::returns::{drop_admin, held_connection, own_admin};
 
@@ -28,157 +29,223 @@ fn fields(event: &Value) -> String {
     names.join(" ")
 }
 
-on_both_servers! {
-    fn an_outage_speaks_json_and_nothing_else(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let prefix = nodes.prefix();
-            nodes.set(&format!("{prefix}_DB_PASSWORD"), "rootpass");
-            let (environment, method) = if prefix == "LOCAL" { ("local", "lock") } else { ("cloud", "revoke") };
-            let _open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
-            let mut program = nodes.start(&["1", "--json", "--method", method]);
-            // The question is for people.
-            program.wait_for(crate::harness::PROMPT);
-            program.wait_for(r#""event":"offline""#);
-            nodes.assert_offline(1);
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0).assert_says("NODE 1 IS NOW ONLINE");
-            let mut events = finished.events();
-            // What the watch counts, where that took more than a second.
-            events.retain(|event| event["event"] != "turned_away");
-            assert_eq!(events.len(), 2, "{}", finished.out);
-            assert_eq!(fields(&events[0]), "event node environment method sessions_ended elapsed_ms time");
-            assert_eq!(fields(&events[1]), "event node environment method offline_ms sessions_ended got_in turned_away elapsed_ms time");
-            for (event, name) in events.iter().zip(["offline", "online"]) {
-                assert_eq!(event["event"], name);
-                assert_eq!(event["node"], 1);
-                assert_eq!(event["environment"], environment);
-                assert_eq!(event["method"], method);
-                assert_eq!(event["sessions_ended"], 2);
-                assert!(event["elapsed_ms"].as_f64().unwrap() > 0.0);
-                let time = event["time"].as_str().unwrap();
-                assert!(time.starts_with("20") && time.ends_with('Z') && time.len() == 20, "{time}");
-            }
-            assert_eq!(events[1]["turned_away"].as_u64(), if kind == Kind::MySql { Some(1) } else { None });
-            assert!(!finished.out.contains("rootpass") && !finished.out.contains("testpass"));
-        }
-    }
-
-    fn errors_and_warnings_are_events_too(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.set("LOCAL_DB_PASSWORD", "wr0ng");
-        let finished = nodes.run(&["1", "--json"], "Y\n");
-        finished.assert_status(0);
-        let warning = &finished.events()[0];
-        assert_eq!(fields(warning), "event node environment message time");
-        assert_eq!(warning["event"], "warning");
-        assert!(warning["message"].as_str().unwrap().contains("before the outage"));
-
-        nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE2", "wr0ng");
-        nodes.reach_by(3, free_port());
-        let finished = nodes.run(&["1", "2", "3", "--json"], "");
-        finished.assert_status(1);
-        let events = finished.events();
-        assert_eq!(events.len(), 2, "{}", finished.out);
-        for (event, (node, code)) in events.iter().zip([(2, Some(1045)), (3, None)]) {
-            assert_eq!(fields(event), "event node environment code message time");
-            assert_eq!((&event["event"], &event["node"]), (&"error".into(), &node.into()));
-            assert_eq!(event["code"].as_u64(), code);
-        }
-        assert!(!finished.out.contains("wr0ng") && !finished.err.contains("wr0ng"));
-
-        nodes.set("LOCAL_DB_SSL_MODE", "rubbish");
-        let events = nodes.run(&["1", "--json"], "").events();
-        assert_eq!((events.len(), &events[0]["node"]), (1, &Value::Null));
-    }
-
-    fn status_and_recover_speak_json(kind) {
-        let mut nodes = Nodes::local(kind);
-        let mut program = nodes.fail(&["1"]);
-        let process = program.id();
-        program.kill();
-        nodes.admin(2).query_drop(format!("ALTER USER {} ACCOUNT LOCK", nodes.account())).unwrap();
-        nodes.reach_by(3, free_port());
-        let finished = nodes.run(&["status", "--json"], "");
-        finished.assert_status(1);
-        let events = finished.events();
-        let states: Vec<&Value> = events.iter().map(|event| &event["state"]).collect();
-        assert_eq!(states, ["offline", "locked", "unreachable"]);
-        assert_eq!(fields(&events[0]), "event node environment state since until by code message time");
-        assert_eq!(events[0]["event"], "status");
-        assert_eq!(events[0]["by"]["process"], process);
-        assert_eq!(events[0]["since"].as_str().unwrap().len(), 20);
-        assert_eq!(events[0]["until"], Value::Null);
-
-        let events = nodes.run(&["recover", "1", "--json"], "").events();
-        assert_eq!((events.len(), &events[0]["event"]), (1, &"online".into()));
-        let events = nodes.run(&["status", "1", "--json"], "").events();
-        assert_eq!(events[0]["state"], "online");
-    }
-
-    fn a_node_that_cannot_be_brought_back_gives_its_statements_as_json(kind) {
-        let mut nodes = Nodes::local(kind);
-        let name = own_admin(&mut nodes);
-        let mut program = nodes.fail(&["1", "--json"]);
-        let (mut admin, id) = (nodes.admin(1), held_connection(&nodes, 1, &name));
-        admin.query_drop(format!("ALTER USER `{name}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_outage_speaks_json_and_nothing_else(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let prefix = nodes.prefix();
+        nodes.set(&format!("{prefix}_DB_PASSWORD"), "rootpass");
+        let (environment, method) = if prefix == "LOCAL" {
+            ("local", "lock")
+        } else {
+            ("cloud", "revoke")
+        };
+        let _open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
+        let mut program = nodes.start(&["1", "--json", "--method", method]);
+        // The question is for people.
+        program.wait_for(crate::harness::PROMPT);
+        program.wait_for(r#""event":"offline""#);
+        nodes.assert_offline(1);
         program.answer("Y\n");
         let finished = program.end();
-        finished.assert_status(3);
-        let events = finished.events();
-        assert_eq!((&events[1]["event"], &events[1]["code"]), (&"error".into(), &1045.into()));
-        assert_eq!(events[2]["event"], "by_hand");
-        for statement in events[2]["statements"].as_array().unwrap() {
-            admin.query_drop(statement.as_str().unwrap()).unwrap();
+        finished
+            .assert_status(0)
+            .assert_says("NODE 1 IS NOW ONLINE");
+        let mut events = finished.events();
+        // What the watch counts, where that took more than a second.
+        events.retain(|event| event["event"] != "turned_away");
+        assert_eq!(events.len(), 2, "{}", finished.out);
+        assert_eq!(
+            fields(&events[0]),
+            "event node environment method sessions_ended elapsed_ms time"
+        );
+        assert_eq!(
+            fields(&events[1]),
+            "event node environment method offline_ms sessions_ended got_in turned_away elapsed_ms time"
+        );
+        for (event, name) in events.iter().zip(["offline", "online"]) {
+            assert_eq!(event["event"], name);
+            assert_eq!(event["node"], 1);
+            assert_eq!(event["environment"], environment);
+            assert_eq!(event["method"], method);
+            assert_eq!(event["sessions_ended"], 2);
+            assert!(event["elapsed_ms"].as_f64().unwrap() > 0.0);
+            let time = event["time"].as_str().unwrap();
+            assert!(
+                time.starts_with("20") && time.ends_with('Z') && time.len() == 20,
+                "{time}"
+            );
         }
-        nodes.assert_online(1);
-        assert_eq!(nodes.events(1), Vec::<String>::new());
-        drop_admin(&nodes, &name);
+        assert_eq!(
+            events[1]["turned_away"].as_u64(),
+            if kind == Kind::MySql { Some(1) } else { None }
+        );
+        assert!(!finished.out.contains("rootpass") && !finished.out.contains("testpass"));
     }
 }
 
-on_both_servers! {
-    fn a_dry_run_changes_nothing_and_tells_the_truth(kind) {
-        let server = Server::start(kind, &["--log-bin=binlog", "--server-id=1"]);
-        for mut nodes in Nodes::in_both_environments(kind) {
-            nodes.move_to(1, &server);
-            let before = nodes.states();
-            let mut open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
-            let log_was = server.log_position();
-            let finished = nodes.run(&["1", "2", "--dry-run"], "");
-            finished.assert_status(0);
-            let version = if kind == Kind::MySql { "MySQL 9." } else { "MariaDB 1" };
-            assert!(finished.out.contains(version) && finished.out.contains("2 sessions would end"), "{}", finished.out);
-            assert!(!finished.out.contains("OFFLINE") && !finished.out.contains(crate::harness::PROMPT));
-            let finished = nodes.run(&["1", "--dry-run", "--json", "--for", "1h"], "");
-            let plan = &finished.events().pop().unwrap();
-            assert_eq!(fields(plan), "event node environment method server sessions lifts_read_only out back time");
-            assert_eq!((&plan["event"], &plan["sessions"]), (&"plan".into(), &2.into()));
-            assert_eq!((nodes.states(), server.log_position()), (before.clone(), log_was));
-            for session in &mut open {
-                session.write().unwrap();
-            }
-            // What it says is what would have been done.
-            let run = |statements: &Value| {
-                let mut admin = nodes.admin(1);
-                for statement in statements.as_array().unwrap() {
-                    admin.query_drop(statement.as_str().unwrap()).unwrap();
-                }
-            };
-            run(&plan["out"]);
-            nodes.assert_offline(1);
-            run(&plan["back"]);
-            assert_eq!(nodes.states(), before);
-        }
-    }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn errors_and_warnings_are_events_too(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.set("LOCAL_DB_PASSWORD", "wr0ng");
+    let finished = nodes.run(&["1", "--json"], "Y\n");
+    finished.assert_status(0);
+    let warning = &finished.events()[0];
+    assert_eq!(fields(warning), "event node environment message time");
+    assert_eq!(warning["event"], "warning");
+    assert!(
+        warning["message"]
+            .as_str()
+            .unwrap()
+            .contains("before the outage")
+    );
 
-    fn a_dry_run_fails_where_the_run_would(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.reach_by(2, free_port());
-        let finished = nodes.run(&["1", "2", "--dry-run"], "");
-        finished.assert_status(1).assert_says("error: node 2 (");
-        assert!(!finished.out.contains("out:"), "{}", finished.out);
+    nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE2", "wr0ng");
+    nodes.reach_by(3, free_port());
+    let finished = nodes.run(&["1", "2", "3", "--json"], "");
+    finished.assert_status(1);
+    let events = finished.events();
+    assert_eq!(events.len(), 2, "{}", finished.out);
+    for (event, (node, code)) in events.iter().zip([(2, Some(1045)), (3, None)]) {
+        assert_eq!(fields(event), "event node environment code message time");
+        assert_eq!(
+            (&event["event"], &event["node"]),
+            (&"error".into(), &node.into())
+        );
+        assert_eq!(event["code"].as_u64(), code);
     }
+    assert!(!finished.out.contains("wr0ng") && !finished.err.contains("wr0ng"));
+
+    nodes.set("LOCAL_DB_SSL_MODE", "rubbish");
+    let events = nodes.run(&["1", "--json"], "").events();
+    assert_eq!((events.len(), &events[0]["node"]), (1, &Value::Null));
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn status_and_recover_speak_json(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let mut program = nodes.fail(&["1"]);
+    let process = program.id();
+    program.kill();
+    nodes
+        .admin(2)
+        .query_drop(format!("ALTER USER {} ACCOUNT LOCK", nodes.account()))
+        .unwrap();
+    nodes.reach_by(3, free_port());
+    let finished = nodes.run(&["status", "--json"], "");
+    finished.assert_status(1);
+    let events = finished.events();
+    let states: Vec<&Value> = events.iter().map(|event| &event["state"]).collect();
+    assert_eq!(states, ["offline", "locked", "unreachable"]);
+    assert_eq!(
+        fields(&events[0]),
+        "event node environment state since until by code message time"
+    );
+    assert_eq!(events[0]["event"], "status");
+    assert_eq!(events[0]["by"]["process"], process);
+    assert_eq!(events[0]["since"].as_str().unwrap().len(), 20);
+    assert_eq!(events[0]["until"], Value::Null);
+
+    let events = nodes.run(&["recover", "1", "--json"], "").events();
+    assert_eq!((events.len(), &events[0]["event"]), (1, &"online".into()));
+    let events = nodes.run(&["status", "1", "--json"], "").events();
+    assert_eq!(events[0]["state"], "online");
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_that_cannot_be_brought_back_gives_its_statements_as_json(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let name = own_admin(&mut nodes);
+    let mut program = nodes.fail(&["1", "--json"]);
+    let (mut admin, id) = (nodes.admin(1), held_connection(&nodes, 1, &name));
+    admin
+        .query_drop(format!(
+            "ALTER USER `{name}` IDENTIFIED BY 'another'; KILL {id}"
+        ))
+        .unwrap();
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(3);
+    let events = finished.events();
+    assert_eq!(
+        (&events[1]["event"], &events[1]["code"]),
+        (&"error".into(), &1045.into())
+    );
+    assert_eq!(events[2]["event"], "by_hand");
+    for statement in events[2]["statements"].as_array().unwrap() {
+        admin.query_drop(statement.as_str().unwrap()).unwrap();
+    }
+    nodes.assert_online(1);
+    assert_eq!(nodes.events(1), Vec::<String>::new());
+    drop_admin(&nodes, &name);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_dry_run_changes_nothing_and_tells_the_truth(kind: Kind) {
+    let server = Server::start(kind, &["--log-bin=binlog", "--server-id=1"]);
+    for mut nodes in Nodes::in_both_environments(kind) {
+        nodes.move_to(1, &server);
+        let before = nodes.states();
+        let mut open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
+        let log_was = server.log_position();
+        let finished = nodes.run(&["1", "2", "--dry-run"], "");
+        finished.assert_status(0);
+        let version = if kind == Kind::MySql {
+            "MySQL 9."
+        } else {
+            "MariaDB 1"
+        };
+        assert!(
+            finished.out.contains(version) && finished.out.contains("2 sessions would end"),
+            "{}",
+            finished.out
+        );
+        assert!(
+            !finished.out.contains("OFFLINE") && !finished.out.contains(crate::harness::PROMPT)
+        );
+        let finished = nodes.run(&["1", "--dry-run", "--json", "--for", "1h"], "");
+        let plan = &finished.events().pop().unwrap();
+        assert_eq!(
+            fields(plan),
+            "event node environment method server sessions lifts_read_only out back time"
+        );
+        assert_eq!(
+            (&plan["event"], &plan["sessions"]),
+            (&"plan".into(), &2.into())
+        );
+        assert_eq!(
+            (nodes.states(), server.log_position()),
+            (before.clone(), log_was)
+        );
+        for session in &mut open {
+            session.write().unwrap();
+        }
+        // What it says is what would have been done.
+        let run = |statements: &Value| {
+            let mut admin = nodes.admin(1);
+            for statement in statements.as_array().unwrap() {
+                admin.query_drop(statement.as_str().unwrap()).unwrap();
+            }
+        };
+        run(&plan["out"]);
+        nodes.assert_offline(1);
+        run(&plan["back"]);
+        assert_eq!(nodes.states(), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_dry_run_fails_where_the_run_would(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.reach_by(2, free_port());
+    let finished = nodes.run(&["1", "2", "--dry-run"], "");
+    finished.assert_status(1).assert_says("error: node 2 (");
+    assert!(!finished.out.contains("out:"), "{}", finished.out);
 }
 
 fn run_alone(args: &[&str]) -> Finished {
@@ -187,12 +254,33 @@ fn run_alone(args: &[&str]) -> Finished {
 
 #[test]
 fn help_fits_a_screen() {
-    let mut narrow = command(&std::env::temp_dir(), &["-h"]);
-    let help = Program::start(narrow.env("COLUMNS", "80")).finish();
-    help.assert_status(0);
-    assert!(help.out.lines().count() <= 24, "{}", help.out);
-    let widest = help.out.lines().map(|line| line.chars().count()).max();
-    assert!(widest <= Some(80), "{widest:?}");
+    for args in [
+        &["-h"][..],
+        &["--help"],
+        &["drill", "-h"],
+        &["drill", "--help"],
+        &["status", "--help"],
+        &["recover", "--help"],
+    ] {
+        let mut narrow = command(&std::env::temp_dir(), args);
+        let help = Program::start(narrow.env("COLUMNS", "80")).finish();
+        help.assert_status(0);
+        assert!(
+            help.out.contains("Usage: ") && help.out.contains("--timeout"),
+            "{}",
+            help.out
+        );
+        for line in help.out.lines() {
+            assert!(line.chars().count() <= 80, "{args:?}: {line}");
+        }
+        if args == ["-h"] {
+            assert!(
+                help.out.contains("--for") && help.out.lines().count() <= 24,
+                "{}",
+                help.out
+            );
+        }
+    }
 }
 
 #[test]

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use mysql::Conn;
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
-use crate::harness::{
-    Kind, Nodes, Server, login, offline, on_both_servers, online, quoted, wait_until,
-};
+use crate::harness::{Kind, Nodes, Server, login, offline, online, quoted, wait_until};
 use crate::returns::{drop_admin, own_admin};
 
 /// How many sessions of this admin there are on node 1.
@@ -35,55 +34,11 @@ fn comes_back_by_itself(nodes: &Nodes, before: &str) {
     );
 }
 
-on_both_servers! {
-    fn a_deadline_holds_with_and_without_an_event_scheduler(kind) {
-        for scheduler in ["--event-scheduler=OFF", "--event-scheduler=ON"] {
-            let server = Server::start(kind, &[scheduler]);
-            for mut nodes in Nodes::in_both_environments(kind) {
-                nodes.move_to(1, &server);
-                let admin = own_admin(&mut nodes);
-                let before = nodes.state(1);
-                let mut program = nodes.start(&["1", "--for", "1s"]);
-                program.wait_for(&offline(1));
-                program.kill();
-                nodes.assert_offline(1);
-                comes_back_by_itself(&nodes, &before);
-                wait_until("the guard is gone", || (sessions(&nodes, &admin) == 0).then_some(()));
-                assert_eq!(nodes.state(1), before);
-                drop_admin(&nodes, &admin);
-            }
-        }
-    }
-
-    fn a_node_that_is_brought_back_has_no_guard_any_more(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let admin = own_admin(&mut nodes);
-            let before = nodes.state(1);
-            for by in ["interrupt", "deadline", "recover"] {
-                let mut program = nodes.start(&["1", "--for", if by == "deadline" { "1s" } else { "10m" }]);
-                program.wait_for(&offline(1));
-                // The program's own, and the guard.
-                assert_eq!(sessions(&nodes, &admin), 2);
-                match by {
-                    "interrupt" => {
-                        program.signal("INT");
-                        program.end().assert_status(130);
-                    }
-                    "deadline" => drop(program.end().assert_status(0)),
-                    _ => {
-                        program.kill();
-                        nodes.run(&["recover", "1"], "").assert_status(0).assert_line(&online(1));
-                    }
-                }
-                wait_until("no session is left", || (sessions(&nodes, &admin) == 0).then_some(()));
-                assert_eq!(nodes.state(1), before);
-            }
-            drop_admin(&nodes, &admin);
-        }
-    }
-
-    fn a_guard_leaves_the_next_outage_alone(kind) {
-        let server = Server::start(kind, &["--event-scheduler=OFF"]);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_deadline_holds_with_and_without_an_event_scheduler(kind: Kind) {
+    for scheduler in ["--event-scheduler=OFF", "--event-scheduler=ON"] {
+        let server = Server::start(kind, &[scheduler]);
         for mut nodes in Nodes::in_both_environments(kind) {
             nodes.move_to(1, &server);
             let admin = own_admin(&mut nodes);
@@ -91,83 +46,167 @@ on_both_servers! {
             let mut program = nodes.start(&["1", "--for", "1s"]);
             program.wait_for(&offline(1));
             program.kill();
-            // Somebody brings it back by hand, and takes it again.
-            let database = quoted(&nodes.databases[0]);
-            let account = nodes.account();
-            nodes
-                .admin(1)
-                .query_drop(format!(
-                    "SET sql_log_bin = 0; DROP EVENT {database}.fail_start_undo; ALTER USER {account} ACCOUNT UNLOCK; \
-                     GRANT ALL ON {database}.* TO {account}"
-                ))
-                .unwrap();
-            assert_eq!(nodes.state(1), before);
-            let mut next = nodes.fail(&["1"]);
-            wait_until("the first guard is gone", || (sessions(&nodes, &admin) == 1).then_some(()));
             nodes.assert_offline(1);
-            assert_eq!(nodes.events(1).len(), 1, "the undo of the second");
-            next.answer("Y\n");
-            next.end().assert_status(0);
+            comes_back_by_itself(&nodes, &before);
+            wait_until("the guard is gone", || {
+                (sessions(&nodes, &admin) == 0).then_some(())
+            });
             assert_eq!(nodes.state(1), before);
             drop_admin(&nodes, &admin);
         }
     }
+}
 
-    fn a_guard_gives_back_what_can_be_given_back(kind) {
-        let server = Server::start(kind, &["--event-scheduler=OFF"]);
-        for mut nodes in Nodes::in_both_environments(kind) {
-            nodes.move_to(1, &server);
-            let other = format!("{}@`10.9.8.7`", quoted(&nodes.user));
-            let database = quoted(&nodes.databases[0]);
-            let mut admin = nodes.admin(1);
-            let before = nodes.state(1);
-            admin.query_drop(format!("CREATE USER {other}; GRANT ALL ON {database}.* TO {other}")).unwrap();
-            let mut program = nodes.start(&["1", "--for", "1s"]);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_that_is_brought_back_has_no_guard_any_more(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let admin = own_admin(&mut nodes);
+        let before = nodes.state(1);
+        for by in ["interrupt", "deadline", "recover"] {
+            let mut program =
+                nodes.start(&["1", "--for", if by == "deadline" { "1s" } else { "10m" }]);
             program.wait_for(&offline(1));
-            program.kill();
-            admin.query_drop(format!("DROP USER {other}")).unwrap();
-            comes_back_by_itself(&nodes, &before);
+            // The program's own, and the guard.
+            assert_eq!(sessions(&nodes, &admin), 2);
+            match by {
+                "interrupt" => {
+                    program.signal("INT");
+                    program.end().assert_status(130);
+                }
+                "deadline" => drop(program.end().assert_status(0)),
+                _ => {
+                    program.kill();
+                    nodes
+                        .run(&["recover", "1"], "")
+                        .assert_status(0)
+                        .assert_line(&online(1));
+                }
+            }
+            wait_until("no session is left", || {
+                (sessions(&nodes, &admin) == 0).then_some(())
+            });
+            assert_eq!(nodes.state(1), before);
         }
+        drop_admin(&nodes, &admin);
     }
+}
 
-    fn a_lock_that_a_backup_holds_up_is_no_node_that_is_lost(kind) {
-        let server = Server::start(kind, &[]);
-        let mut nodes = Nodes::local(kind);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_guard_leaves_the_next_outage_alone(kind: Kind) {
+    let server = Server::start(kind, &["--event-scheduler=OFF"]);
+    for mut nodes in Nodes::in_both_environments(kind) {
         nodes.move_to(1, &server);
+        let admin = own_admin(&mut nodes);
         let before = nodes.state(1);
-        let mut backup = nodes.admin(1);
-        backup.query_drop("FLUSH TABLES WITH READ LOCK").unwrap();
-        for args in [&["1", "--timeout", "2s"][..], &["1", "--timeout", "2s", "--method", "revoke"]] {
-            let began = Instant::now();
-            let finished = nodes.run(args, "Y\n");
-            finished.assert_status(1).assert_says("could not be taken offline");
-            assert!(!finished.err.contains("by hand"), "{}", finished.err);
-            assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
-        }
-        backup.query_drop("UNLOCK TABLES").unwrap();
-        assert_eq!(nodes.state(1), before);
-    }
-
-    fn after_a_restart_no_innocent_session_is_ended(kind) {
-        let server = Server::start(kind, &["--event-scheduler=OFF"]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        let before = nodes.state(1);
-        let mut program = nodes.start(&["1", "--for", "10m"]);
+        let mut program = nodes.start(&["1", "--for", "1s"]);
         program.wait_for(&offline(1));
         program.kill();
-        // Long enough ago for a clock of whole seconds.
-        let began = Instant::now();
-        wait_until("time goes by", || (began.elapsed() > Duration::from_secs(4)).then_some(()));
-        let port = server.port;
-        let folder = server.shut_down();
-        let _server = Server::start_again(kind, folder, port, &["--event-scheduler=OFF"]);
-        // Sessions of the same admin that have the ids which those had.
-        let mut innocent: Vec<Conn> = (0..60).map(|_| login(port, "tester", "testpass", None).unwrap()).collect();
-        nodes.run(&["recover", "1"], "").assert_status(0).assert_line(&online(1));
-        for session in &mut innocent {
-            session.query_drop("DO 1").unwrap();
-        }
+        // Somebody brings it back by hand, and takes it again.
+        let database = quoted(&nodes.databases[0]);
+        let account = nodes.account();
+        nodes
+            .admin(1)
+            .query_drop(format!(
+                "SET sql_log_bin = 0; DROP EVENT {database}.fail_start_undo; ALTER USER {account} ACCOUNT UNLOCK; \
+                 GRANT ALL ON {database}.* TO {account}"
+            ))
+            .unwrap();
         assert_eq!(nodes.state(1), before);
+        let mut next = nodes.fail(&["1"]);
+        wait_until("the first guard is gone", || {
+            (sessions(&nodes, &admin) == 1).then_some(())
+        });
+        nodes.assert_offline(1);
+        assert_eq!(nodes.events(1).len(), 1, "the undo of the second");
+        next.answer("Y\n");
+        next.end().assert_status(0);
+        assert_eq!(nodes.state(1), before);
+        drop_admin(&nodes, &admin);
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_guard_gives_back_what_can_be_given_back(kind: Kind) {
+    let server = Server::start(kind, &["--event-scheduler=OFF"]);
+    for mut nodes in Nodes::in_both_environments(kind) {
+        nodes.move_to(1, &server);
+        let other = format!("{}@`10.9.8.7`", quoted(&nodes.user));
+        let database = quoted(&nodes.databases[0]);
+        let mut admin = nodes.admin(1);
+        let before = nodes.state(1);
+        admin
+            .query_drop(format!(
+                "CREATE USER {other}; GRANT ALL ON {database}.* TO {other}"
+            ))
+            .unwrap();
+        let mut program = nodes.start(&["1", "--for", "1s"]);
+        program.wait_for(&offline(1));
+        program.kill();
+        admin.query_drop(format!("DROP USER {other}")).unwrap();
+        comes_back_by_itself(&nodes, &before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_lock_that_a_backup_holds_up_is_no_node_that_is_lost(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.state(1);
+    let mut backup = nodes.admin(1);
+    backup.query_drop("FLUSH TABLES WITH READ LOCK").unwrap();
+    for args in [
+        &["1", "--timeout", "2s"][..],
+        &["1", "--timeout", "2s", "--method", "revoke"],
+    ] {
+        let began = Instant::now();
+        let finished = nodes.run(args, "Y\n");
+        finished
+            .assert_status(1)
+            .assert_says("could not be taken offline");
+        assert!(!finished.err.contains("by hand"), "{}", finished.err);
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+    backup.query_drop("UNLOCK TABLES").unwrap();
+    assert_eq!(nodes.state(1), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn after_a_restart_no_innocent_session_is_ended(kind: Kind) {
+    let server = Server::start(kind, &["--event-scheduler=OFF"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.state(1);
+    let mut program = nodes.start(&["1", "--for", "10m"]);
+    program.wait_for(&offline(1));
+    program.kill();
+    // Long enough ago for a clock of whole seconds.
+    let began = Instant::now();
+    wait_until("time goes by", || {
+        (began.elapsed() > Duration::from_secs(4)).then_some(())
+    });
+    let port = server.port;
+    let folder = server.shut_down();
+    let _server = Server::start_again(kind, folder, port, &["--event-scheduler=OFF"]);
+    // Sessions of the same admin that have the ids which those had.
+    let mut innocent: Vec<Conn> = (0..60)
+        .map(|_| login(port, "tester", "testpass", None).unwrap())
+        .collect();
+    nodes
+        .run(&["recover", "1"], "")
+        .assert_status(0)
+        .assert_line(&online(1));
+    for session in &mut innocent {
+        session.query_drop("DO 1").unwrap();
+    }
+    assert_eq!(nodes.state(1), before);
 }

@@ -12,7 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,35 +27,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub enum Kind {
     MySql,
     MariaDb,
-}
-
-/// Makes two tests of each: one on MySQL, one on MariaDB.
-macro_rules! on_both_servers {
-    ($(fn $name:ident($kind:ident) $body:block)*) => {$(
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-            fn test($kind: Kind) $body
-            #[test]
-            fn on_mysql() { $crate::harness::shared(|| test(Kind::MySql)) }
-            #[test]
-            fn on_mariadb() { $crate::harness::shared(|| test(Kind::MariaDb)) }
-        }
-    )*};
-}
-pub(crate) use on_both_servers;
-
-/// Tests share it, and what measures has it to itself.
-static MACHINE: RwLock<()> = RwLock::new(());
-
-pub fn shared(test: impl FnOnce()) {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    test();
-}
-
-pub fn exclusively(test: impl FnOnce()) {
-    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    test();
 }
 
 /// Waits until `done` gives something, and panics with `what` when that takes too long.

@@ -4,8 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Server, login, on_both_servers, wait_until};
+use crate::harness::{Kind, Nodes, Server, login, wait_until};
 use crate::raw::Raw;
 
 /// How many rows there are on node 1.
@@ -45,59 +46,76 @@ pub fn none_writes(nodes: &Nodes, args: &[&str], clients: Vec<(Raw, Duration)>) 
     program.end().assert_status(0);
 }
 
-on_both_servers! {
-    fn a_client_that_pauses_in_the_middle_of_its_login_writes_nothing(kind) {
-        let nodes = Nodes::local(kind);
-        for args in [&["1"][..], &["1", "--method", "revoke"]] {
-            // A first login, so that MySQL remembers the password.
-            nodes.assert_online(1);
-            let pauses = (1..=20).map(|step| Duration::from_millis(step * 150));
-            let clients = pauses.map(|pause| {
-                let mut client = Raw::connect(nodes.port(1));
-                client.send_user(&nodes.user, &nodes.databases[0]);
-                (client, pause)
-            });
-            none_writes(&nodes, args, clients.collect());
-        }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_client_that_pauses_in_the_middle_of_its_login_writes_nothing(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    for args in [&["1"][..], &["1", "--method", "revoke"]] {
+        // A first login, so that MySQL remembers the password.
+        nodes.assert_online(1);
+        let pauses = (1..=20).map(|step| Duration::from_millis(step * 150));
+        let clients = pauses.map(|pause| {
+            let mut client = Raw::connect(nodes.port(1));
+            client.send_user(&nodes.user, &nodes.databases[0]);
+            (client, pause)
+        });
+        none_writes(&nodes, args, clients.collect());
     }
+}
 
-    fn a_session_of_another_account_that_is_becoming_this_one_writes_nothing(kind) {
-        let nodes = Nodes::local(kind);
-        let other = format!("other{}", nodes.user);
-        nodes.admin(1).query_drop(format!("CREATE USER `{other}` IDENTIFIED BY 'rootpass'")).unwrap();
-        drop(login(nodes.port(1), &other, "rootpass", None).unwrap());
-        for args in [&["1"][..], &["1", "--method", "revoke"]] {
-            nodes.assert_online(1);
-            let clients = [500, 1000, 3000].map(|pause| {
-                let mut client = Raw::connect(nodes.port(1));
-                client.send_user(&other, "information_schema");
-                assert!(client.answer("rootpass").unwrap());
-                client.change_user(&nodes.user, &nodes.databases[0]);
-                (client, Duration::from_millis(pause))
-            });
-            none_writes(&nodes, args, clients.into());
-        }
-        nodes.admin(1).query_drop(format!("DROP USER `{other}`")).unwrap();
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_session_of_another_account_that_is_becoming_this_one_writes_nothing(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let other = format!("other{}", nodes.user);
+    nodes
+        .admin(1)
+        .query_drop(format!("CREATE USER `{other}` IDENTIFIED BY 'rootpass'"))
+        .unwrap();
+    drop(login(nodes.port(1), &other, "rootpass", None).unwrap());
+    for args in [&["1"][..], &["1", "--method", "revoke"]] {
+        nodes.assert_online(1);
+        let clients = [500, 1000, 3000].map(|pause| {
+            let mut client = Raw::connect(nodes.port(1));
+            client.send_user(&other, "information_schema");
+            assert!(client.answer("rootpass").unwrap());
+            client.change_user(&nodes.user, &nodes.databases[0]);
+            (client, Duration::from_millis(pause))
+        });
+        none_writes(&nodes, args, clients.into());
     }
+    nodes
+        .admin(1)
+        .query_drop(format!("DROP USER `{other}`"))
+        .unwrap();
+}
 
-    fn a_health_check_that_hangs_in_its_login_is_none_of_its_sessions(kind) {
-        let server = Server::start(kind, &[]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        for args in [&["1", "--timeout", "100ms"][..], &["1", "--timeout", "100ms", "--method", "revoke"]] {
-            let (check, id) = Raw::id(nodes.port(1));
-            let mut program = nodes.fail(args);
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0);
-            assert!(finished.out.contains("0 sessions ended"), "{}", finished.out);
-            // By lock on MySQL it might have been the account, and is ended; else it is let alone.
-            let ended = kind == Kind::MySql && args.len() == 3;
-            let listed = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE ID = {id}");
-            wait_until("it is as it should be", || {
-                (nodes.admin(1).query_first(&listed).unwrap() == Some(u64::from(!ended))).then_some(())
-            });
-            drop(check);
-        }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_health_check_that_hangs_in_its_login_is_none_of_its_sessions(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    for args in [
+        &["1", "--timeout", "100ms"][..],
+        &["1", "--timeout", "100ms", "--method", "revoke"],
+    ] {
+        let (check, id) = Raw::id(nodes.port(1));
+        let mut program = nodes.fail(args);
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0);
+        assert!(
+            finished.out.contains("0 sessions ended"),
+            "{}",
+            finished.out
+        );
+        // By lock on MySQL it might have been the account, and is ended; else it is let alone.
+        let ended = kind == Kind::MySql && args.len() == 3;
+        let listed = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE ID = {id}");
+        wait_until("it is as it should be", || {
+            (nodes.admin(1).query_first(&listed).unwrap() == Some(u64::from(!ended))).then_some(())
+        });
+        drop(check);
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use mysql::Conn;
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
 use crate::harness::{
-    Kind, Nodes, Server, TempDir, free_port, login, offline, on_both_servers, online, servers,
-    wait_until,
+    Kind, Nodes, Server, TempDir, free_port, login, offline, online, servers, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -61,128 +61,186 @@ fn rows(admin: &mut Conn, database: &str) -> u64 {
         .unwrap_or(0)
 }
 
-on_both_servers! {
-    fn a_replica_of_a_failed_node_stays_up(kind) {
-        let options = |id: &'static str| match kind {
-            Kind::MySql => vec![id, "--gtid-mode=ON", "--enforce-gtid-consistency=ON"],
-            Kind::MariaDb => vec![id, "--log-bin=binlog"],
-        };
-        let source = Server::start(kind, &options("--server-id=1"));
-        let replica = Server::start(kind, &options("--server-id=2"));
-        let mut admin = login(replica.port, "tester", "testpass", None).unwrap();
-        let (follow, position) = match kind {
-            Kind::MySql => (
-                format!(
-                    "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {}, SOURCE_USER = 'tester', \
-                     SOURCE_PASSWORD = 'testpass', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA",
-                    source.port
-                ),
-                "SELECT @@GLOBAL.gtid_executed",
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_replica_of_a_failed_node_stays_up(kind: Kind) {
+    let options = |id: &'static str| match kind {
+        Kind::MySql => vec![id, "--gtid-mode=ON", "--enforce-gtid-consistency=ON"],
+        Kind::MariaDb => vec![id, "--log-bin=binlog"],
+    };
+    let source = Server::start(kind, &options("--server-id=1"));
+    let replica = Server::start(kind, &options("--server-id=2"));
+    let mut admin = login(replica.port, "tester", "testpass", None).unwrap();
+    let (follow, position) = match kind {
+        Kind::MySql => (
+            format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {}, SOURCE_USER = 'tester', \
+                 SOURCE_PASSWORD = 'testpass', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1; START REPLICA",
+                source.port
             ),
-            Kind::MariaDb => (
-                format!(
-                    "SET GLOBAL gtid_slave_pos = ''; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, \
-                     MASTER_USER = 'tester', MASTER_PASSWORD = 'testpass', MASTER_USE_GTID = slave_pos; START SLAVE",
-                    source.port
-                ),
-                "SELECT @@GLOBAL.gtid_binlog_pos",
+            "SELECT @@GLOBAL.gtid_executed",
+        ),
+        Kind::MariaDb => (
+            format!(
+                "SET GLOBAL gtid_slave_pos = ''; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, \
+                 MASTER_USER = 'tester', MASTER_PASSWORD = 'testpass', MASTER_USE_GTID = slave_pos; START SLAVE",
+                source.port
             ),
-        };
-        if kind == Kind::MariaDb {
-            // Its own start-up made accounts; the source's log has the same again.
-            admin.query_drop("RESET MASTER").unwrap();
-        }
-        admin.query_drop(follow).unwrap();
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &source);
-        let database = nodes.databases[0].clone();
-        wait_until("the replica has the database", || {
-            admin.query_drop(format!("SELECT 1 FROM `{database}`.t")).is_ok().then_some(())
-        });
-        nodes.is_also(2, &replica, 1);
-        wait_until("the replica has the account", || nodes.log_in(2).is_ok().then_some(()));
-        replicas_stay(&nodes, position, |count| {
-            rows(&mut login(replica.port, "tester", "testpass", None).unwrap(), &database) >= count
-        });
+            "SELECT @@GLOBAL.gtid_binlog_pos",
+        ),
+    };
+    if kind == Kind::MariaDb {
+        // Its own start-up made accounts; the source's log has the same again.
+        admin.query_drop("RESET MASTER").unwrap();
     }
+    admin.query_drop(follow).unwrap();
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &source);
+    let database = nodes.databases[0].clone();
+    wait_until("the replica has the database", || {
+        admin
+            .query_drop(format!("SELECT 1 FROM `{database}`.t"))
+            .is_ok()
+            .then_some(())
+    });
+    nodes.is_also(2, &replica, 1);
+    wait_until("the replica has the account", || {
+        nodes.log_in(2).is_ok().then_some(())
+    });
+    replicas_stay(&nodes, position, |count| {
+        rows(
+            &mut login(replica.port, "tester", "testpass", None).unwrap(),
+            &database,
+        ) >= count
+    });
+}
 
-    fn two_names_for_one_server_are_refused(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(2, &servers(kind)[0]);
-        let before = nodes.states();
-        let socket = servers(kind)[0].socket().display().to_string();
-        for (one, two) in [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), (socket.as_str(), "localhost")] {
-            nodes.set("LOCAL_DB_HOST", one);
-            nodes.set("LOCAL_DB_HOST_NODE2", two);
-            let finished = nodes.run(&["1", "2", "3"], "Y\n");
-            finished.assert_status(1).assert_says("error: node 2 (").assert_says("it is the same server as node 1 (");
-            assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
-            assert_eq!(nodes.states(), before);
-        }
-        nodes.set("LOCAL_DB_NAME_NODE2", &nodes.databases[0].clone());
-        nodes.run(&["1", "2", "--method", "revoke"], "Y\n").assert_status(1).assert_says("the same database as node 1");
-    }
-
-    fn an_unnamed_node_on_the_same_server_is_warned_about(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(2, &servers(kind)[0]);
-        let server = &servers(kind)[0];
-        let socket = server.socket().display().to_string();
-        let machine: String = nodes.admin(1).query_first("SELECT @@hostname").unwrap().unwrap();
-        for (one, two) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.2"), ("127.0.0.1", &machine), ("127.0.0.1", &socket)] {
-            nodes.set("LOCAL_DB_HOST", one);
-            nodes.set("LOCAL_DB_HOST_NODE2", two);
-            let finished = nodes.run(&["1"], "Y\n");
-            finished.assert_status(0).assert_says("node 2 is on the same server");
-            assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
-        }
-        assert_eq!(nodes.run(&["3"], "Y\n").assert_status(0).err, "");
-    }
-
-    fn nodes_that_share_a_server_in_cloud_are_independent(kind) {
-        let mut nodes = Nodes::cloud(kind);
-        for number in [2, 3] {
-            nodes.move_to(number, &servers(kind)[0]);
-        }
-        let before = nodes.states();
-        let mut open: Vec<_> = (1..=3).map(|number| nodes.log_in(number).unwrap()).collect();
-        let mut program = nodes.fail(&["1", "3"]);
-        for number in [1, 3] {
-            nodes.assert_offline(number);
-            assert!(open[number - 1].write().is_err());
-        }
-        open[1].write().unwrap();
-        nodes.assert_online(2);
-        program.answer("Y\n");
-        let finished = program.end();
-        finished.assert_status(0);
-        assert_eq!(finished.err, "");
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn two_names_for_one_server_are_refused(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(2, &servers(kind)[0]);
+    let before = nodes.states();
+    let socket = servers(kind)[0].socket().display().to_string();
+    for (one, two) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+        (socket.as_str(), "localhost"),
+    ] {
+        nodes.set("LOCAL_DB_HOST", one);
+        nodes.set("LOCAL_DB_HOST_NODE2", two);
+        let finished = nodes.run(&["1", "2", "3"], "Y\n");
+        finished
+            .assert_status(1)
+            .assert_says("error: node 2 (")
+            .assert_says("it is the same server as node 1 (");
+        assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
         assert_eq!(nodes.states(), before);
     }
+    nodes.set("LOCAL_DB_NAME_NODE2", &nodes.databases[0].clone());
+    nodes
+        .run(&["1", "2", "--method", "revoke"], "Y\n")
+        .assert_status(1)
+        .assert_says("the same database as node 1");
+}
 
-    fn an_admin_who_may_not_switch_the_binary_log_off_is_warned_where_there_is_one(kind) {
-        let logs = if kind == Kind::MariaDb { &["--log-bin=binlog"][..] } else { &[] };
-        let with_log = Server::start(kind, logs);
-        let without_log = Server::start(kind, &["--skip-log-bin"]);
-        for (server, warnings) in [(&with_log, 1), (&without_log, 0)] {
-            let mut nodes = Nodes::local(kind);
-            nodes.move_to(1, server);
-            let kill = if kind == Kind::MySql { "CONNECTION_ADMIN" } else { "CONNECTION ADMIN" };
-            nodes
-                .admin(1)
-                .query_drop(format!(
-                    "CREATE USER low IDENTIFIED BY 'p'; GRANT SELECT, PROCESS, CREATE USER ON *.* TO low; \
-                     GRANT {kill} ON *.* TO low"
-                ))
-                .unwrap();
-            nodes.set("TESTER_LOCAL_DB_USER", "low");
-            nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
-            let before = nodes.state(1);
-            let finished = nodes.run(&["1"], "Y\n");
-            finished.assert_status(0).assert_line(&offline(1)).assert_line(&online(1));
-            assert_eq!(finished.err.matches("low may not switch the binary log off").count(), warnings, "{}", finished.err);
-            assert_eq!(nodes.state(1), before);
-        }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_unnamed_node_on_the_same_server_is_warned_about(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(2, &servers(kind)[0]);
+    let server = &servers(kind)[0];
+    let socket = server.socket().display().to_string();
+    let machine: String = nodes
+        .admin(1)
+        .query_first("SELECT @@hostname")
+        .unwrap()
+        .unwrap();
+    for (one, two) in [
+        ("127.0.0.1", "localhost"),
+        ("localhost", "127.0.0.2"),
+        ("127.0.0.1", &machine),
+        ("127.0.0.1", &socket),
+    ] {
+        nodes.set("LOCAL_DB_HOST", one);
+        nodes.set("LOCAL_DB_HOST_NODE2", two);
+        let finished = nodes.run(&["1"], "Y\n");
+        finished
+            .assert_status(0)
+            .assert_says("node 2 is on the same server");
+        assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
+    }
+    assert_eq!(nodes.run(&["3"], "Y\n").assert_status(0).err, "");
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn nodes_that_share_a_server_in_cloud_are_independent(kind: Kind) {
+    let mut nodes = Nodes::cloud(kind);
+    for number in [2, 3] {
+        nodes.move_to(number, &servers(kind)[0]);
+    }
+    let before = nodes.states();
+    let mut open: Vec<_> = (1..=3)
+        .map(|number| nodes.log_in(number).unwrap())
+        .collect();
+    let mut program = nodes.fail(&["1", "3"]);
+    for number in [1, 3] {
+        nodes.assert_offline(number);
+        assert!(open[number - 1].write().is_err());
+    }
+    open[1].write().unwrap();
+    nodes.assert_online(2);
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(0);
+    assert_eq!(finished.err, "");
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_admin_who_may_not_switch_the_binary_log_off_is_warned_where_there_is_one(kind: Kind) {
+    let logs = if kind == Kind::MariaDb {
+        &["--log-bin=binlog"][..]
+    } else {
+        &[]
+    };
+    let with_log = Server::start(kind, logs);
+    let without_log = Server::start(kind, &["--skip-log-bin"]);
+    for (server, warnings) in [(&with_log, 1), (&without_log, 0)] {
+        let mut nodes = Nodes::local(kind);
+        nodes.move_to(1, server);
+        let kill = if kind == Kind::MySql {
+            "CONNECTION_ADMIN"
+        } else {
+            "CONNECTION ADMIN"
+        };
+        nodes
+            .admin(1)
+            .query_drop(format!(
+                "CREATE USER low IDENTIFIED BY 'p'; GRANT SELECT, PROCESS, CREATE USER ON *.* TO low; \
+                 GRANT {kill} ON *.* TO low"
+            ))
+            .unwrap();
+        nodes.set("TESTER_LOCAL_DB_USER", "low");
+        nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+        let before = nodes.state(1);
+        let finished = nodes.run(&["1"], "Y\n");
+        finished
+            .assert_status(0)
+            .assert_line(&offline(1))
+            .assert_line(&online(1));
+        assert_eq!(
+            finished
+                .err
+                .matches("low may not switch the binary log off")
+                .count(),
+            warnings,
+            "{}",
+            finished.err
+        );
+        assert_eq!(nodes.state(1), before);
     }
 }
 

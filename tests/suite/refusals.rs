@@ -10,12 +10,11 @@ use std::thread;
 use std::time::Instant;
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
-use crate::harness::{
-    Finished, Kind, Nodes, Program, TempDir, command, free_port, on_both_servers,
-};
+use crate::harness::{Finished, Kind, Nodes, Program, TempDir, command, free_port};
 
-fn exclusively(args: &[&str], variables: &[(&str, &str)]) -> Finished {
+fn run_alone(args: &[&str], variables: &[(&str, &str)]) -> Finished {
     let folder = TempDir::new();
     let mut command = command(folder.path(), args);
     command.envs(variables.iter().copied());
@@ -177,7 +176,7 @@ fn wrong_arguments_say_what_to_type() {
 
 #[test]
 fn a_mistyped_option_behind_the_dashes_is_no_command() {
-    exclusively(&["1", "--", "--dryrun"], &[("PATH", "/bin")])
+    run_alone(&["1", "--", "--dryrun"], &[("PATH", "/bin")])
         .assert_status(127)
         .assert_says("error: --dryrun: command not found\n");
 }
@@ -191,7 +190,7 @@ fn no_line_of_the_help_is_wider_than_80_columns() {
         &["recover", "-h"],
         &["completions", "--help"],
     ] {
-        let help = exclusively(args, &[("COLUMNS", "200")]);
+        let help = run_alone(args, &[("COLUMNS", "200")]);
         help.assert_status(0);
         for line in help.out.lines() {
             assert!(line.chars().count() <= 80, "{line}");
@@ -294,7 +293,7 @@ fn help_and_version_are_status_0() {
         (&["-h"], &["fail-start 2 3", "--timeout"]),
         (&["--version"], &["fail-start 0."]),
     ] {
-        let finished = exclusively(args, &[]);
+        let finished = run_alone(args, &[]);
         finished.assert_status(0);
         for text in says {
             assert!(
@@ -342,7 +341,7 @@ fn a_wrong_setting_is_named_without_its_value() {
             "TESTER_CLOUD_DB_PASSWORD is not set",
         ),
     ] {
-        let finished = exclusively(&["1"], variables);
+        let finished = run_alone(&["1"], variables);
         finished.assert_status(2).assert_says(says);
         assert!(!finished.err.contains("s3cret"), "{}", finished.err);
         assert_eq!(finished.out, "");
@@ -351,7 +350,7 @@ fn a_wrong_setting_is_named_without_its_value() {
 
 #[test]
 fn all_that_is_wrong_is_said_at_once() {
-    exclusively(&["1", "2"], &[("USE_CLOUD_SQL", "true")])
+    run_alone(&["1", "2"], &[("USE_CLOUD_SQL", "true")])
         .assert_status(2)
         .assert_says("CLOUD_DB_HOST is not set")
         .assert_says("TESTER_CLOUD_DB_PASSWORD is not set");
@@ -359,14 +358,14 @@ fn all_that_is_wrong_is_said_at_once() {
 
 #[test]
 fn a_node_that_no_variable_names_does_not_exist() {
-    exclusively(&["4"], &[])
+    run_alone(&["4"], &[])
         .assert_status(2)
         .assert_says(
             "there is no node 4 (nodes: 1, 2, 3). To add it, set LOCAL_DB_PORT_NODE4 or LOCAL_DB_HOST_NODE4 in .env\n",
         );
     // With a port it does: then the reason is another.
     let port = free_port().to_string();
-    exclusively(&["4"], &[("LOCAL_DB_PORT_NODE4", &port)])
+    run_alone(&["4"], &[("LOCAL_DB_PORT_NODE4", &port)])
         .assert_status(1)
         .assert_says("nothing listens there");
 }
@@ -454,7 +453,7 @@ fn a_misspelt_name_is_a_warning_with_the_right_one() {
         (&"warning".into(), &warning.into())
     );
     assert!(events[0]["node"].is_null());
-    exclusively(&["4"], &[("USE_CLOUD_SQ", "true")]).assert_says(
+    run_alone(&["4"], &[("USE_CLOUD_SQ", "true")]).assert_says(
         "warning: the environment: USE_CLOUD_SQ is not known: is USE_CLOUD_SQL meant?",
     );
 }
@@ -565,14 +564,14 @@ fn the_first_line_says_which_file_was_read() {
         assert_eq!(finished.out, expected);
     }
     let port = port.to_string();
-    let without = exclusively(&["1"], &[("LOCAL_DB_PORT", &port)]);
+    let without = run_alone(&["1"], &[("LOCAL_DB_PORT", &port)]);
     let expected = format!("local environment: node 1 (localhost:{port}), no .env\n");
     assert_eq!(without.out, expected);
 }
 
 #[test]
 fn an_env_file_that_is_not_there_is_status_2() {
-    exclusively(&["1", "--env-file", "no-such-file"], &[])
+    run_alone(&["1", "--env-file", "no-such-file"], &[])
         .assert_status(2)
         .assert_says("error: cannot read no-such-file: no such file\n");
 }
@@ -582,7 +581,7 @@ fn a_silent_server_costs_no_more_than_the_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port().to_string();
     let began = Instant::now();
-    exclusively(&["1", "--timeout", "500ms"], &[("LOCAL_DB_PORT", &port)])
+    run_alone(&["1", "--timeout", "500ms"], &[("LOCAL_DB_PORT", &port)])
         .assert_status(1)
         .assert_says("no answer within 500ms")
         .assert_says("node 1 (localhost:");
@@ -606,10 +605,11 @@ fn what_does_not_speak_the_protocol_is_said_to_be_no_mysql() {
                 let _ = stream.write_all(greeting);
             }
         });
-        let finished = exclusively(&["1", "--timeout", "2s"], &[("LOCAL_DB_PORT", &port)]);
+        let finished = run_alone(&["1", "--timeout", "2s"], &[("LOCAL_DB_PORT", &port)]);
         finished
             .assert_status(1)
-            .assert_says("error: node 1 (localhost:");
+            .assert_says("error: node 1 (localhost:")
+            .assert_says("does not speak MySQL's protocol");
         assert!(
             !finished.err.contains("panicked"),
             "{greeting:?}: {}",
@@ -639,144 +639,257 @@ fn refused(nodes: &Nodes, says: &[&str]) {
     assert_eq!(nodes.states(), before);
 }
 
-on_both_servers! {
-    fn a_wrong_admin_password_is_named_and_not_shown(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let name = format!("TESTER_{}_DB_PASSWORD_NODE1", nodes.prefix());
-            nodes.set(&name, "s3cret");
-            refused(&nodes, &["node 1 (127.0.0.1:", "login refused for", &format!("and {name}\n")]);
-            let finished = nodes.run(&["1"], "");
-            assert!(!finished.err.contains("s3cret"), "{}", finished.err);
-        }
-    }
-
-    fn every_node_that_is_down_is_named(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.reach_by(1, free_port());
-        refused(&nodes, &["error: node 1 (127.0.0.1:", "nothing listens there", "LOCAL_DB_PORT"]);
-        nodes.reach_by(2, free_port());
-        nodes.run(&["1", "2", "3"], "").assert_status(1).assert_says("error: node 1 (").assert_says("error: node 2 (");
-    }
-
-    fn a_silent_node_keeps_the_others_untouched(kind) {
-        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut nodes = Nodes::local(kind);
-        nodes.reach_by(1, silent.local_addr().unwrap().port());
-        let before = nodes.states();
-        let finished = nodes.run(&["1", "2", "3", "--timeout", "500ms"], "Y\n");
-        finished.assert_status(1).assert_says("no answer within 500ms").assert_says("node 1 (");
-        assert_eq!(nodes.states(), before);
-    }
-
-    fn an_account_or_database_that_is_not_there_is_named(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.set("LOCAL_DB_NAME", "no such database");
-        refused(&nodes, &["no database named 'no such database'", "LOCAL_DB_NAME"]);
-        nodes.set("LOCAL_DB_USER_NODE1", "nobody");
-        refused(&nodes, &["no database named", "no account named 'nobody'", "LOCAL_DB_USER"]);
-    }
-
-    fn the_admin_itself_is_not_failed(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.set("LOCAL_DB_USER_NODE1", "tester");
-        refused(&nodes, &["are both 'tester'"]);
-    }
-
-    fn an_admin_who_lacks_a_privilege_is_told_which(kind) {
-        let mut nodes = Nodes::local(kind);
-        let low = format!("low{}", nodes.user);
-        nodes.admin(1).query_drop(format!("CREATE USER `{low}` IDENTIFIED BY 'p'; GRANT SELECT ON *.* TO `{low}`")).unwrap();
-        nodes.set("TESTER_LOCAL_DB_USER_NODE1", &low);
-        nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "p");
-        let to_kill = match kind {
-            Kind::MySql => "lacks the privilege CONNECTION_ADMIN",
-            Kind::MariaDb => "lacks the privilege CONNECTION ADMIN",
-        };
-        refused(&nodes, &["lacks the privilege PROCESS", to_kill, "lacks the privilege CREATE USER"]);
-        nodes.admin(1).query_drop(format!("DROP USER `{low}`")).unwrap();
-    }
-
-    fn another_way_in_is_named_in_cloud(kind) {
-        let nodes = Nodes::cloud(kind);
-        let mut admin = nodes.admin(1);
-        let (account, role) = (nodes.account(), format!("r{}", nodes.user));
-        let database = &nodes.databases[0];
-        let wide = format!("{}%", &database[..database.len() - 3]);
-        let mut check = |grant: &str, revoke: &str, says: &str| {
-            admin.query_drop(grant).unwrap_or_else(|error| panic!("{grant}: {error}"));
-            // Who has no name gets in whichever way the account is kept out.
-            refused(&nodes, &[says, if grant.contains("''@") { "revoke that" } else { "--method lock" }]);
-            admin.query_drop(revoke).unwrap();
-        };
-        check(&format!("GRANT SELECT ON *.* TO {account}"), &format!("REVOKE SELECT ON *.* FROM {account}"), "SELECT ON *.*");
-        check(
-            &format!("CREATE ROLE {role}; GRANT {role} TO {account}"),
-            &format!("DROP ROLE {role}"),
-            &format!("also `{role}`"),
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_wrong_admin_password_is_named_and_not_shown(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let name = format!("TESTER_{}_DB_PASSWORD_NODE1", nodes.prefix());
+        nodes.set(&name, "s3cret");
+        refused(
+            &nodes,
+            &[
+                "node 1 (127.0.0.1:",
+                "login refused for",
+                &format!("and {name}\n"),
+            ],
         );
-        check(
-            &format!("GRANT INSERT ON `{wide}`.* TO {account}"),
-            &format!("REVOKE INSERT ON `{wide}`.* FROM {account}"),
-            &format!("INSERT ON `{wide}`"),
-        );
-        // Accounts without a name stand for everybody.
-        check(
-            &format!("CREATE USER ''@'10.9.8.7'; GRANT INSERT ON `{wide}`.* TO ''@'10.9.8.7'"),
-            "DROP USER ''@'10.9.8.7'",
-            &format!("ON `{wide}`"),
-        );
-        if kind == Kind::MariaDb {
-            check(&format!("GRANT INSERT ON `{database}`.* TO PUBLIC"), &format!("REVOKE INSERT ON `{database}`.* FROM PUBLIC"), "TO PUBLIC");
-        }
-        nodes.run(&["1"], "Y\n").assert_status(0);
+        let finished = nodes.run(&["1"], "");
+        assert!(!finished.err.contains("s3cret"), "{}", finished.err);
     }
 }
 
-on_both_servers! {
-    fn an_admin_with_exactly_the_documented_privileges_suffices(kind) {
-        let mut nodes = Nodes::local(kind);
-        let name = format!("min{}", nodes.user);
-        let (kill, log) = match kind {
-            Kind::MySql => ("CONNECTION_ADMIN", "SESSION_VARIABLES_ADMIN"),
-            Kind::MariaDb => ("CONNECTION ADMIN", "BINLOG ADMIN, READ_ONLY ADMIN"),
-        };
-        let mut admin = nodes.admin(1);
-        admin
-            .query_drop(format!(
-                "CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT SELECT ON mysql.* TO `{name}`; \
-                 GRANT PROCESS, SHOW DATABASES, CREATE USER ON *.* TO `{name}`; GRANT {kill}, {log} ON *.* TO `{name}`"
-            ))
-            .unwrap();
-        nodes.set("TESTER_LOCAL_DB_USER", &name);
-        nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
-        let before = nodes.states();
-        let may_not = format!("{name} may not create events on");
-        nodes.run(&["1"], "Y\n").assert_status(0).assert_says(&may_not);
-        let database = &nodes.databases[0];
-        admin.query_drop(format!("GRANT EVENT ON `{database}`.* TO `{name}`")).unwrap();
-        let mut session = nodes.log_in(1).unwrap();
-        let mut program = nodes.fail(&["1"]);
-        assert!(session.write().is_err());
-        nodes.assert_offline(1);
-        program.answer("Y\n");
-        assert_eq!(program.end().assert_status(0).err, "");
-        assert_eq!(nodes.states(), before);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn every_node_that_is_down_is_named(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.reach_by(1, free_port());
+    refused(
+        &nodes,
+        &[
+            "error: node 1 (127.0.0.1:",
+            "nothing listens there",
+            "LOCAL_DB_PORT",
+        ],
+    );
+    nodes.reach_by(2, free_port());
+    nodes
+        .run(&["1", "2", "3"], "")
+        .assert_status(1)
+        .assert_says("error: node 1 (")
+        .assert_says("error: node 2 (");
+}
 
-        nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(1).assert_says("WITH GRANT OPTION");
-        admin.query_drop(format!("GRANT ALL ON `{database}`.* TO `{name}` WITH GRANT OPTION")).unwrap();
-        if kind == Kind::MySql {
-            nodes.run(&["1", "--method", "revoke"], "Y\n").assert_says("may not read performance_schema.metadata_locks");
-            admin.query_drop(format!("GRANT SELECT ON performance_schema.* TO `{name}`")).unwrap();
-        }
-        // Only to lock does it need this one.
-        admin.query_drop(format!("REVOKE CREATE USER ON *.* FROM `{name}`")).unwrap();
-        assert_eq!(nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(0).err, "");
-        assert_eq!(nodes.states(), before);
-        // And this one only to end sessions.
-        admin.query_drop(format!("REVOKE {kill} ON *.* FROM `{name}`")).unwrap();
-        nodes.run(&["1", "--method", "revoke"], "Y\n").assert_status(1).assert_says(kill);
-        assert_eq!(nodes.run(&["1", "--method", "revoke", "--keep-sessions"], "Y\n").assert_status(0).err, "");
-        assert_eq!(nodes.states(), before);
-        admin.query_drop(format!("DROP USER `{name}`")).unwrap();
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_silent_node_keeps_the_others_untouched(kind: Kind) {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut nodes = Nodes::local(kind);
+    nodes.reach_by(1, silent.local_addr().unwrap().port());
+    let before = nodes.states();
+    let finished = nodes.run(&["1", "2", "3", "--timeout", "500ms"], "Y\n");
+    finished
+        .assert_status(1)
+        .assert_says("no answer within 500ms")
+        .assert_says("node 1 (");
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_or_database_that_is_not_there_is_named(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.set("LOCAL_DB_NAME", "no such database");
+    refused(
+        &nodes,
+        &["no database named 'no such database'", "LOCAL_DB_NAME"],
+    );
+    nodes.set("LOCAL_DB_USER_NODE1", "nobody");
+    refused(
+        &nodes,
+        &[
+            "no database named",
+            "no account named 'nobody'",
+            "LOCAL_DB_USER",
+        ],
+    );
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn the_admin_itself_is_not_failed(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.set("LOCAL_DB_USER_NODE1", "tester");
+    refused(&nodes, &["are both 'tester'"]);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_admin_who_lacks_a_privilege_is_told_which(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let low = format!("low{}", nodes.user);
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "CREATE USER `{low}` IDENTIFIED BY 'p'; GRANT SELECT ON *.* TO `{low}`"
+        ))
+        .unwrap();
+    nodes.set("TESTER_LOCAL_DB_USER_NODE1", &low);
+    nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "p");
+    let to_kill = match kind {
+        Kind::MySql => "lacks the privilege CONNECTION_ADMIN",
+        Kind::MariaDb => "lacks the privilege CONNECTION ADMIN",
+    };
+    refused(
+        &nodes,
+        &[
+            "lacks the privilege PROCESS",
+            to_kill,
+            "lacks the privilege CREATE USER",
+        ],
+    );
+    nodes
+        .admin(1)
+        .query_drop(format!("DROP USER `{low}`"))
+        .unwrap();
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn another_way_in_is_named_in_cloud(kind: Kind) {
+    let nodes = Nodes::cloud(kind);
+    let mut admin = nodes.admin(1);
+    let (account, role) = (nodes.account(), format!("r{}", nodes.user));
+    let database = &nodes.databases[0];
+    let wide = format!("{}%", &database[..database.len() - 3]);
+    let mut check = |grant: &str, revoke: &str, says: &str| {
+        admin
+            .query_drop(grant)
+            .unwrap_or_else(|error| panic!("{grant}: {error}"));
+        // Who has no name gets in whichever way the account is kept out.
+        refused(
+            &nodes,
+            &[
+                says,
+                if grant.contains("''@") {
+                    "revoke that"
+                } else {
+                    "--method lock"
+                },
+            ],
+        );
+        admin.query_drop(revoke).unwrap();
+    };
+    check(
+        &format!("GRANT SELECT ON *.* TO {account}"),
+        &format!("REVOKE SELECT ON *.* FROM {account}"),
+        "SELECT ON *.*",
+    );
+    check(
+        &format!("CREATE ROLE {role}; GRANT {role} TO {account}"),
+        &format!("DROP ROLE {role}"),
+        &format!("also `{role}`"),
+    );
+    check(
+        &format!("GRANT INSERT ON `{wide}`.* TO {account}"),
+        &format!("REVOKE INSERT ON `{wide}`.* FROM {account}"),
+        &format!("INSERT ON `{wide}`"),
+    );
+    // Accounts without a name stand for everybody.
+    check(
+        &format!("CREATE USER ''@'10.9.8.7'; GRANT INSERT ON `{wide}`.* TO ''@'10.9.8.7'"),
+        "DROP USER ''@'10.9.8.7'",
+        &format!("ON `{wide}`"),
+    );
+    if kind == Kind::MariaDb {
+        check(
+            &format!("GRANT INSERT ON `{database}`.* TO PUBLIC"),
+            &format!("REVOKE INSERT ON `{database}`.* FROM PUBLIC"),
+            "TO PUBLIC",
+        );
     }
+    nodes.run(&["1"], "Y\n").assert_status(0);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_admin_with_exactly_the_documented_privileges_suffices(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let name = format!("min{}", nodes.user);
+    let (kill, log) = match kind {
+        Kind::MySql => ("CONNECTION_ADMIN", "SESSION_VARIABLES_ADMIN"),
+        Kind::MariaDb => ("CONNECTION ADMIN", "BINLOG ADMIN, READ_ONLY ADMIN"),
+    };
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT SELECT ON mysql.* TO `{name}`; \
+             GRANT PROCESS, SHOW DATABASES, CREATE USER ON *.* TO `{name}`; GRANT {kill}, {log} ON *.* TO `{name}`"
+        ))
+        .unwrap();
+    nodes.set("TESTER_LOCAL_DB_USER", &name);
+    nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+    let before = nodes.states();
+    let may_not = format!("{name} may not create events on");
+    nodes
+        .run(&["1"], "Y\n")
+        .assert_status(0)
+        .assert_says(&may_not);
+    let database = &nodes.databases[0];
+    admin
+        .query_drop(format!("GRANT EVENT ON `{database}`.* TO `{name}`"))
+        .unwrap();
+    let mut session = nodes.log_in(1).unwrap();
+    let mut program = nodes.fail(&["1"]);
+    assert!(session.write().is_err());
+    nodes.assert_offline(1);
+    program.answer("Y\n");
+    assert_eq!(program.end().assert_status(0).err, "");
+    assert_eq!(nodes.states(), before);
+
+    nodes
+        .run(&["1", "--method", "revoke"], "Y\n")
+        .assert_status(1)
+        .assert_says("WITH GRANT OPTION");
+    admin
+        .query_drop(format!(
+            "GRANT ALL ON `{database}`.* TO `{name}` WITH GRANT OPTION"
+        ))
+        .unwrap();
+    if kind == Kind::MySql {
+        nodes
+            .run(&["1", "--method", "revoke"], "Y\n")
+            .assert_says("may not read performance_schema.metadata_locks");
+        admin
+            .query_drop(format!("GRANT SELECT ON performance_schema.* TO `{name}`"))
+            .unwrap();
+    }
+    // Only to lock does it need this one.
+    admin
+        .query_drop(format!("REVOKE CREATE USER ON *.* FROM `{name}`"))
+        .unwrap();
+    assert_eq!(
+        nodes
+            .run(&["1", "--method", "revoke"], "Y\n")
+            .assert_status(0)
+            .err,
+        ""
+    );
+    assert_eq!(nodes.states(), before);
+    // And this one only to end sessions.
+    admin
+        .query_drop(format!("REVOKE {kill} ON *.* FROM `{name}`"))
+        .unwrap();
+    nodes
+        .run(&["1", "--method", "revoke"], "Y\n")
+        .assert_status(1)
+        .assert_says(kill);
+    assert_eq!(
+        nodes
+            .run(&["1", "--method", "revoke", "--keep-sessions"], "Y\n")
+            .assert_status(0)
+            .err,
+        ""
+    );
+    assert_eq!(nodes.states(), before);
+    admin.query_drop(format!("DROP USER `{name}`")).unwrap();
 }

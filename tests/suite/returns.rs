@@ -5,10 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Program, Server, faults_library, offline, on_both_servers,
-    online, quoted,
+    Finished, Kind, Nodes, PROMPT, Program, Server, faults_library, offline, online, quoted,
 };
 use crate::proxy::Proxy;
 
@@ -70,191 +70,254 @@ pub fn drop_admin(nodes: &Nodes, name: &str) {
     }
 }
 
-on_both_servers! {
-    fn a_connection_that_was_killed_meanwhile_is_opened_again(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let admin = own_admin(&mut nodes);
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1"]);
-            let id = held_connection(&nodes, 1, &admin);
-            nodes.admin(1).query_drop(format!("KILL {id}")).unwrap();
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0).assert_line(&online(1));
-            assert_eq!(finished.err, "", "nothing that the user must know");
-            assert_eq!(nodes.states(), before);
-            drop_admin(&nodes, &admin);
-        }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_connection_that_was_killed_meanwhile_is_opened_again(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let admin = own_admin(&mut nodes);
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1"]);
+        let id = held_connection(&nodes, 1, &admin);
+        nodes.admin(1).query_drop(format!("KILL {id}")).unwrap();
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0).assert_line(&online(1));
+        assert_eq!(finished.err, "", "nothing that the user must know");
+        assert_eq!(nodes.states(), before);
+        drop_admin(&nodes, &admin);
     }
+}
 
-    fn a_node_that_cannot_come_back_does_not_keep_the_others(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let admin = own_admin(&mut nodes);
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1", "2", "3"]);
-            let id = held_connection(&nodes, 2, &admin);
-            nodes.admin(2).query_drop(format!("ALTER USER `{admin}` IDENTIFIED BY 'another'; KILL {id}")).unwrap();
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(3).assert_line(&online(1)).assert_line(&online(3));
-            finished.assert_says("error: node 2 (127.0.0.1:").assert_says("): not back: ");
-            assert!(!finished.out.contains(&online(2)), "{}", finished.out);
-            nodes.assert_offline(2);
-            run_by_hand(&nodes, 2, &finished);
-            assert_eq!(nodes.states(), before);
-            drop_admin(&nodes, &admin);
-        }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_that_cannot_come_back_does_not_keep_the_others(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let admin = own_admin(&mut nodes);
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1", "2", "3"]);
+        let id = held_connection(&nodes, 2, &admin);
+        nodes
+            .admin(2)
+            .query_drop(format!(
+                "ALTER USER `{admin}` IDENTIFIED BY 'another'; KILL {id}"
+            ))
+            .unwrap();
+        program.answer("Y\n");
+        let finished = program.end();
+        finished
+            .assert_status(3)
+            .assert_line(&online(1))
+            .assert_line(&online(3));
+        finished
+            .assert_says("error: node 2 (127.0.0.1:")
+            .assert_says("): not back: ");
+        assert!(!finished.out.contains(&online(2)), "{}", finished.out);
+        nodes.assert_offline(2);
+        run_by_hand(&nodes, 2, &finished);
+        assert_eq!(nodes.states(), before);
+        drop_admin(&nodes, &admin);
     }
+}
 
-    fn a_node_that_is_away_for_a_while_is_tried_again(kind) {
-        let mut nodes = Nodes::local(kind);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_that_is_away_for_a_while_is_tried_again(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxy = Proxy::to(nodes.port(1));
+    nodes.reach_by(1, proxy.port);
+    let before = nodes.states();
+    let mut program = nodes.fail(&["1"]);
+    proxy.set_cut(true);
+    program.answer("Y\n");
+    program.wait_for("trying again");
+    nodes.assert_offline(1);
+    proxy.set_cut(false);
+    program.end().assert_status(0).assert_line(&online(1));
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_address_that_leads_to_another_server_meanwhile_changes_nothing_there(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let prefix = nodes.prefix();
+        let database = quoted(&nodes.databases[0]);
+        let account = nodes.account();
+        // The other server has the same account, kept out or with less, on purpose.
+        let mut other = nodes.admin(2);
+        other
+            .query_drop(format!(
+                "CREATE DATABASE {database}; GRANT SELECT ON {database}.* TO {account}"
+            ))
+            .unwrap();
+        if prefix == "LOCAL" {
+            other
+                .query_drop(format!("ALTER USER {account} ACCOUNT LOCK"))
+                .unwrap();
+        }
         let proxy = Proxy::to(nodes.port(1));
         nodes.reach_by(1, proxy.port);
         let before = nodes.states();
         let mut program = nodes.fail(&["1"]);
         proxy.set_cut(true);
-        program.answer("Y\n");
-        program.wait_for("trying again");
-        nodes.assert_offline(1);
+        proxy.lead_to(nodes.port(2));
         proxy.set_cut(false);
-        program.end().assert_status(0).assert_line(&online(1));
-        assert_eq!(nodes.states(), before);
-    }
-
-    fn an_address_that_leads_to_another_server_meanwhile_changes_nothing_there(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let prefix = nodes.prefix();
-            let database = quoted(&nodes.databases[0]);
-            let account = nodes.account();
-            // The other server has the same account, kept out or with less, on purpose.
-            let mut other = nodes.admin(2);
-            other.query_drop(format!("CREATE DATABASE {database}; GRANT SELECT ON {database}.* TO {account}")).unwrap();
-            if prefix == "LOCAL" {
-                other.query_drop(format!("ALTER USER {account} ACCOUNT LOCK")).unwrap();
-            }
-            let proxy = Proxy::to(nodes.port(1));
-            nodes.reach_by(1, proxy.port);
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1"]);
-            proxy.set_cut(true);
-            proxy.lead_to(nodes.port(2));
-            proxy.set_cut(false);
-            if prefix == "LOCAL" {
-                program.wait_for("leads to another server now");
-                program.answer("Y\n");
-                program.wait_for_nth("leads to another server now", 3);
-                assert_eq!(nodes.state(2), before[1], "the other server");
-                proxy.lead_to(nodes.port(1));
-                program.end().assert_status(0).assert_line(&online(1));
-            } else {
-                program.answer("Y\n");
-                let finished = program.end();
-                finished.assert_status(3).assert_says("leads to another server now");
-                assert!(!finished.out.contains("ONLINE"), "{}", finished.out);
-                assert_eq!(nodes.state(2), before[1], "the other server");
-                nodes.assert_offline(1);
-                run_by_hand(&nodes, 1, &finished);
-            }
-            assert_eq!(nodes.states(), before);
-            other.query_drop(format!("DROP DATABASE {database}")).unwrap();
-        }
-    }
-
-    fn a_lock_that_was_held_up_on_the_way_does_not_come_after_the_return(kind) {
-        let mut nodes = Nodes::local(kind);
-        let proxy = Proxy::to(nodes.port(2));
-        nodes.reach_by(2, proxy.port);
-        let before = nodes.states();
-        // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held up there.
-        proxy.set_delay(Duration::from_millis(200));
-        let mut program = nodes.start(&["1", "2", "--timeout", "3s"]);
-        program.wait_for(&offline(1));
-        proxy.hold_up();
-        proxy.set_delay(Duration::ZERO);
-        let finished = program.end();
-        finished.assert_status(1).assert_says("error: node 2 (").assert_says("as it was");
-        assert_eq!(nodes.states(), before);
-        proxy.let_arrive();
-        proxy.settle();
-        assert_eq!(nodes.states(), before, "after the lock has arrived");
-    }
-
-    fn a_second_interrupt_leaves_at_once_with_the_statements(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let proxy = Proxy::to(nodes.port(1));
-            nodes.reach_by(1, proxy.port);
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1", "2"]);
-            proxy.set_silent(true);
-            program.signal("INT");
-            program.wait_for("Ctrl-C again leaves at once");
-            program.wait_for(&online(2));
-            let finished = program.end_by_signals("INT");
-            finished.assert_status(3).assert_says("left before every node was back");
-            assert!(!finished.err.contains("to bring node 2"), "node 2 is back: {}", finished.err);
+        if prefix == "LOCAL" {
+            program.wait_for("leads to another server now");
+            program.answer("Y\n");
+            program.wait_for_nth("leads to another server now", 3);
+            assert_eq!(nodes.state(2), before[1], "the other server");
+            proxy.lead_to(nodes.port(1));
+            program.end().assert_status(0).assert_line(&online(1));
+        } else {
+            program.answer("Y\n");
+            let finished = program.end();
+            finished
+                .assert_status(3)
+                .assert_says("leads to another server now");
+            assert!(!finished.out.contains("ONLINE"), "{}", finished.out);
+            assert_eq!(nodes.state(2), before[1], "the other server");
             nodes.assert_offline(1);
             run_by_hand(&nodes, 1, &finished);
-            assert_eq!(nodes.states(), before);
         }
+        assert_eq!(nodes.states(), before);
+        other
+            .query_drop(format!("DROP DATABASE {database}"))
+            .unwrap();
     }
+}
 
-    fn an_interrupt_at_any_moment_leaves_nothing_behind(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let proxies = [1, 2, 3].map(|number| {
-                let proxy = Proxy::to(nodes.port(number));
-                proxy.set_delay(Duration::from_millis(1));
-                nodes.reach_by(number, proxy.port);
-                proxy
-            });
-            let before = nodes.states();
-            let round_trips = || proxies.iter().map(Proxy::round_trips).sum::<usize>();
-            for moment in 0.. {
-                let already = round_trips();
-                let mut program = nodes.start(&["1", "2", "3"]);
-                // By what it has done, not by the clock: this many requests to the three nodes.
-                program.until(|printed| round_trips() >= already + moment || printed.contains(PROMPT));
-                program.signal_if_running("INT");
-                let finished = program.end();
-                finished.assert_status(130);
-                assert_eq!(nodes.states(), before, "after {moment} requests: {}{}", finished.out, finished.err);
-                // That was the last moment before the nodes are held.
-                if finished.out.contains(PROMPT) {
-                    assert!(moment > 5, "only {moment} requests");
-                    break;
-                }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_lock_that_was_held_up_on_the_way_does_not_come_after_the_return(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxy = Proxy::to(nodes.port(2));
+    nodes.reach_by(2, proxy.port);
+    let before = nodes.states();
+    // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held up there.
+    proxy.set_delay(Duration::from_millis(200));
+    let mut program = nodes.start(&["1", "2", "--timeout", "3s"]);
+    program.wait_for(&offline(1));
+    proxy.hold_up();
+    proxy.set_delay(Duration::ZERO);
+    let finished = program.end();
+    finished
+        .assert_status(1)
+        .assert_says("error: node 2 (")
+        .assert_says("as it was");
+    assert_eq!(nodes.states(), before);
+    proxy.let_arrive();
+    proxy.settle();
+    assert_eq!(nodes.states(), before, "after the lock has arrived");
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_second_interrupt_leaves_at_once_with_the_statements(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let proxy = Proxy::to(nodes.port(1));
+        nodes.reach_by(1, proxy.port);
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1", "2"]);
+        proxy.set_silent(true);
+        program.signal("INT");
+        program.wait_for("Ctrl-C again leaves at once");
+        program.wait_for(&online(2));
+        let finished = program.end_by_signals("INT");
+        finished
+            .assert_status(3)
+            .assert_says("left before every node was back");
+        assert!(
+            !finished.err.contains("to bring node 2"),
+            "node 2 is back: {}",
+            finished.err
+        );
+        nodes.assert_offline(1);
+        run_by_hand(&nodes, 1, &finished);
+        assert_eq!(nodes.states(), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_interrupt_at_any_moment_leaves_nothing_behind(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let proxies = [1, 2, 3].map(|number| {
+            let proxy = Proxy::to(nodes.port(number));
+            proxy.set_delay(Duration::from_millis(1));
+            nodes.reach_by(number, proxy.port);
+            proxy
+        });
+        let before = nodes.states();
+        let round_trips = || proxies.iter().map(Proxy::round_trips).sum::<usize>();
+        for moment in 0.. {
+            let already = round_trips();
+            let mut program = nodes.start(&["1", "2", "3"]);
+            // By what it has done, not by the clock: this many requests to the three nodes.
+            program.until(|printed| round_trips() >= already + moment || printed.contains(PROMPT));
+            program.signal_if_running("INT");
+            let finished = program.end();
+            finished.assert_status(130);
+            assert_eq!(
+                nodes.states(),
+                before,
+                "after {moment} requests: {}{}",
+                finished.out,
+                finished.err
+            );
+            // That was the last moment before the nodes are held.
+            if finished.out.contains(PROMPT) {
+                assert!(moment > 5, "only {moment} requests");
+                break;
             }
         }
     }
+}
 
-    fn what_was_taken_offline_comes_back_when_another_node_cannot_be(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let prefix = nodes.prefix();
-            nodes.set(&format!("{prefix}_DB_SSL_MODE"), "disabled");
-            let proxy = Proxy::to(nodes.port(3));
-            nodes.reach_by(3, proxy.port);
-            let before = nodes.states();
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_was_taken_offline_comes_back_when_another_node_cannot_be(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let prefix = nodes.prefix();
+        nodes.set(&format!("{prefix}_DB_SSL_MODE"), "disabled");
+        let proxy = Proxy::to(nodes.port(3));
+        nodes.reach_by(3, proxy.port);
+        let before = nodes.states();
 
-            for requests in 1.. {
-                proxy.cut_after(requests);
-                let mut program = nodes.start(&["1", "2", "3"]);
-                // Either nothing was changed yet, or node 3 is tried until the network is back.
-                if program.wait_for_any(&["error: node 3 (", PROMPT]).contains(PROMPT) {
-                    assert!(requests > 5, "cut {requests} times");
-                    proxy.set_cut(false);
-                    program.answer("Y\n");
-                    program.end().assert_status(0);
-                    break;
-                }
+        for requests in 1.. {
+            proxy.cut_after(requests);
+            let mut program = nodes.start(&["1", "2", "3"]);
+            // Either nothing was changed yet, or node 3 is tried until the network is back.
+            if program
+                .wait_for_any(&["error: node 3 (", PROMPT])
+                .contains(PROMPT)
+            {
+                assert!(requests > 5, "cut {requests} times");
                 proxy.set_cut(false);
-                let finished = program.end();
-                finished.assert_status(1);
-                for number in [1, 2] {
-                    let went = finished.out.matches(&offline(number)).count();
-                    assert_eq!(finished.out.matches(&online(number)).count(), went, "{}", finished.out);
-                }
-                assert!(!finished.out.contains(&offline(3)), "{}", finished.out);
-                assert_eq!(nodes.states(), before, "cut after {requests} requests: {}{}", finished.out, finished.err);
+                program.answer("Y\n");
+                program.end().assert_status(0);
+                break;
             }
+            proxy.set_cut(false);
+            let finished = program.end();
+            finished.assert_status(1);
+            for number in [1, 2] {
+                let went = finished.out.matches(&offline(number)).count();
+                assert_eq!(
+                    finished.out.matches(&online(number)).count(),
+                    went,
+                    "{}",
+                    finished.out
+                );
+            }
+            assert!(!finished.out.contains(&offline(3)), "{}", finished.out);
+            assert_eq!(
+                nodes.states(),
+                before,
+                "cut after {requests} requests: {}{}",
+                finished.out,
+                finished.err
+            );
         }
     }
 }
@@ -294,109 +357,154 @@ fn an_account_that_logs_in_another_way_meanwhile_keeps_no_node() {
     assert_eq!(finished.err, "");
 }
 
-on_both_servers! {
-    fn a_way_back_ends_after_30_seconds_whatever_the_timeout_is(kind) {
-        let mut nodes = Nodes::local(kind);
-        let proxies = [1, 2].map(|number| {
-            let proxy = Proxy::to(nodes.port(number));
-            nodes.reach_by(number, proxy.port);
-            proxy
-        });
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_way_back_ends_after_30_seconds_whatever_the_timeout_is(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxies = [1, 2].map(|number| {
+        let proxy = Proxy::to(nodes.port(number));
+        nodes.reach_by(number, proxy.port);
+        proxy
+    });
+    let before = nodes.states();
+    let mut program = nodes.fail(&["1", "2", "3", "--timeout", "5m"]);
+    for proxy in &proxies {
+        proxy.set_silent(true);
+    }
+    let began = Instant::now();
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(3).assert_line(&online(3));
+    assert!(
+        began.elapsed() < Duration::from_secs(40),
+        "{:?}",
+        began.elapsed()
+    );
+    for (number, proxy) in proxies.iter().enumerate() {
+        run_by_hand(&nodes, number + 1, &finished);
+        proxy.set_cut(true);
+    }
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn whichever_thread_cannot_be_started_the_nodes_come_back(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
-        let mut program = nodes.fail(&["1", "2", "3", "--timeout", "5m"]);
-        for proxy in &proxies {
-            proxy.set_silent(true);
+        let (mut held_and_broke_down, mut most) = (0, 0);
+        loop {
+            let mut command = nodes.command(&["1", "2"]);
+            command
+                .env("LD_PRELOAD", faults_library())
+                .env("FAIL_START_THREADS", most.to_string());
+            let mut program = Program::start(&mut command);
+            program.answer("Y\n");
+            let finished = program.finish();
+            assert_eq!(
+                nodes.states(),
+                before,
+                "with {most} threads: {}",
+                finished.err
+            );
+            assert!(!finished.err.contains("RUST_BACKTRACE"), "{}", finished.err);
+            if finished.status == 0 {
+                break;
+            }
+            assert!(
+                [1, 3, 101].contains(&finished.status),
+                "{}: {}",
+                finished.status,
+                finished.err
+            );
+            if finished.status == 101 && finished.out.contains(&offline(1)) {
+                finished.assert_says("fail-start itself broke down (please report it)");
+                finished.assert_line(&online(1)).assert_line(&online(2));
+                held_and_broke_down += 1;
+            }
+            most += 1;
+            assert!(most < 50);
         }
-        let began = Instant::now();
+        assert!(most > 3 && held_and_broke_down > 0, "{most}");
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_that_was_dropped_meanwhile_does_not_keep_the_rest(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        // Two rows on node 1; one of them is gone when the node comes back.
+        let other = format!("{}@`localhost`", quoted(&nodes.user));
+        let mut admin = nodes.admin(1);
+        admin
+            .query_drop(format!(
+                "CREATE USER {other} IDENTIFIED BY 'rootpass'; GRANT ALL ON {}.* TO {other}",
+                quoted(&nodes.databases[0])
+            ))
+            .unwrap();
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1", "2"]);
+        admin.query_drop(format!("DROP USER {other}")).unwrap();
         program.answer("Y\n");
         let finished = program.end();
-        finished.assert_status(3).assert_line(&online(3));
-        assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
-        for (number, proxy) in proxies.iter().enumerate() {
-            run_by_hand(&nodes, number + 1, &finished);
-            proxy.set_cut(true);
-        }
+        finished
+            .assert_status(3)
+            .assert_says("error: node 1 (")
+            .assert_says("somebody dropped what these are about");
+        finished.assert_line(&online(2));
+        let after = nodes.states();
+        // Nothing else is missing, and no undo is left.
+        assert!(
+            before[0].starts_with(&after[0]),
+            "{}\n{}",
+            before[0],
+            after[0]
+        );
+        assert_eq!(after[1..], before[1..]);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_password_of_the_account_that_was_changed_meanwhile_is_a_warning(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let name = format!("{}_DB_PASSWORD", nodes.prefix());
+        nodes.set(&name, "rootpass");
+        let mut program = nodes.fail(&["1"]);
+        nodes
+            .admin(1)
+            .query_drop(format!(
+                "ALTER USER {} IDENTIFIED BY 'another'",
+                nodes.account()
+            ))
+            .unwrap();
+        program.answer("Y\n");
+        program
+            .end()
+            .assert_status(0)
+            .assert_says("cannot log in any more: has its password changed?")
+            .assert_line(&online(1));
+        nodes.password = "another".into();
+        nodes.assert_online(1);
+        assert_eq!(nodes.events(1), Vec::<String>::new());
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_database_that_was_dropped_meanwhile_does_not_keep_the_account(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let name = format!("{}_DB_PASSWORD", nodes.prefix());
+        nodes.set(&name, "rootpass");
+        let before = nodes.states();
+        let mut program = nodes.fail(&["1"]);
+        nodes
+            .admin(1)
+            .query_drop(format!("DROP DATABASE {}", quoted(&nodes.databases[0])))
+            .unwrap();
+        program.answer("Y\n");
+        program.end().assert_status(0).assert_line(&online(1));
         assert_eq!(nodes.states(), before);
-    }
-
-    fn whichever_thread_cannot_be_started_the_nodes_come_back(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let before = nodes.states();
-            let (mut held_and_broke_down, mut most) = (0, 0);
-            loop {
-                let mut command = nodes.command(&["1", "2"]);
-                command.env("LD_PRELOAD", faults_library()).env("FAIL_START_THREADS", most.to_string());
-                let mut program = Program::start(&mut command);
-                program.answer("Y\n");
-                let finished = program.finish();
-                assert_eq!(nodes.states(), before, "with {most} threads: {}", finished.err);
-                assert!(!finished.err.contains("RUST_BACKTRACE"), "{}", finished.err);
-                if finished.status == 0 {
-                    break;
-                }
-                assert!([1, 3, 101].contains(&finished.status), "{}: {}", finished.status, finished.err);
-                if finished.status == 101 && finished.out.contains(&offline(1)) {
-                    finished.assert_says("fail-start itself broke down (please report it)");
-                    finished.assert_line(&online(1)).assert_line(&online(2));
-                    held_and_broke_down += 1;
-                }
-                most += 1;
-                assert!(most < 50);
-            }
-            assert!(most > 3 && held_and_broke_down > 0, "{most}");
-        }
-    }
-
-    fn an_account_that_was_dropped_meanwhile_does_not_keep_the_rest(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            // Two rows on node 1; one of them is gone when the node comes back.
-            let other = format!("{}@`localhost`", quoted(&nodes.user));
-            let mut admin = nodes.admin(1);
-            admin
-                .query_drop(format!(
-                    "CREATE USER {other} IDENTIFIED BY 'rootpass'; GRANT ALL ON {}.* TO {other}",
-                    quoted(&nodes.databases[0])
-                ))
-                .unwrap();
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1", "2"]);
-            admin.query_drop(format!("DROP USER {other}")).unwrap();
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(3).assert_says("error: node 1 (").assert_says("somebody dropped what these are about");
-            finished.assert_line(&online(2));
-            let after = nodes.states();
-            // Nothing else is missing, and no undo is left.
-            assert!(before[0].starts_with(&after[0]), "{}\n{}", before[0], after[0]);
-            assert_eq!(after[1..], before[1..]);
-        }
-    }
-
-    fn a_password_of_the_account_that_was_changed_meanwhile_is_a_warning(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let name = format!("{}_DB_PASSWORD", nodes.prefix());
-            nodes.set(&name, "rootpass");
-            let mut program = nodes.fail(&["1"]);
-            nodes.admin(1).query_drop(format!("ALTER USER {} IDENTIFIED BY 'another'", nodes.account())).unwrap();
-            program.answer("Y\n");
-            program.end().assert_status(0).assert_says("cannot log in any more: has its password changed?").assert_line(&online(1));
-            nodes.password = "another".into();
-            nodes.assert_online(1);
-            assert_eq!(nodes.events(1), Vec::<String>::new());
-        }
-    }
-
-    fn a_database_that_was_dropped_meanwhile_does_not_keep_the_account(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let name = format!("{}_DB_PASSWORD", nodes.prefix());
-            nodes.set(&name, "rootpass");
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1"]);
-            nodes.admin(1).query_drop(format!("DROP DATABASE {}", quoted(&nodes.databases[0]))).unwrap();
-            program.answer("Y\n");
-            program.end().assert_status(0).assert_line(&online(1));
-            assert_eq!(nodes.states(), before);
-        }
     }
 }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use mysql::prelude::Queryable;
 
-use crate::harness::{
-    Kind, Nodes, Server, Session, login, offline, online, quoted, shared, wait_until,
-};
+use crate::harness::{Kind, Nodes, Server, Session, login, offline, online, quoted, wait_until};
 use crate::late_logins;
 use crate::raw::Raw;
 
@@ -392,20 +390,18 @@ fn serves(service: Service) {
 
 /// Some services at the same time, each in a thread.
 fn serve(services: &'static [Service]) {
-    shared(|| {
-        thread::scope(|scope| {
-            let each = services.iter().map(|service| {
-                thread::Builder::new()
-                    .name(service.name.to_owned())
-                    .spawn_scoped(scope, || serves(*service))
-                    .unwrap()
-            });
-            let each: Vec<_> = each.collect();
-            for one in each {
-                let name = one.thread().name().unwrap_or_default().to_owned();
-                assert!(one.join().is_ok(), "{name}");
-            }
+    thread::scope(|scope| {
+        let each = services.iter().map(|service| {
+            thread::Builder::new()
+                .name(service.name.to_owned())
+                .spawn_scoped(scope, || serves(*service))
+                .unwrap()
         });
+        let each: Vec<_> = each.collect();
+        for one in each {
+            let name = one.thread().name().unwrap_or_default().to_owned();
+            assert!(one.join().is_ok(), "{name}");
+        }
     });
 }
 
@@ -441,248 +437,236 @@ fn gets_in(nodes: &Nodes) -> Session {
 
 #[test]
 fn who_gets_in_later_is_ended_by_whoever_ended_the_others() {
-    shared(|| {
-        for (service, with_password) in [
-            (RDS, false),
-            (RDS, true),
-            (RDS_MARIADB, true),
-            (DIGITAL_OCEAN, true),
-        ] {
-            let mut nodes = service.nodes();
-            if with_password {
-                know_the_password(&mut nodes);
-            }
-            let before = nodes.state(1);
-            let mut program = nodes.fail(&["1", "--method", "lock"]);
-            let mut session = gets_in(&nodes);
-            wait_until("it is ended", || {
-                session.conn.query_drop("DO 1").is_err().then_some(())
-            });
-            program.wait_for("got in and was ended");
-            if with_password {
-                // The session of the account that ends the others is cut.
-                nodes
-                    .admin(1)
-                    .exec_iter(
-                        "SELECT ID FROM information_schema.processlist WHERE USER = ?",
-                        (&nodes.user,),
-                    )
-                    .unwrap()
-                    .map(|row| mysql::from_row::<u64>(row.unwrap()))
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .for_each(|id| {
-                        let _ = nodes.admin(1).query_drop(format!("KILL {id}"));
-                    });
-                if service.ends == Ends::Nobody {
-                    program.wait_for("own session of '");
-                    let mut session = gets_in(&nodes);
-                    session.conn.query_drop("DO 1").unwrap();
-                } else {
-                    let mut session = gets_in(&nodes);
-                    wait_until("it is ended", || {
-                        session.conn.query_drop("DO 1").is_err().then_some(())
-                    });
-                }
-            }
-            program.answer("Y\n");
-            program.end().assert_status(0).assert_line(&online(1));
-            assert_eq!(nodes.state(1), before);
+    for (service, with_password) in [
+        (RDS, false),
+        (RDS, true),
+        (RDS_MARIADB, true),
+        (DIGITAL_OCEAN, true),
+    ] {
+        let mut nodes = service.nodes();
+        if with_password {
+            know_the_password(&mut nodes);
         }
-    });
+        let before = nodes.state(1);
+        let mut program = nodes.fail(&["1", "--method", "lock"]);
+        let mut session = gets_in(&nodes);
+        wait_until("it is ended", || {
+            session.conn.query_drop("DO 1").is_err().then_some(())
+        });
+        program.wait_for("got in and was ended");
+        if with_password {
+            // The session of the account that ends the others is cut.
+            nodes
+                .admin(1)
+                .exec_iter(
+                    "SELECT ID FROM information_schema.processlist WHERE USER = ?",
+                    (&nodes.user,),
+                )
+                .unwrap()
+                .map(|row| mysql::from_row::<u64>(row.unwrap()))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|id| {
+                    let _ = nodes.admin(1).query_drop(format!("KILL {id}"));
+                });
+            if service.ends == Ends::Nobody {
+                program.wait_for("own session of '");
+                let mut session = gets_in(&nodes);
+                session.conn.query_drop("DO 1").unwrap();
+            } else {
+                let mut session = gets_in(&nodes);
+                wait_until("it is ended", || {
+                    session.conn.query_drop("DO 1").is_err().then_some(())
+                });
+            }
+        }
+        program.answer("Y\n");
+        program.end().assert_status(0).assert_line(&online(1));
+        assert_eq!(nodes.state(1), before);
+    }
 }
 
 #[test]
 fn a_login_that_only_an_admin_could_end_is_waited_for() {
-    shared(|| {
-        for service in [RDS, DIGITAL_OCEAN, RDS_MARIADB] {
-            let mut nodes = service.nodes();
-            know_the_password(&mut nodes);
-            for method in ["lock", "revoke"] {
-                nodes.assert_online(1);
-                let pauses = (1..=10).map(|step| Duration::from_millis(step * 200));
-                let clients = pauses.map(|pause| {
-                    let mut client = Raw::connect(nodes.port(1));
-                    client.send_user(&nodes.user, &nodes.databases[0]);
-                    (client, pause)
-                });
-                let args = ["1", "--method", method];
-                late_logins::none_writes(&nodes, &args, clients.collect());
-            }
+    for service in [RDS, DIGITAL_OCEAN, RDS_MARIADB] {
+        let mut nodes = service.nodes();
+        know_the_password(&mut nodes);
+        for method in ["lock", "revoke"] {
+            nodes.assert_online(1);
+            let pauses = (1..=10).map(|step| Duration::from_millis(step * 200));
+            let clients = pauses.map(|pause| {
+                let mut client = Raw::connect(nodes.port(1));
+                client.send_user(&nodes.user, &nodes.databases[0]);
+                (client, pause)
+            });
+            let args = ["1", "--method", method];
+            late_logins::none_writes(&nodes, &args, clients.collect());
         }
-    });
+    }
 }
 
 #[test]
 fn a_login_that_hangs_for_longer_than_the_timeout_is_told_and_keeps_nothing() {
-    shared(|| {
-        let mut nodes = DIGITAL_OCEAN.nodes();
-        know_the_password(&mut nodes);
-        let before = nodes.state(1);
-        let (check, _) = Raw::id(nodes.port(1));
-        let mut program = nodes.fail(&["1", "--method", "lock", "--timeout", "1s"]);
-        program.answer("Y\n");
-        let finished = program.end();
-        finished
-            .assert_status(0)
-            .assert_says("a login that began before the outage is still under way");
-        assert_eq!(nodes.state(1), before);
-        drop(check);
-    });
+    let mut nodes = DIGITAL_OCEAN.nodes();
+    know_the_password(&mut nodes);
+    let before = nodes.state(1);
+    let (check, _) = Raw::id(nodes.port(1));
+    let mut program = nodes.fail(&["1", "--method", "lock", "--timeout", "1s"]);
+    program.answer("Y\n");
+    let finished = program.end();
+    finished
+        .assert_status(0)
+        .assert_says("a login that began before the outage is still under way");
+    assert_eq!(nodes.state(1), before);
+    drop(check);
 }
 
 #[test]
 fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
-    shared(|| {
-        let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
-        let mut nodes = Nodes::cloud(Kind::MySql);
-        nodes.move_to(1, &server);
-        let mut root = nodes.admin(1);
-        // As RDS had it once: the user name does not fit.
-        root.query_drop(
-            "CREATE PROCEDURE mysql.rds_kill (IN thread BIGINT) SQL SECURITY DEFINER BEGIN DECLARE name VARCHAR(3); \
-             SELECT USER INTO name FROM information_schema.processlist WHERE ID = thread; KILL thread; END",
-        )
-        .unwrap();
-        RDS.run(&nodes, &["CREATE USER {admin} IDENTIFIED BY 'adminpass'"]);
-        RDS.run(&nodes, RDS.rights);
-        nodes.set("TESTER_CLOUD_DB_USER", &format!("rds{}", nodes.user));
-        nodes.set("TESTER_CLOUD_DB_PASSWORD", "adminpass");
-        let before = nodes.state(1);
-        let mut session = nodes.log_in(1).unwrap();
-        for method in ["lock", "revoke"] {
-            nodes
-                .run(&["1", "--method", method], "Y\n")
-                .assert_status(1)
-                .assert_says("a session cannot be ended: ")
-                .assert_says("(error 1406)");
-            assert_eq!(nodes.state(1), before);
-        }
-        session.write().unwrap();
-        // One that the admin may not call is none.
-        root.query_drop(format!(
-            "REVOKE EXECUTE ON mysql.* FROM `role_rds{}`",
-            nodes.user
-        ))
-        .unwrap();
+    let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
+    let mut nodes = Nodes::cloud(Kind::MySql);
+    nodes.move_to(1, &server);
+    let mut root = nodes.admin(1);
+    // As RDS had it once: the user name does not fit.
+    root.query_drop(
+        "CREATE PROCEDURE mysql.rds_kill (IN thread BIGINT) SQL SECURITY DEFINER BEGIN DECLARE name VARCHAR(3); \
+         SELECT USER INTO name FROM information_schema.processlist WHERE ID = thread; KILL thread; END",
+    )
+    .unwrap();
+    RDS.run(&nodes, &["CREATE USER {admin} IDENTIFIED BY 'adminpass'"]);
+    RDS.run(&nodes, RDS.rights);
+    nodes.set("TESTER_CLOUD_DB_USER", &format!("rds{}", nodes.user));
+    nodes.set("TESTER_CLOUD_DB_PASSWORD", "adminpass");
+    let before = nodes.state(1);
+    let mut session = nodes.log_in(1).unwrap();
+    for method in ["lock", "revoke"] {
         nodes
-            .run(&["1", "--method", "lock"], "Y\n")
+            .run(&["1", "--method", method], "Y\n")
             .assert_status(1)
-            .assert_says("set CLOUD_DB_PASSWORD");
-        // Nor is an account that cannot log in.
-        nodes.set("CLOUD_DB_PASSWORD", "wrong");
-        for more in [&[][..], &["--dry-run"]] {
-            nodes
-                .run(&[&["1", "--method", "lock"], more].concat(), "Y\n")
-                .assert_status(1)
-                .assert_says("cannot log in")
-                .assert_says("check CLOUD_DB_PASSWORD, or leave them open with --keep-sessions");
-        }
+            .assert_says("a session cannot be ended: ")
+            .assert_says("(error 1406)");
         assert_eq!(nodes.state(1), before);
-    });
+    }
+    session.write().unwrap();
+    // One that the admin may not call is none.
+    root.query_drop(format!(
+        "REVOKE EXECUTE ON mysql.* FROM `role_rds{}`",
+        nodes.user
+    ))
+    .unwrap();
+    nodes
+        .run(&["1", "--method", "lock"], "Y\n")
+        .assert_status(1)
+        .assert_says("set CLOUD_DB_PASSWORD");
+    // Nor is an account that cannot log in.
+    nodes.set("CLOUD_DB_PASSWORD", "wrong");
+    for more in [&[][..], &["--dry-run"]] {
+        nodes
+            .run(&[&["1", "--method", "lock"], more].concat(), "Y\n")
+            .assert_status(1)
+            .assert_says("cannot log in")
+            .assert_says("check CLOUD_DB_PASSWORD, or leave them open with --keep-sessions");
+    }
+    assert_eq!(nodes.state(1), before);
 }
 
 #[test]
 fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() {
-    shared(|| {
-        for admin_ends in [false, true] {
-            let mut nodes = AIVEN.nodes();
-            nodes.move_to(2, partial());
-            let (account, second) = (nodes.account(), quoted(&nodes.databases[1]));
-            nodes
-                .admin(2)
-                .query_drop(format!("REVOKE ALL ON {second}.* FROM {account}"))
-                .unwrap();
-            AIVEN.run(&nodes, AIVEN.console);
-            if admin_ends {
-                nodes.set("TESTER_CLOUD_DB_USER", "tester");
-                nodes.set("TESTER_CLOUD_DB_PASSWORD", "testpass");
-            } else {
-                know_the_password(&mut nodes);
-            }
-            let (before, database) = (nodes.states(), quoted(&nodes.databases[0]));
-            let insert = format!("INSERT INTO {database}.t VALUES ()");
-            let log_in = || login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
-            // A session keeps the global rights that it had when it began, whatever database it uses.
-            let mut open = [log_in(), log_in(), nodes.log_in(1).unwrap().conn];
-            let dry = nodes.run(&["1", "--dry-run"], "");
-            dry.assert_status(0);
-            assert!(dry.out.contains("3 sessions would end"), "{}", dry.out);
-            let mut program = nodes.fail(&["1"]);
-            for session in &mut open {
-                assert!(session.query_drop(&insert).is_err());
-            }
-            nodes.assert_offline(1);
-            nodes.assert_online(2);
-            assert!(log_in().query_drop(&insert).is_err());
-            // One that came later is none of those.
-            let mut later = nodes.log_in(2).unwrap();
-            thread::park_timeout(Duration::from_millis(2500));
-            later.write().unwrap();
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0).assert_line(&online(1));
-            finished.assert_says("holds its rights ON *.*, which a session keeps that is open");
-            assert!(
-                finished.out.contains("3 sessions ended"),
-                "{}",
-                finished.out
-            );
-            assert_eq!(nodes.states(), before);
-
-            // Killed, and brought back by hand before: the same statement again would make a grant that there was not.
-            let mut program = nodes.fail(&["1"]);
-            program.kill();
-            let back = nodes.events(1)[0].clone();
-            let grant = back
-                .lines()
-                .find(|line| line.starts_with("GRANT "))
-                .unwrap();
-            nodes
-                .admin(1)
-                .query_drop(format!("SET sql_log_bin = 0; {grant}"))
-                .unwrap();
-            nodes.run(&["recover", "1"], "").assert_status(0);
-            assert_eq!(nodes.states(), before);
-
-            // Both at once, and clients in the middle of their login.
-            let mut program = nodes.fail(&["1", "2"]);
-            nodes.assert_offline(1);
-            nodes.assert_offline(2);
-            program.answer("Y\n");
-            program.end().assert_status(0);
-            assert_eq!(nodes.states(), before);
-            nodes.assert_online(1);
-            let clients = (1..=10).map(|step| {
-                let mut client = Raw::connect(nodes.port(1));
-                client.send_user(&nodes.user, &nodes.databases[0]);
-                (client, Duration::from_millis(step * 200))
-            });
-            late_logins::none_writes(&nodes, &["1"], clients.collect());
-
-            // What is held on the database beside that could not be told from it.
-            let mut root = nodes.admin(1);
-            root.query_drop(format!("GRANT SELECT ON {database}.* TO {account}"))
-                .unwrap();
-            let refused = nodes.run(&["1"], "Y\n");
-            refused
-                .assert_status(1)
-                .assert_says(": use --method lock, or revoke that");
+    for admin_ends in [false, true] {
+        let mut nodes = AIVEN.nodes();
+        nodes.move_to(2, partial());
+        let (account, second) = (nodes.account(), quoted(&nodes.databases[1]));
+        nodes
+            .admin(2)
+            .query_drop(format!("REVOKE ALL ON {second}.* FROM {account}"))
+            .unwrap();
+        AIVEN.run(&nodes, AIVEN.console);
+        if admin_ends {
+            nodes.set("TESTER_CLOUD_DB_USER", "tester");
+            nodes.set("TESTER_CLOUD_DB_PASSWORD", "testpass");
+        } else {
+            know_the_password(&mut nodes);
         }
-    });
+        let (before, database) = (nodes.states(), quoted(&nodes.databases[0]));
+        let insert = format!("INSERT INTO {database}.t VALUES ()");
+        let log_in = || login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+        // A session keeps the global rights that it had when it began, whatever database it uses.
+        let mut open = [log_in(), log_in(), nodes.log_in(1).unwrap().conn];
+        let dry = nodes.run(&["1", "--dry-run"], "");
+        dry.assert_status(0);
+        assert!(dry.out.contains("3 sessions would end"), "{}", dry.out);
+        let mut program = nodes.fail(&["1"]);
+        for session in &mut open {
+            assert!(session.query_drop(&insert).is_err());
+        }
+        nodes.assert_offline(1);
+        nodes.assert_online(2);
+        assert!(log_in().query_drop(&insert).is_err());
+        // One that came later is none of those.
+        let mut later = nodes.log_in(2).unwrap();
+        thread::park_timeout(Duration::from_millis(2500));
+        later.write().unwrap();
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0).assert_line(&online(1));
+        finished.assert_says("holds its rights ON *.*, which a session keeps that is open");
+        assert!(
+            finished.out.contains("3 sessions ended"),
+            "{}",
+            finished.out
+        );
+        assert_eq!(nodes.states(), before);
+
+        // Killed, and brought back by hand before: the same statement again would make a grant that there was not.
+        let mut program = nodes.fail(&["1"]);
+        program.kill();
+        let back = nodes.events(1)[0].clone();
+        let grant = back
+            .lines()
+            .find(|line| line.starts_with("GRANT "))
+            .unwrap();
+        nodes
+            .admin(1)
+            .query_drop(format!("SET sql_log_bin = 0; {grant}"))
+            .unwrap();
+        nodes.run(&["recover", "1"], "").assert_status(0);
+        assert_eq!(nodes.states(), before);
+
+        // Both at once, and clients in the middle of their login.
+        let mut program = nodes.fail(&["1", "2"]);
+        nodes.assert_offline(1);
+        nodes.assert_offline(2);
+        program.answer("Y\n");
+        program.end().assert_status(0);
+        assert_eq!(nodes.states(), before);
+        nodes.assert_online(1);
+        let clients = (1..=10).map(|step| {
+            let mut client = Raw::connect(nodes.port(1));
+            client.send_user(&nodes.user, &nodes.databases[0]);
+            (client, Duration::from_millis(step * 200))
+        });
+        late_logins::none_writes(&nodes, &["1"], clients.collect());
+
+        // What is held on the database beside that could not be told from it.
+        let mut root = nodes.admin(1);
+        root.query_drop(format!("GRANT SELECT ON {database}.* TO {account}"))
+            .unwrap();
+        let refused = nodes.run(&["1"], "Y\n");
+        refused
+            .assert_status(1)
+            .assert_says(": use --method lock, or revoke that");
+    }
 }
 
 #[test]
 fn behind_the_auth_proxy_of_cloud_sql_it_says_that_no_tls_is_right() {
-    shared(|| {
-        // It encrypts by itself, and what it listens on has no TLS: as a MariaDB without a certificate.
-        let mut nodes = Nodes::cloud(Kind::MariaDb);
-        nodes.set("CLOUD_DB_SSL_MODE", "");
-        nodes
-            .run(&["1"], "Y\n")
-            .assert_status(1)
-            .assert_says("the server offers no TLS: behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
-        nodes.set("CLOUD_DB_SSL_MODE", "disabled");
-        nodes.run(&["1"], "Y\n").assert_status(0);
-    });
+    // It encrypts by itself, and what it listens on has no TLS: as a MariaDB without a certificate.
+    let mut nodes = Nodes::cloud(Kind::MariaDb);
+    nodes.set("CLOUD_DB_SSL_MODE", "");
+    nodes
+        .run(&["1"], "Y\n")
+        .assert_status(1)
+        .assert_says("the server offers no TLS: behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
+    nodes.set("CLOUD_DB_SSL_MODE", "disabled");
+    nodes.run(&["1"], "Y\n").assert_status(0);
 }

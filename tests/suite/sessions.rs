@@ -6,10 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
-use crate::harness::{
-    Kind, Nodes, Server, Session, exclusively, login, on_both_servers, wait_until,
-};
+use crate::harness::{Kind, Nodes, Server, Session, login, wait_until};
 use crate::proxy::Proxy;
 
 fn none_of_1000_sessions_still_writes(nodes: &Nodes) {
@@ -34,184 +33,228 @@ fn none_of_1000_sessions_still_writes(nodes: &Nodes) {
     );
 }
 
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort();
-    sorted[sorted.len() / 2]
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn none_of_1000_sessions_a_node_still_writes_in_the_local_environment(kind: Kind) {
+    none_of_1000_sessions_still_writes(&Nodes::local(kind));
 }
 
-on_both_servers! {
-    fn none_of_1000_sessions_a_node_still_writes_in_the_local_environment(kind) {
-        none_of_1000_sessions_still_writes(&Nodes::local(kind));
-    }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn none_of_1000_pooled_sessions_a_node_still_writes_in_the_cloud_environment(kind: Kind) {
+    none_of_1000_sessions_still_writes(&Nodes::cloud(kind));
+}
 
-    fn none_of_1000_pooled_sessions_a_node_still_writes_in_the_cloud_environment(kind) {
-        none_of_1000_sessions_still_writes(&Nodes::cloud(kind));
-    }
-
-    fn clients_that_reconnect_without_pause_never_get_in(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let nodes = Arc::new(nodes);
-            let done = Arc::new(AtomicBool::new(false));
-            let written = Arc::new(AtomicU64::new(0));
-            let clients: Vec<_> = (0..4)
-                .map(|_| {
-                    let (nodes, done, written) = (Arc::clone(&nodes), Arc::clone(&done), Arc::clone(&written));
-                    thread::spawn(move || {
-                        while !done.load(Ordering::SeqCst) {
-                            if let Ok(mut session) = nodes.log_in(1) {
-                                while !done.load(Ordering::SeqCst) && session.write().is_ok() {
-                                    written.fetch_add(1, Ordering::SeqCst);
-                                }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn clients_that_reconnect_without_pause_never_get_in(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let nodes = Arc::new(nodes);
+        let done = Arc::new(AtomicBool::new(false));
+        let written = Arc::new(AtomicU64::new(0));
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let (nodes, done, written) =
+                    (Arc::clone(&nodes), Arc::clone(&done), Arc::clone(&written));
+                thread::spawn(move || {
+                    while !done.load(Ordering::SeqCst) {
+                        if let Ok(mut session) = nodes.log_in(1) {
+                            while !done.load(Ordering::SeqCst) && session.write().is_ok() {
+                                written.fetch_add(1, Ordering::SeqCst);
                             }
                         }
-                    })
+                    }
                 })
-                .collect();
-            for _ in 0..10 {
-                let before = written.load(Ordering::SeqCst);
-                 wait_until("the clients write", || (written.load(Ordering::SeqCst) > before + 10).then_some(()));
-                let mut program = nodes.fail(&["1"]);
-                let mut admin = nodes.admin(1);
-                let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
-                let rows: Option<u64> = admin.query_first(&count).unwrap();
-                for _ in 0..50 {
-                    nodes.assert_offline(1);
-                }
-                assert_eq!(admin.query_first::<u64, _>(&count).unwrap(), rows, "rows were written to an offline node");
-                program.answer("Y\n");
-                program.end().assert_status(0);
+            })
+            .collect();
+        for _ in 0..10 {
+            let before = written.load(Ordering::SeqCst);
+            wait_until("the clients write", || {
+                (written.load(Ordering::SeqCst) > before + 10).then_some(())
+            });
+            let mut program = nodes.fail(&["1"]);
+            let mut admin = nodes.admin(1);
+            let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
+            let rows: Option<u64> = admin.query_first(&count).unwrap();
+            for _ in 0..50 {
+                nodes.assert_offline(1);
             }
-            done.store(true, Ordering::SeqCst);
-            for client in clients {
-                client.join().unwrap();
-            }
-        }
-    }
-
-    fn in_cloud_only_the_sessions_on_the_nodes_database_end(kind) {
-        let nodes = Nodes::cloud(kind);
-        let mut elsewhere = login(nodes.port(1), &nodes.user, &nodes.password, None).unwrap();
-        let mut here = nodes.log_in(1).unwrap();
-        let mut program = nodes.fail(&["1"]);
-        assert!(here.write().is_err());
-        elsewhere.query_drop("SELECT 1").unwrap();
-        assert!(elsewhere.query_drop(format!("INSERT INTO `{}`.t VALUES ()", nodes.databases[0])).is_err());
-        program.answer("Y\n");
-        program.end().assert_status(0);
-        elsewhere.query_drop(format!("INSERT INTO `{}`.t VALUES ()", nodes.databases[0])).unwrap();
-    }
-
-    fn kept_sessions_are_counted_in_a_warning(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let mut open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
-            let mut program = nodes.fail(&["1", "--keep-sessions"]);
-            for session in &mut open {
-                session.write().unwrap();
-            }
-            nodes.assert_offline(1);
+            assert_eq!(
+                admin.query_first::<u64, _>(&count).unwrap(),
+                rows,
+                "rows were written to an offline node"
+            );
             program.answer("Y\n");
-            program.end().assert_status(0).assert_says("2 open sessions still reach it");
+            program.end().assert_status(0);
+        }
+        done.store(true, Ordering::SeqCst);
+        for client in clients {
+            client.join().unwrap();
         }
     }
 }
 
-on_both_servers! {
-    fn an_idle_node_is_offline_within_16_round_trips_and_sessions_add_none(kind) {
-        const ROUND_TRIP: Duration = Duration::from_millis(60);
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let name = format!("{}_DB_PASSWORD", nodes.prefix());
-            nodes.set(&name, "rootpass");
-            let proxy = Proxy::to(nodes.port(1));
-            nodes.reach_by(1, proxy.port);
-            // The machine does other things too: what it can do once, it can.
-            let in_time = (0..5).any(|_| {
-                proxy.set_delay(ROUND_TRIP / 2);
-                let began = Instant::now();
-                let mut program = nodes.fail(&["1"]);
-                let took = began.elapsed();
-                proxy.set_delay(Duration::ZERO);
-                program.answer("Y\n");
-                program.end().assert_status(0);
-                took <= 16 * ROUND_TRIP
-            });
-            assert!(in_time, "more than 16 times {ROUND_TRIP:?}, five times");
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn in_cloud_only_the_sessions_on_the_nodes_database_end(kind: Kind) {
+    let nodes = Nodes::cloud(kind);
+    let mut elsewhere = login(nodes.port(1), &nodes.user, &nodes.password, None).unwrap();
+    let mut here = nodes.log_in(1).unwrap();
+    let mut program = nodes.fail(&["1"]);
+    assert!(here.write().is_err());
+    elsewhere.query_drop("SELECT 1").unwrap();
+    assert!(
+        elsewhere
+            .query_drop(format!("INSERT INTO `{}`.t VALUES ()", nodes.databases[0]))
+            .is_err()
+    );
+    program.answer("Y\n");
+    program.end().assert_status(0);
+    elsewhere
+        .query_drop(format!("INSERT INTO `{}`.t VALUES ()", nodes.databases[0]))
+        .unwrap();
+}
 
-            let requests_for = |sessions: usize| {
-                let open: Vec<Session> = (0..sessions).map(|_| nodes.log_in(1).unwrap()).collect();
-                proxy.set_delay(ROUND_TRIP / 2);
-                let already = proxy.round_trips();
-                let mut program = nodes.fail(&["1"]);
-                let requests = proxy.round_trips() - already;
-                proxy.set_delay(Duration::ZERO);
-                program.answer("Y\n");
-                program.end().assert_status(0);
-                drop(open);
-                requests
-            };
-            // Many need longer, so that it may look once or twice more.
-            let seen: Vec<_> = (0..5).map(|_| (requests_for(10), requests_for(200))).take_while(|(few, many)| *many > few + 3).collect();
-            assert!(seen.len() < 5, "requests for 10 and 200 sessions: {seen:?}");
-        }
-    }
-
-    fn of_5000_sessions_none_still_writes(kind) {
-        let server = Server::start(kind, &["--max-connections=5100"]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        for environment in ["local", "cloud"] {
-            if environment == "cloud" {
-                nodes.in_the_cloud();
-            }
-            let mut open: Vec<Session> = (0..5000).map(|_| nodes.log_in(1).unwrap()).collect();
-            let mut program = nodes.fail(&["1"]);
-            let writing = open.iter_mut().filter_map(|session| session.write().ok()).count();
-            assert_eq!(writing, 0, "of 5000 sessions");
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0);
-            assert!(finished.out.contains("5000 sessions ended"), "{}", finished.out);
-        }
-    }
-
-    fn a_session_that_rolls_back_for_long_is_waited_for(kind) {
-        let server = Server::start(kind, &["--innodb-buffer-pool-size=512M"]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        let before = nodes.state(1);
-        let double = format!("INSERT INTO `{}`.t SELECT NULL FROM `{0}`.t", nodes.databases[0]);
-        let fill = |session: &mut Session| {
-            session.conn.query_drop("SET autocommit = 0").unwrap();
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn kept_sessions_are_counted_in_a_warning(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let mut open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
+        let mut program = nodes.fail(&["1", "--keep-sessions"]);
+        for session in &mut open {
             session.write().unwrap();
-            for _ in 0..19 {
-                session.conn.query_drop(&double).unwrap();
-            }
+        }
+        nodes.assert_offline(1);
+        program.answer("Y\n");
+        program
+            .end()
+            .assert_status(0)
+            .assert_says("2 open sessions still reach it");
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_idle_node_is_offline_within_16_round_trips_and_sessions_add_none(kind: Kind) {
+    const ROUND_TRIP: Duration = Duration::from_millis(60);
+    for mut nodes in Nodes::in_both_environments(kind) {
+        let name = format!("{}_DB_PASSWORD", nodes.prefix());
+        nodes.set(&name, "rootpass");
+        let proxy = Proxy::to(nodes.port(1));
+        nodes.reach_by(1, proxy.port);
+        // The machine does other things too: what it can do once, it can.
+        let in_time = (0..5).any(|_| {
+            proxy.set_delay(ROUND_TRIP / 2);
+            let began = Instant::now();
+            let mut program = nodes.fail(&["1"]);
+            let took = began.elapsed();
+            proxy.set_delay(Duration::ZERO);
+            program.answer("Y\n");
+            program.end().assert_status(0);
+            took <= 16 * ROUND_TRIP
+        });
+        assert!(in_time, "more than 16 times {ROUND_TRIP:?}, five times");
+
+        let requests_for = |sessions: usize| {
+            let open: Vec<Session> = (0..sessions).map(|_| nodes.log_in(1).unwrap()).collect();
+            proxy.set_delay(ROUND_TRIP / 2);
+            let already = proxy.round_trips();
+            let mut program = nodes.fail(&["1"]);
+            let requests = proxy.round_trips() - already;
+            proxy.set_delay(Duration::ZERO);
+            program.answer("Y\n");
+            program.end().assert_status(0);
+            drop(open);
+            requests
         };
-        // Not offline where it needs longer than the timeout.
-        let mut session = nodes.log_in(1).unwrap();
-        fill(&mut session);
-        let finished = nodes.run(&["1", "--timeout", "500ms"], "Y\n");
-        finished.assert_status(1).assert_says("1 session has not ended within 500ms");
-        assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
-        assert_eq!(nodes.state(1), before);
+        // Many need longer, so that it may look once or twice more.
+        let seen: Vec<_> = (0..5)
+            .map(|_| (requests_for(10), requests_for(200)))
+            .take_while(|(few, many)| *many > few + 3)
+            .collect();
+        assert!(seen.len() < 5, "requests for 10 and 200 sessions: {seen:?}");
+    }
+}
 
-        let left = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE USER = '{}'", nodes.user);
-        let mut admin = nodes.admin(1);
-        wait_until("it has rolled back", || (admin.query_first(&left).unwrap() == Some(0)).then_some(()));
-
-        let mut session = nodes.log_in(1).unwrap();
-        fill(&mut session);
-        let began = Instant::now();
-        let mut program = nodes.fail(&["1", "--timeout", "60s"]);
-        let took = began.elapsed();
-        assert_eq!(admin.query_first::<u64, _>(&left).unwrap(), Some(0), "rolled back before OFFLINE");
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn of_5000_sessions_none_still_writes(kind: Kind) {
+    let server = Server::start(kind, &["--max-connections=5100"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    for environment in ["local", "cloud"] {
+        if environment == "cloud" {
+            nodes.in_the_cloud();
+        }
+        let mut open: Vec<Session> = (0..5000).map(|_| nodes.log_in(1).unwrap()).collect();
+        let mut program = nodes.fail(&["1"]);
+        let writing = open
+            .iter_mut()
+            .filter_map(|session| session.write().ok())
+            .count();
+        assert_eq!(writing, 0, "of 5000 sessions");
         program.answer("Y\n");
         let finished = program.end();
         finished.assert_status(0);
-        if took > Duration::from_secs(2) {
-            finished.assert_says("waiting for its sessions to end, 1 left");
-        }
+        assert!(
+            finished.out.contains("5000 sessions ended"),
+            "{}",
+            finished.out
+        );
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_session_that_rolls_back_for_long_is_waited_for(kind: Kind) {
+    let server = Server::start(kind, &["--innodb-buffer-pool-size=512M"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.state(1);
+    let double = format!(
+        "INSERT INTO `{}`.t SELECT NULL FROM `{0}`.t",
+        nodes.databases[0]
+    );
+    let fill = |session: &mut Session| {
+        session.conn.query_drop("SET autocommit = 0").unwrap();
+        session.write().unwrap();
+        for _ in 0..19 {
+            session.conn.query_drop(&double).unwrap();
+        }
+    };
+    // Not offline where it needs longer than the timeout.
+    let mut session = nodes.log_in(1).unwrap();
+    fill(&mut session);
+    let finished = nodes.run(&["1", "--timeout", "500ms"], "Y\n");
+    finished
+        .assert_status(1)
+        .assert_says("1 session has not ended within 500ms");
+    assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
+    assert_eq!(nodes.state(1), before);
+
+    let left = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = '{}'",
+        nodes.user
+    );
+    let mut admin = nodes.admin(1);
+    wait_until("it has rolled back", || {
+        (admin.query_first(&left).unwrap() == Some(0)).then_some(())
+    });
+
+    let mut session = nodes.log_in(1).unwrap();
+    fill(&mut session);
+    let began = Instant::now();
+    let mut program = nodes.fail(&["1", "--timeout", "60s"]);
+    let took = began.elapsed();
+    assert_eq!(
+        admin.query_first::<u64, _>(&left).unwrap(),
+        Some(0),
+        "rolled back before OFFLINE"
+    );
+    program.answer("Y\n");
+    program.end().assert_status(0);
+    // As long as it was shown above to need.
+    assert!(took > Duration::from_millis(500), "{took:?}");
 }
 
 #[test]
@@ -259,61 +302,4 @@ fn an_open_transaction_on_a_revoked_node_is_not_committed() {
     let finished = program.end();
     finished.assert_status(0);
     assert!(finished.out.contains("1 session ended"), "{}", finished.out);
-}
-
-fn measure_the_end_of_a_thousand_sessions(kind: Kind) {
-    let server = Server::start(kind, &[]);
-    let mut nodes = Nodes::local(kind);
-    nodes.move_to(1, &server);
-    let left = format!(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = '{}'",
-        nodes.user
-    );
-    let (mut own, mut ours) = (Vec::new(), Vec::new());
-    // The program must start and log in first, here without the optimizations of a release.
-    let as_fast = |own: &[Duration], ours: &[Duration]| {
-        median(ours) <= median(own) * 6 / 5 + Duration::from_millis(40)
-    };
-    for round in 0.. {
-        let open: Vec<Session> = (0..1000).map(|_| nodes.log_in(1).unwrap()).collect();
-        let mut admin = nodes.admin(1);
-        let began = Instant::now();
-        match kind {
-            Kind::MySql => admin.query_drop("SET GLOBAL offline_mode = ON").unwrap(),
-            Kind::MariaDb => admin
-                .query_drop(format!("KILL USER {}", nodes.account()))
-                .unwrap(),
-        }
-        wait_until("the sessions end", || {
-            (admin.query_first(&left).unwrap() == Some(0)).then_some(())
-        });
-        own.push(began.elapsed());
-        if kind == Kind::MySql {
-            admin.query_drop("SET GLOBAL offline_mode = OFF").unwrap();
-        }
-        drop(open);
-
-        let open: Vec<Session> = (0..1000).map(|_| nodes.log_in(1).unwrap()).collect();
-        let began = Instant::now();
-        let mut program = nodes.fail(&["1"]);
-        ours.push(began.elapsed());
-        program.answer("Y\n");
-        program.end().assert_status(0);
-        drop(open);
-        // The machine does other things too, so that it may take more rounds than these.
-        if round >= 4 && as_fast(&own, &ours) {
-            eprintln!("{kind:?}, 1000 sessions: the server itself {own:?}, fail-start {ours:?}");
-            break;
-        }
-        assert!(round < 12, "the server itself {own:?}, fail-start {ours:?}");
-    }
-}
-
-#[test]
-fn a_thousand_sessions_end_as_fast_as_the_server_itself_ends_them() {
-    exclusively(|| {
-        [Kind::MySql, Kind::MariaDb]
-            .into_iter()
-            .for_each(measure_the_end_of_a_thousand_sessions);
-    });
 }

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, Program, Server, Session, faults_library, login, on_both_servers,
-    wait_until,
+    Finished, Kind, Nodes, Program, Server, Session, faults_library, login, wait_until,
 };
 use crate::proxy::Proxy;
 use crate::raw::XSession;
@@ -75,155 +75,216 @@ fn no_transaction_is_committed(nodes: &Nodes, what: &str) -> Finished {
     finished
 }
 
-on_both_servers! {
-    fn the_admins_session_inherits_nothing_that_changes_its_answers(kind) {
-        let server = Server::start(kind, &["--event-scheduler=ON"]);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn the_admins_session_inherits_nothing_that_changes_its_answers(kind: Kind) {
+    let server = Server::start(kind, &["--event-scheduler=ON"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let time_limit = match kind {
+        Kind::MySql => ("max_execution_time", "1"),
+        Kind::MariaDb => ("max_statement_time", "0.001"),
+    };
+    let read_only = match kind {
+        Kind::MySql => "transaction_read_only",
+        Kind::MariaDb => "tx_read_only",
+    };
+    let settings = [
+        ("sql_select_limit", "1"),
+        ("max_join_size", "1"),
+        (read_only, "ON"),
+        ("autocommit", "0"),
+        ("completion_type", "'RELEASE'"),
+        (
+            "sql_mode",
+            "'ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'",
+        ),
+        ("time_zone", "'-11:00'"),
+        ("character_set_server", "latin1"),
+        ("lock_wait_timeout", "1"),
+        ("sql_quote_show_create", "0"),
+        time_limit,
+    ];
+    for (name, value) in settings {
+        // One that such a setting does not slow down.
+        let mut root = login(nodes.port(1), "tester", "testpass", None).unwrap();
+        let before: String = root
+            .query_first(format!("SELECT @@global.{name}"))
+            .unwrap()
+            .unwrap();
+        if name == "sql_mode" && kind == Kind::MariaDb {
+            continue; // PAD_CHAR_TO_FULL_LENGTH does to MariaDB's own system tables what nobody wants.
+        }
+        // Sessions are opened before it, since it may be in their own way.
+        let mut open: Vec<Session> = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
+        for args in [
+            &["1", "--for", "1m"][..],
+            &["1", "--for", "1m", "--method", "revoke"],
+        ] {
+            root.query_drop(format!("SET GLOBAL {name} = {value}"))
+                .unwrap();
+            let mut program = nodes.start(args);
+            program.wait_for("IS NOW OFFLINE");
+            let writing = open
+                .iter_mut()
+                .filter_map(|session| session.write().ok())
+                .count();
+            assert_eq!(writing, 0, "of 20 sessions, {name}");
+            program.signal("INT");
+            program.end().assert_status(130);
+            root.query_drop(format!("SET GLOBAL {name} = '{before}'"))
+                .or_else(|_| root.query_drop(format!("SET GLOBAL {name} = {before}")))
+                .unwrap();
+            nodes.assert_online(1);
+            open = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
+        }
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_with_any_name_is_found_whatever_the_servers_character_set(kind: Kind) {
+    for options in [
+        &["--character-set-server=latin1"][..],
+        &[
+            "--character-set-server=latin1",
+            "--skip-character-set-client-handshake",
+        ],
+        &[
+            "--character-set-server=utf16",
+            "--skip-character-set-client-handshake",
+        ],
+        &[
+            "--character-set-server=gbk",
+            "--skip-character-set-client-handshake",
+        ],
+    ] {
+        // MySQL has no such option any more.
+        let options = if kind == Kind::MySql {
+            &options[..1]
+        } else {
+            options
+        };
+        let server = Server::start(kind, options);
         let mut nodes = Nodes::local(kind);
         nodes.move_to(1, &server);
-        let time_limit = match kind {
-            Kind::MySql => ("max_execution_time", "1"),
-            Kind::MariaDb => ("max_statement_time", "0.001"),
-        };
-        let read_only = match kind {
-            Kind::MySql => "transaction_read_only",
-            Kind::MariaDb => "tx_read_only",
-        };
-        let settings = [
-            ("sql_select_limit", "1"),
-            ("max_join_size", "1"),
-            (read_only, "ON"),
-            ("autocommit", "0"),
-            ("completion_type", "'RELEASE'"),
-            ("sql_mode", "'ANSI,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'"),
-            ("time_zone", "'-11:00'"),
-            ("character_set_server", "latin1"),
-            ("lock_wait_timeout", "1"),
-            ("sql_quote_show_create", "0"),
-            time_limit,
-        ];
-        for (name, value) in settings {
-            // One that such a setting does not slow down.
-            let mut root = login(nodes.port(1), "tester", "testpass", None).unwrap();
-            let before: String = root.query_first(format!("SELECT @@global.{name}")).unwrap().unwrap();
-            if name == "sql_mode" && kind == Kind::MariaDb {
-                continue; // PAD_CHAR_TO_FULL_LENGTH does to MariaDB's own system tables what nobody wants.
+        let name = "üser日";
+        let database = nodes.databases[0].clone();
+        let mut admin = nodes.admin(1);
+        admin.query_drop("SET NAMES utf8mb4").unwrap();
+        admin.query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'rootpass'; GRANT ALL ON `{database}`.* TO `{name}`")).unwrap();
+        nodes.set("LOCAL_DB_USER", name);
+        let locked = match kind {
+            Kind::MySql => {
+                format!("SELECT account_locked = 'Y' FROM mysql.user WHERE User = '{name}'")
             }
-            // Sessions are opened before it, since it may be in their own way.
-            let mut open: Vec<Session> = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
-            for args in [&["1", "--for", "1m"][..], &["1", "--for", "1m", "--method", "revoke"]] {
-                root.query_drop(format!("SET GLOBAL {name} = {value}")).unwrap();
-                let mut program = nodes.start(args);
-                program.wait_for("IS NOW OFFLINE");
-                let writing = open.iter_mut().filter_map(|session| session.write().ok()).count();
-                assert_eq!(writing, 0, "of 20 sessions, {name}");
-                program.signal("INT");
-                program.end().assert_status(130);
-                root.query_drop(format!("SET GLOBAL {name} = '{before}'")).or_else(|_| root.query_drop(format!("SET GLOBAL {name} = {before}"))).unwrap();
-                nodes.assert_online(1);
-                open = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
-            }
-        }
+            Kind::MariaDb => format!(
+                "SELECT JSON_VALUE(Priv, '$.account_locked') = 1 FROM mysql.global_priv WHERE User = '{name}'"
+            ),
+        };
+        let mut program = nodes.fail(&["1"]);
+        assert_eq!(
+            admin.query_first(&locked).unwrap(),
+            Some(true),
+            "{options:?}"
+        );
+        program.answer("Y\n");
+        program.end().assert_status(0);
+        assert_ne!(
+            admin
+                .query_first::<Option<bool>, _>(&locked)
+                .unwrap()
+                .flatten(),
+            Some(true),
+            "{options:?}"
+        );
     }
+}
 
-    fn an_account_with_any_name_is_found_whatever_the_servers_character_set(kind) {
-        for options in [
-            &["--character-set-server=latin1"][..],
-            &["--character-set-server=latin1", "--skip-character-set-client-handshake"],
-            &["--character-set-server=utf16", "--skip-character-set-client-handshake"],
-            &["--character-set-server=gbk", "--skip-character-set-client-handshake"],
-        ] {
-            // MySQL has no such option any more.
-            let options = if kind == Kind::MySql { &options[..1] } else { options };
-            let server = Server::start(kind, options);
-            let mut nodes = Nodes::local(kind);
-            nodes.move_to(1, &server);
-            let name = "üser日";
-            let database = nodes.databases[0].clone();
-            let mut admin = nodes.admin(1);
-            admin.query_drop("SET NAMES utf8mb4").unwrap();
-            admin.query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'rootpass'; GRANT ALL ON `{database}`.* TO `{name}`")).unwrap();
-            nodes.set("LOCAL_DB_USER", name);
-            let locked = match kind {
-                Kind::MySql => format!("SELECT account_locked = 'Y' FROM mysql.user WHERE User = '{name}'"),
-                Kind::MariaDb => format!("SELECT JSON_VALUE(Priv, '$.account_locked') = 1 FROM mysql.global_priv WHERE User = '{name}'"),
-            };
-            let mut program = nodes.fail(&["1"]);
-            assert_eq!(admin.query_first(&locked).unwrap(), Some(true), "{options:?}");
-            program.answer("Y\n");
-            program.end().assert_status(0);
-            assert_ne!(admin.query_first::<Option<bool>, _>(&locked).unwrap().flatten(), Some(true), "{options:?}");
-        }
-    }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn no_open_transaction_is_committed_on_a_revoked_node(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let finished = no_transaction_is_committed(&nodes, "as it comes");
+    assert_eq!(finished.err, "");
+}
 
-    fn no_open_transaction_is_committed_on_a_revoked_node(kind) {
-        let nodes = Nodes::local(kind);
-        let finished = no_transaction_is_committed(&nodes, "as it comes");
-        assert_eq!(finished.err, "");
-    }
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_statement_that_is_under_way_is_not_committed_on_a_revoked_node(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
+    let mut session = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+    // Its rights have been looked at, and its transaction has not begun yet.
+    let insert = format!(
+        "INSERT INTO `{}`.t VALUES (SLEEP(4) + 1000)",
+        nodes.databases[0]
+    );
+    let writing = std::thread::spawn(move || session.query_drop(insert));
+    wait_until("it is under way", || {
+        let under_way =
+            "SELECT 1 FROM information_schema.processlist WHERE INFO LIKE 'INSERT%SLEEP(4)%'";
+        nodes.admin(1).query_first::<u8, _>(under_way).unwrap()
+    });
+    let mut program = nodes.fail(&["1", "--method", "revoke"]);
+    // A statement that is ended in its sleep may write before its session is gone, which is before OFFLINE.
+    let rows: Option<u64> = nodes.admin(1).query_first(&count).unwrap();
+    assert!(writing.join().unwrap().is_err());
+    assert_eq!(nodes.admin(1).query_first(&count).unwrap(), rows);
+    program.answer("Y\n");
+    program.end().assert_status(0);
+}
 
-    fn a_statement_that_is_under_way_is_not_committed_on_a_revoked_node(kind) {
-        let nodes = Nodes::local(kind);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn open_transactions_are_found_while_others_read_their_list(kind: Kind) {
+    // For a tenth of a second after anybody has read it, it shows what it showed.
+    let server = Server::start(kind, &["--performance-schema=OFF"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let mut reader = nodes.admin(1);
+    for _ in 0..10 {
         let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
-        let mut session = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
-        // Its rights have been looked at, and its transaction has not begun yet.
-        let insert = format!("INSERT INTO `{}`.t VALUES (SLEEP(4) + 1000)", nodes.databases[0]);
-        let writing = std::thread::spawn(move || session.query_drop(insert));
-        wait_until("it is under way", || {
-            let under_way = "SELECT 1 FROM information_schema.processlist WHERE INFO LIKE 'INSERT%SLEEP(4)%'";
-            nodes.admin(1).query_first::<u8, _>(under_way).unwrap()
-        });
-        let mut program = nodes.fail(&["1", "--method", "revoke"]);
-        // A statement that is ended in its sleep may write before its session is gone, which is before OFFLINE.
-        let rows: Option<u64> = nodes.admin(1).query_first(&count).unwrap();
-        assert!(writing.join().unwrap().is_err());
-        assert_eq!(nodes.admin(1).query_first(&count).unwrap(), rows);
+        let rows: Option<u64> = reader.query_first(&count).unwrap();
+        reader
+            .query_drop("SELECT * FROM information_schema.INNODB_TRX")
+            .unwrap();
+        let mut session = elsewhere(&nodes);
+        let mut program = nodes.start(&["1", "--method", "revoke"]);
+        while !program.printed().contains("OFFLINE") {
+            reader
+                .query_drop("SELECT * FROM information_schema.INNODB_TRX")
+                .unwrap();
+            std::thread::park_timeout(std::time::Duration::from_millis(150));
+        }
+        assert!(session.conn.query_drop("COMMIT").is_err());
+        assert_eq!(reader.query_first::<u64, _>(&count).unwrap(), rows);
         program.answer("Y\n");
         program.end().assert_status(0);
     }
+}
 
-    fn open_transactions_are_found_while_others_read_their_list(kind) {
-        // For a tenth of a second after anybody has read it, it shows what it showed.
-        let server = Server::start(kind, &["--performance-schema=OFF"]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        let mut reader = nodes.admin(1);
-        for _ in 0..10 {
-            let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
-            let rows: Option<u64> = reader.query_first(&count).unwrap();
-            reader.query_drop("SELECT * FROM information_schema.INNODB_TRX").unwrap();
-            let mut session = elsewhere(&nodes);
-            let mut program = nodes.start(&["1", "--method", "revoke"]);
-            while !program.printed().contains("OFFLINE") {
-                reader.query_drop("SELECT * FROM information_schema.INNODB_TRX").unwrap();
-                std::thread::park_timeout(std::time::Duration::from_millis(150));
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_server_whose_connections_are_all_in_use_can_be_failed(kind: Kind) {
+    let server = Server::start(kind, &["--max-connections=12"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+    for _ in 0..10 {
+        // As many as there is room for; the server may not have noticed yet that earlier ones are gone.
+        let mut open = Vec::new();
+        wait_until("it is full", || match nodes.log_in(1) {
+            Ok(session) => {
+                open.push(session);
+                None
             }
-            assert!(session.conn.query_drop("COMMIT").is_err());
-            assert_eq!(reader.query_first::<u64, _>(&count).unwrap(), rows);
-            program.answer("Y\n");
-            program.end().assert_status(0);
-        }
-    }
-
-    fn a_server_whose_connections_are_all_in_use_can_be_failed(kind) {
-        let server = Server::start(kind, &["--max-connections=12"]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        nodes.set("LOCAL_DB_PASSWORD", "rootpass");
-        for _ in 0..10 {
-            // As many as there is room for; the server may not have noticed yet that earlier ones are gone.
-            let mut open = Vec::new();
-            wait_until("it is full", || match nodes.log_in(1) {
-                Ok(session) => {
-                    open.push(session);
-                    None
-                }
-                Err(_) => (open.len() >= 12).then_some(()),
-            });
-            let mut program = nodes.fail(&["1"]);
-            assert!(open.iter_mut().all(|session| session.write().is_err()));
-            program.answer("Y\n");
-            program.end().assert_status(0);
-        }
+            Err(_) => (open.len() >= 12).then_some(()),
+        });
+        let mut program = nodes.fail(&["1"]);
+        assert!(open.iter_mut().all(|session| session.write().is_err()));
+        program.answer("Y\n");
+        program.end().assert_status(0);
     }
 }
 

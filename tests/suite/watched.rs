@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use serde_json::Value;
+use test_case::test_case;
 
-use crate::harness::{
-    Kind, Nodes, PROMPT, login, offline, on_both_servers, online, quoted, wait_until,
-};
+use crate::harness::{Kind, Nodes, PROMPT, login, offline, online, quoted, wait_until};
 use crate::proxy::Proxy;
 use crate::raw::Raw;
 use crate::returns::{drop_admin, held_connection, own_admin};
@@ -27,133 +26,188 @@ fn by_hand(nodes: &Nodes, open: bool) {
         .unwrap();
 }
 
-on_both_servers! {
-    fn a_session_that_gets_in_is_ended_and_told_once(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let mut program = nodes.fail(&["1"]);
-            for count in 1..=2 {
-                // In the time that a login takes, so that the watch sees an account that is kept out.
-                let session = wait_until("a session gets in", || {
-                    by_hand(&nodes, true);
-                    let session = nodes.log_in(1);
-                    by_hand(&nodes, false);
-                    session.ok()
-                });
-                let mut session = session;
-                wait_until("it is ended", || session.conn.query_drop("DO 1").is_err().then_some(()));
-                if count == 1 {
-                    program.wait_for("got in and was ended");
-                }
-            }
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0).assert_line(&online(1));
-            assert_eq!(finished.err.matches("got in and was ended").count(), 1, "{}", finished.err);
-            assert!(finished.out.contains("2 sessions ended (2 had got in meanwhile)"), "{}", finished.out);
-            // The question is asked again below the warning.
-            assert_eq!(finished.out.matches(PROMPT).count(), 2, "{}", finished.out);
-        }
-    }
-
-    fn who_opens_the_node_is_told_and_the_summary_says_how_long_it_was_offline(kind) {
-        for nodes in Nodes::in_both_environments(kind) {
-            let mut program = nodes.fail(&["1"]);
-            let began = Instant::now();
-            by_hand(&nodes, true);
-            program.wait_for("it was back already");
-            // Who was let in by somebody is left alone.
-            let mut session = nodes.log_in(1).unwrap();
-            let opened = began.elapsed();
-            wait_until("a look or two", || (began.elapsed() > opened + Duration::from_secs(3)).then_some(()));
-            session.conn.query_drop("DO 1").unwrap();
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0).assert_line(&online(1));
-            assert_eq!(finished.err.matches("it was back already").count(), 1, "{}", finished.err);
-            let said = finished.out.split("node 1: offline for ").nth(1).and_then(|rest| rest.split('s').next());
-            let said: f64 = said.unwrap_or_else(|| panic!("{}", finished.out)).parse().unwrap();
-            assert!(said <= opened.as_secs_f64() + 0.1, "{said} s, opened after {opened:?}");
-        }
-    }
-
-    fn a_node_that_is_away_and_one_that_is_back_is_told_once_each(kind) {
-        for mut nodes in Nodes::in_both_environments(kind) {
-            let proxy = Proxy::to(nodes.port(1));
-            nodes.reach_by(1, proxy.port);
-            let before = nodes.states();
-            let mut program = nodes.fail(&["1", "2"]);
-            for count in 1..=2 {
-                proxy.set_cut(true);
-                program.wait_for_nth("cannot be reached any more", count);
-                proxy.set_cut(false);
-                program.wait_for_nth("can be reached again", count);
-            }
-            program.answer("Y\n");
-            let finished = program.end();
-            finished.assert_status(0).assert_line(&online(1)).assert_line(&online(2));
-            assert_eq!(finished.err.lines().count(), 4, "{}", finished.err);
-            assert_eq!(nodes.states(), before);
-        }
-    }
-
-    fn a_connection_that_was_killed_is_opened_again_by_the_watch_without_a_word(kind) {
-        let mut nodes = Nodes::local(kind);
-        let admin = own_admin(&mut nodes);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_session_that_gets_in_is_ended_and_told_once(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
         let mut program = nodes.fail(&["1"]);
-        let id = held_connection(&nodes, 1, &admin);
-        nodes.admin(1).query_drop(format!("KILL {id}")).unwrap();
-        wait_until("there is another", || {
-            let others = "SELECT ID FROM information_schema.processlist WHERE USER = ? AND ID <> ?";
-            nodes.admin(1).exec_first::<u64, _, _>(others, (&admin, id)).unwrap()
-        });
+        for count in 1..=2 {
+            // In the time that a login takes, so that the watch sees an account that is kept out.
+            let session = wait_until("a session gets in", || {
+                by_hand(&nodes, true);
+                let session = nodes.log_in(1);
+                by_hand(&nodes, false);
+                session.ok()
+            });
+            let mut session = session;
+            wait_until("it is ended", || {
+                session.conn.query_drop("DO 1").is_err().then_some(())
+            });
+            if count == 1 {
+                program.wait_for("got in and was ended");
+            }
+        }
         program.answer("Y\n");
         let finished = program.end();
         finished.assert_status(0).assert_line(&online(1));
-        assert_eq!(finished.err, "");
-        drop_admin(&nodes, &admin);
+        assert_eq!(
+            finished.err.matches("got in and was ended").count(),
+            1,
+            "{}",
+            finished.err
+        );
+        assert!(
+            finished
+                .out
+                .contains("2 sessions ended (2 had got in meanwhile)"),
+            "{}",
+            finished.out
+        );
+        // The question is asked again below the warning.
+        assert_eq!(finished.out.matches(PROMPT).count(), 2, "{}", finished.out);
     }
+}
 
-    fn an_answer_is_not_held_up_by_a_look_that_hangs(kind) {
-        let mut nodes = Nodes::local(kind);
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn who_opens_the_node_is_told_and_the_summary_says_how_long_it_was_offline(kind: Kind) {
+    for nodes in Nodes::in_both_environments(kind) {
+        let mut program = nodes.fail(&["1"]);
+        let began = Instant::now();
+        by_hand(&nodes, true);
+        program.wait_for("it was back already");
+        // Who was let in by somebody is left alone.
+        let mut session = nodes.log_in(1).unwrap();
+        let opened = began.elapsed();
+        wait_until("a look or two", || {
+            (began.elapsed() > opened + Duration::from_secs(3)).then_some(())
+        });
+        session.conn.query_drop("DO 1").unwrap();
+        program.answer("Y\n");
+        let finished = program.end();
+        finished.assert_status(0).assert_line(&online(1));
+        assert_eq!(
+            finished.err.matches("it was back already").count(),
+            1,
+            "{}",
+            finished.err
+        );
+        let said = finished
+            .out
+            .split("node 1: offline for ")
+            .nth(1)
+            .and_then(|rest| rest.split('s').next());
+        let said: f64 = said
+            .unwrap_or_else(|| panic!("{}", finished.out))
+            .parse()
+            .unwrap();
+        assert!(
+            said <= opened.as_secs_f64() + 0.1,
+            "{said} s, opened after {opened:?}"
+        );
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_that_is_away_and_one_that_is_back_is_told_once_each(kind: Kind) {
+    for mut nodes in Nodes::in_both_environments(kind) {
         let proxy = Proxy::to(nodes.port(1));
         nodes.reach_by(1, proxy.port);
         let before = nodes.states();
-        // By Y, by an interrupt, by the deadline.
-        for (args, status) in [(&["1", "2"][..], 0), (&["1", "2"], 130), (&["1", "2", "--for", "3s"], 0)] {
-            let mut program = nodes.start(args);
-            program.wait_for(&offline(1));
-            program.wait_for(&offline(2));
-            let looks = proxy.round_trips();
-            proxy.hold_up();
-            wait_until("a look is under way", || (proxy.round_trips() > looks).then_some(()));
-            let began = Instant::now();
-            match status {
-                130 => program.signal("INT"),
-                _ if args.len() == 2 => program.answer("Y\n"),
-                _ => {}
-            }
-            let finished = program.end();
-            let took = began.elapsed();
-            finished.assert_status(status).assert_line(&online(1)).assert_line(&online(2));
-            // The timeout is 10 s.
-            assert!(took < Duration::from_secs(6), "{took:?}");
-            proxy.let_arrive();
-            assert_eq!(nodes.states(), before);
+        let mut program = nodes.fail(&["1", "2"]);
+        for count in 1..=2 {
+            proxy.set_cut(true);
+            program.wait_for_nth("cannot be reached any more", count);
+            proxy.set_cut(false);
+            program.wait_for_nth("can be reached again", count);
         }
-    }
-
-    fn a_silent_node_is_looked_at_for_as_long_as_it_is_silent(kind) {
-        let mut nodes = Nodes::local(kind);
-        let proxy = Proxy::to(nodes.port(1));
-        nodes.reach_by(1, proxy.port);
-        let mut program = nodes.fail(&["1", "--timeout", "1s"]);
-        proxy.set_silent(true);
-        program.wait_for("cannot be reached any more: no answer within 1s");
-        proxy.set_silent(false);
-        program.wait_for("can be reached again");
         program.answer("Y\n");
-        program.end().assert_status(0).assert_line(&online(1));
+        let finished = program.end();
+        finished
+            .assert_status(0)
+            .assert_line(&online(1))
+            .assert_line(&online(2));
+        assert_eq!(finished.err.lines().count(), 4, "{}", finished.err);
+        assert_eq!(nodes.states(), before);
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_connection_that_was_killed_is_opened_again_by_the_watch_without_a_word(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let admin = own_admin(&mut nodes);
+    let mut program = nodes.fail(&["1"]);
+    let id = held_connection(&nodes, 1, &admin);
+    nodes.admin(1).query_drop(format!("KILL {id}")).unwrap();
+    wait_until("there is another", || {
+        let others = "SELECT ID FROM information_schema.processlist WHERE USER = ? AND ID <> ?";
+        nodes
+            .admin(1)
+            .exec_first::<u64, _, _>(others, (&admin, id))
+            .unwrap()
+    });
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(0).assert_line(&online(1));
+    assert_eq!(finished.err, "");
+    drop_admin(&nodes, &admin);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_answer_is_not_held_up_by_a_look_that_hangs(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxy = Proxy::to(nodes.port(1));
+    nodes.reach_by(1, proxy.port);
+    let before = nodes.states();
+    // By Y, by an interrupt, by the deadline.
+    for (args, status) in [
+        (&["1", "2"][..], 0),
+        (&["1", "2"], 130),
+        (&["1", "2", "--for", "3s"], 0),
+    ] {
+        let mut program = nodes.start(args);
+        program.wait_for(&offline(1));
+        program.wait_for(&offline(2));
+        let looks = proxy.round_trips();
+        proxy.hold_up();
+        wait_until("a look is under way", || {
+            (proxy.round_trips() > looks).then_some(())
+        });
+        let began = Instant::now();
+        match status {
+            130 => program.signal("INT"),
+            _ if args.len() == 2 => program.answer("Y\n"),
+            _ => {}
+        }
+        let finished = program.end();
+        let took = began.elapsed();
+        finished
+            .assert_status(status)
+            .assert_line(&online(1))
+            .assert_line(&online(2));
+        // The timeout is 10 s.
+        assert!(took < Duration::from_secs(6), "{took:?}");
+        proxy.let_arrive();
+        assert_eq!(nodes.states(), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_silent_node_is_looked_at_for_as_long_as_it_is_silent(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxy = Proxy::to(nodes.port(1));
+    nodes.reach_by(1, proxy.port);
+    let mut program = nodes.fail(&["1", "--timeout", "1s"]);
+    proxy.set_silent(true);
+    program.wait_for("cannot be reached any more: no answer within 1s");
+    proxy.set_silent(false);
+    program.wait_for("can be reached again");
+    program.answer("Y\n");
+    program.end().assert_status(0).assert_line(&online(1));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 //! that leads to several servers, another fail-start on the same server.
 
 use mysql::prelude::Queryable;
+use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Server, login, on_both_servers, online, quoted, servers,
-    wait_until,
+    Finished, Kind, Nodes, PROMPT, Server, login, online, quoted, servers, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -22,165 +22,248 @@ fn refused(nodes: &Nodes, args: &[&str], says: &[&str]) -> Finished {
     finished
 }
 
-on_both_servers! {
-    fn a_grant_that_arrives_between_the_check_and_the_revoke_is_noticed(kind) {
-        let mut nodes = Nodes::cloud(kind);
-        let proxy = Proxy::to(nodes.port(1));
-        nodes.reach_by(1, proxy.port);
-        let (account, role) = (nodes.account(), format!("r{}", nodes.user));
-        let mut admin = nodes.admin(1);
-        let database = quoted(&nodes.databases[0]);
-        admin.query_drop(format!("CREATE ROLE {role}; GRANT SELECT ON {database}.* TO {role}")).unwrap();
-        for (give, take) in [
-            (format!("GRANT SELECT ON *.* TO {account}"), format!("REVOKE SELECT ON *.* FROM {account}")),
-            (format!("GRANT {role} TO {account}"), format!("REVOKE {role} FROM {account}")),
-            (
-                format!("CREATE USER `{0}`@`localhost`; GRANT SELECT ON {database}.* TO `{0}`@`localhost`", nodes.user),
-                format!("DROP USER `{}`@`localhost`", nodes.user),
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_grant_that_arrives_between_the_check_and_the_revoke_is_noticed(kind: Kind) {
+    let mut nodes = Nodes::cloud(kind);
+    let proxy = Proxy::to(nodes.port(1));
+    nodes.reach_by(1, proxy.port);
+    let (account, role) = (nodes.account(), format!("r{}", nodes.user));
+    let mut admin = nodes.admin(1);
+    let database = quoted(&nodes.databases[0]);
+    admin
+        .query_drop(format!(
+            "CREATE ROLE {role}; GRANT SELECT ON {database}.* TO {role}"
+        ))
+        .unwrap();
+    for (give, take) in [
+        (
+            format!("GRANT SELECT ON *.* TO {account}"),
+            format!("REVOKE SELECT ON *.* FROM {account}"),
+        ),
+        (
+            format!("GRANT {role} TO {account}"),
+            format!("REVOKE {role} FROM {account}"),
+        ),
+        (
+            format!(
+                "CREATE USER `{0}`@`localhost`; GRANT SELECT ON {database}.* TO `{0}`@`localhost`",
+                nodes.user
             ),
-        ] {
-            let before = nodes.states();
-            // Node 1 is further away, so that its revoke is under way when node 2's has been made.
-            proxy.set_delay(std::time::Duration::from_millis(300));
-            let mut program = nodes.start(&["1", "2"]);
-            wait_until("node 2 is being taken", || {
-                assert!(program.is_running(), "{}", program.printed());
-                (!nodes.events(2).is_empty()).then_some(())
-            });
-            admin.query_drop(give).unwrap();
-            proxy.set_delay(std::time::Duration::ZERO);
-            let finished = program.end();
-            finished.assert_status(1).assert_says("gave the account its access back meanwhile");
-            assert!(!finished.out.contains("NODE 1 IS NOW OFFLINE"), "{}", finished.out);
-            admin.query_drop(take).unwrap();
-            assert_eq!(nodes.states(), before);
-        }
-        admin.query_drop(format!("DROP ROLE {role}")).unwrap();
-    }
-
-    fn an_account_without_a_name_that_reaches_the_database_is_a_way_in(kind) {
-        let server = Server::start(kind, &[]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        let mut admin = nodes.admin(1);
-        // One that reaches nothing is none.
-        admin.query_drop("CREATE USER ''@'10.9.8.7'").unwrap();
-        nodes.run(&["1"], "Y\n").assert_status(0);
-        let pattern = format!("{}%", &nodes.databases[0][..nodes.databases[0].len() - 3]);
-        admin.query_drop(format!("GRANT INSERT ON `{pattern}`.* TO ''@'10.9.8.7'")).unwrap();
-        for args in [&["1"][..], &["1", "--method", "revoke"]] {
-            refused(&nodes, args, &["''@'10.9.8.7'", "holds INSERT ON", "would not take it offline"]);
-        }
-    }
-
-    fn events_of_the_account_itself_are_named(kind) {
-        let server = Server::start(kind, &["--event-scheduler=ON"]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        let mut session = nodes.log_in(1).unwrap();
-        session
-            .conn
-            .query_drop(format!("CREATE EVENT ticks ON SCHEDULE EVERY 1 SECOND DO INSERT INTO `{}`.t VALUES ()", nodes.databases[0]))
-            .unwrap();
-        let name = format!("the event `{}`.`ticks` of the account itself goes on", nodes.databases[0]);
-        nodes.run(&["1", "--dry-run"], "").assert_status(0).assert_says(&name).assert_says("--method revoke would stop it");
-        let finished = nodes.run(&["1", "--dry-run", "--method", "revoke"], "");
-        assert!(!finished.err.contains("ticks"), "{}", finished.err);
-        // One that does not run is none.
-        nodes.admin(1).query_drop("SET GLOBAL event_scheduler = OFF").unwrap();
-        let finished = nodes.run(&["1", "--dry-run"], "");
-        assert!(!finished.err.contains("ticks"), "{}", finished.err);
-    }
-
-    fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind) {
-        let nodes = Nodes::local(kind);
-        let database = &nodes.databases[0];
-        let mut session = nodes.log_in(1).unwrap();
-        session.conn.query_drop("CREATE VIEW v AS SELECT * FROM t; CREATE SQL SECURITY INVOKER VIEW w AS SELECT * FROM t").unwrap();
-        let revoke = ["1", "--method", "revoke", "--dry-run"];
-        nodes.run(&revoke, "").assert_status(0).assert_says(&format!("1 view, routine or trigger in `{database}` runs with the rights of"));
-        nodes
-            .admin(1)
-            .query_drop(format!("USE {}; CREATE DEFINER = {} PROCEDURE p() SELECT 1", quoted(database), nodes.account()))
-            .unwrap();
-        nodes.run(&revoke, "").assert_status(0).assert_says("2 views, routines and triggers");
-        assert_eq!(nodes.run(&["1", "--dry-run"], "").assert_status(0).err, "");
-    }
-
-    fn a_prepared_transaction_is_named(kind) {
-        let server = Server::start(kind, &[]);
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(1, &server);
-        let mut session = nodes.log_in(1).unwrap();
-        session.conn.query_drop("XA START 'x'").unwrap();
-        session.write().unwrap();
-        session.conn.query_drop("XA END 'x'; XA PREPARE 'x'").unwrap();
-        drop(session);
-        for args in [&["1"][..], &["1", "--method", "revoke"]] {
-            nodes.run(args, "Y\n").assert_status(0).assert_says("a transaction on this server is prepared");
-        }
-        nodes.admin(1).query_drop("XA ROLLBACK 'x'").unwrap();
-        assert_eq!(nodes.run(&["1"], "Y\n").err, "");
-    }
-
-    fn an_address_that_leads_to_several_servers_is_refused(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.set("LOCAL_DB_PASSWORD", "rootpass");
-        // Else a login to MariaDB would be two connections.
-        nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-        // The same node on another server, and a balancer before both.
-        let database = quoted(&nodes.databases[0]);
-        let mut other = nodes.admin(2);
-        other
-            .query_drop(format!(
-                "CREATE DATABASE {database}; CREATE TABLE {database}.t (id INT); GRANT ALL ON {database}.* TO {}",
-                nodes.account()
-            ))
-            .unwrap();
-        let proxy = Proxy::between(&[nodes.port(1), nodes.port(2)]);
-        nodes.reach_by(1, proxy.port);
-        for args in [&["1"][..], &["1", "--method", "revoke"], &["1"]] {
-            refused(&nodes, args, &["leads to several servers", "load balancer"]);
-        }
-        other.query_drop(format!("DROP DATABASE {database}; REVOKE ALL ON {database}.* FROM {}", nodes.account())).unwrap();
-    }
-
-    fn of_two_for_two_databases_of_one_server_one_gets_it(kind) {
-        let mut nodes = Nodes::local(kind);
-        nodes.move_to(2, &servers(kind)[0]);
+            format!("DROP USER `{}`@`localhost`", nodes.user),
+        ),
+    ] {
         let before = nodes.states();
-        for _ in 0..15 {
-            let mut programs = [nodes.start(&["1"]), nodes.start(&["2"])];
-            let won: Vec<bool> = programs
-                .iter_mut()
-                .map(|program| {
-                    wait_until("it is offline or refused", || {
-                        (program.printed().contains(PROMPT) || !program.is_running()).then_some(())
-                    });
-                    program.printed().contains("OFFLINE")
-                })
-                .collect();
-            for (number, (program, won)) in programs.iter_mut().zip(&won).enumerate() {
-                if *won {
-                    nodes.assert_offline(1);
-                    program.answer("Y\n");
-                    program.end().assert_status(0).assert_line(&online(number + 1));
-                } else {
-                    program.end().assert_status(1).assert_says("nothing was changed");
-                }
-            }
-            assert_eq!(won.iter().filter(|won| **won).count(), 1);
-            assert_eq!(nodes.states(), before);
-        }
-        // By revoke they have nothing in common.
-        let mut first = nodes.fail(&["1", "--method", "revoke"]);
-        let mut second = nodes.fail(&["2", "--method", "revoke"]);
-        for program in [&mut first, &mut second] {
-            program.answer("Y\n");
-            program.end().assert_status(0);
-        }
+        // Node 1 is further away, so that its revoke is under way when node 2's has been made.
+        proxy.set_delay(std::time::Duration::from_millis(300));
+        let mut program = nodes.start(&["1", "2"]);
+        wait_until("node 2 is being taken", || {
+            assert!(program.is_running(), "{}", program.printed());
+            (!nodes.events(2).is_empty()).then_some(())
+        });
+        admin.query_drop(give).unwrap();
+        proxy.set_delay(std::time::Duration::ZERO);
+        let finished = program.end();
+        finished
+            .assert_status(1)
+            .assert_says("gave the account its access back meanwhile");
+        assert!(
+            !finished.out.contains("NODE 1 IS NOW OFFLINE"),
+            "{}",
+            finished.out
+        );
+        admin.query_drop(take).unwrap();
         assert_eq!(nodes.states(), before);
     }
+    admin.query_drop(format!("DROP ROLE {role}")).unwrap();
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_without_a_name_that_reaches_the_database_is_a_way_in(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let mut admin = nodes.admin(1);
+    // One that reaches nothing is none.
+    admin.query_drop("CREATE USER ''@'10.9.8.7'").unwrap();
+    nodes.run(&["1"], "Y\n").assert_status(0);
+    let pattern = format!("{}%", &nodes.databases[0][..nodes.databases[0].len() - 3]);
+    admin
+        .query_drop(format!("GRANT INSERT ON `{pattern}`.* TO ''@'10.9.8.7'"))
+        .unwrap();
+    for args in [&["1"][..], &["1", "--method", "revoke"]] {
+        refused(
+            &nodes,
+            args,
+            &[
+                "''@'10.9.8.7'",
+                "holds INSERT ON",
+                "would not take it offline",
+            ],
+        );
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn events_of_the_account_itself_are_named(kind: Kind) {
+    let server = Server::start(kind, &["--event-scheduler=ON"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let mut session = nodes.log_in(1).unwrap();
+    session
+        .conn
+        .query_drop(format!(
+            "CREATE EVENT ticks ON SCHEDULE EVERY 1 SECOND DO INSERT INTO `{}`.t VALUES ()",
+            nodes.databases[0]
+        ))
+        .unwrap();
+    let name = format!(
+        "the event `{}`.`ticks` of the account itself goes on",
+        nodes.databases[0]
+    );
+    nodes
+        .run(&["1", "--dry-run"], "")
+        .assert_status(0)
+        .assert_says(&name)
+        .assert_says("--method revoke would stop it");
+    let finished = nodes.run(&["1", "--dry-run", "--method", "revoke"], "");
+    assert!(!finished.err.contains("ticks"), "{}", finished.err);
+    // One that does not run is none.
+    nodes
+        .admin(1)
+        .query_drop("SET GLOBAL event_scheduler = OFF")
+        .unwrap();
+    let finished = nodes.run(&["1", "--dry-run"], "");
+    assert!(!finished.err.contains("ticks"), "{}", finished.err);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let database = &nodes.databases[0];
+    let mut session = nodes.log_in(1).unwrap();
+    session.conn.query_drop("CREATE VIEW v AS SELECT * FROM t; CREATE SQL SECURITY INVOKER VIEW w AS SELECT * FROM t").unwrap();
+    let revoke = ["1", "--method", "revoke", "--dry-run"];
+    nodes
+        .run(&revoke, "")
+        .assert_status(0)
+        .assert_says(&format!(
+            "1 view, routine or trigger in `{database}` runs with the rights of"
+        ));
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "USE {}; CREATE DEFINER = {} PROCEDURE p() SELECT 1",
+            quoted(database),
+            nodes.account()
+        ))
+        .unwrap();
+    nodes
+        .run(&revoke, "")
+        .assert_status(0)
+        .assert_says("2 views, routines and triggers");
+    assert_eq!(nodes.run(&["1", "--dry-run"], "").assert_status(0).err, "");
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_prepared_transaction_is_named(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let mut session = nodes.log_in(1).unwrap();
+    session.conn.query_drop("XA START 'x'").unwrap();
+    session.write().unwrap();
+    session
+        .conn
+        .query_drop("XA END 'x'; XA PREPARE 'x'")
+        .unwrap();
+    drop(session);
+    for args in [&["1"][..], &["1", "--method", "revoke"]] {
+        nodes
+            .run(args, "Y\n")
+            .assert_status(0)
+            .assert_says("a transaction on this server is prepared");
+    }
+    nodes.admin(1).query_drop("XA ROLLBACK 'x'").unwrap();
+    assert_eq!(nodes.run(&["1"], "Y\n").err, "");
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_address_that_leads_to_several_servers_is_refused(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+    // Else a login to MariaDB would be two connections.
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    // The same node on another server, and a balancer before both.
+    let database = quoted(&nodes.databases[0]);
+    let mut other = nodes.admin(2);
+    other
+        .query_drop(format!(
+            "CREATE DATABASE {database}; CREATE TABLE {database}.t (id INT); GRANT ALL ON {database}.* TO {}",
+            nodes.account()
+        ))
+        .unwrap();
+    let proxy = Proxy::between(&[nodes.port(1), nodes.port(2)]);
+    nodes.reach_by(1, proxy.port);
+    for args in [&["1"][..], &["1", "--method", "revoke"], &["1"]] {
+        refused(&nodes, args, &["leads to several servers", "load balancer"]);
+    }
+    other
+        .query_drop(format!(
+            "DROP DATABASE {database}; REVOKE ALL ON {database}.* FROM {}",
+            nodes.account()
+        ))
+        .unwrap();
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn of_two_for_two_databases_of_one_server_one_gets_it(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(2, &servers(kind)[0]);
+    let before = nodes.states();
+    for _ in 0..15 {
+        let mut programs = [nodes.start(&["1"]), nodes.start(&["2"])];
+        let won: Vec<bool> = programs
+            .iter_mut()
+            .map(|program| {
+                wait_until("it is offline or refused", || {
+                    (program.printed().contains(PROMPT) || !program.is_running()).then_some(())
+                });
+                program.printed().contains("OFFLINE")
+            })
+            .collect();
+        for (number, (program, won)) in programs.iter_mut().zip(&won).enumerate() {
+            if *won {
+                nodes.assert_offline(1);
+                program.answer("Y\n");
+                program
+                    .end()
+                    .assert_status(0)
+                    .assert_line(&online(number + 1));
+            } else {
+                program
+                    .end()
+                    .assert_status(1)
+                    .assert_says("nothing was changed");
+            }
+        }
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        assert_eq!(nodes.states(), before);
+    }
+    // By revoke they have nothing in common.
+    let mut first = nodes.fail(&["1", "--method", "revoke"]);
+    let mut second = nodes.fail(&["2", "--method", "revoke"]);
+    for program in [&mut first, &mut second] {
+        program.answer("Y\n");
+        program.end().assert_status(0);
+    }
+    assert_eq!(nodes.states(), before);
 }
 
 #[test]
