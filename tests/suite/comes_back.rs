@@ -8,10 +8,10 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Server, offline, online, quoted, servers, wait_until,
+    Finished, Kind, Nodes, PROMPT, Server, drop_admin, offline, online, own_admin, quoted, servers,
+    wait_until,
 };
 use crate::proxy::Proxy;
-use crate::returns::{drop_admin, own_admin};
 
 impl Nodes {
     /// Starts an outage and kills the program at its prompt.
@@ -743,7 +743,7 @@ fn a_server_that_is_gone_for_good_leaves_true_statements(kind: Kind) {
     assert!((25..45).contains(&took.as_secs()), "{took:?}");
     let _server = Server::start_again(kind, folder, port, &[]);
     nodes.assert_offline(1);
-    crate::returns::run_by_hand(&nodes, 1, &finished);
+    crate::harness::run_by_hand(&nodes, 1, &finished);
     assert_eq!(nodes.states(), before);
 }
 

@@ -8,9 +8,10 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::documents::code_block;
-use crate::harness::{Kind, Nodes, Program, Server, free_port, login, offline, online, wait_until};
-
-use crate::returns::{drop_admin, held_connection, own_admin, run_by_hand};
+use crate::harness::{
+    Kind, Nodes, Program, Server, drop_admin, file, free_port, held_connection, is_alive, kill,
+    login, offline, online, own_admin, run_by_hand, wait_until, without_terminal,
+};
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
@@ -323,41 +324,12 @@ fn a_node_that_cannot_be_brought_back_outranks_the_commands_status(kind: Kind) {
     drop_admin(&nodes, &name);
 }
 
-/// Makes a file for the nodes' program, and returns its path.
-pub fn file(nodes: &Nodes, name: &str, content: &str, mode: u32) -> String {
-    let path = nodes.folder.write(name, content);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    path.to_str().unwrap().to_owned()
-}
-
-/// Starts the program in a session of its own: whoever runs the tests may do that in a terminal.
-pub fn without_terminal(nodes: &Nodes, args: &[&str]) -> Program {
-    let program = nodes.command(args);
-    let mut command = Command::new("setsid");
-    command.arg(program.get_program()).args(args);
-    command.current_dir(nodes.folder.path());
-    Program::start(&mut command)
-}
-
 /// The processes that the command has told of, in the order in which it did.
 fn ids(program: &Program, count: usize) -> Vec<String> {
     let printed = program.wait_for_nth(";\n", count);
     let ids = printed.split("is ").skip(1);
     ids.map(|rest| rest[..rest.find(';').unwrap()].to_owned())
         .collect()
-}
-
-/// Whether there is such a process that has not ended.
-pub fn is_alive(id: &str) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
-    stat.is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-/// Ends what a test has left.
-pub fn kill(id: &str) {
-    let _ = Command::new("sh")
-        .args(["-c", &format!("kill -9 {id} 2>/dev/null")])
-        .status();
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

@@ -7,12 +7,12 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 use serde_json::{Value, json};
 use test_case::test_case;
 
-use crate::commands::{file, is_alive, kill, without_terminal};
 use crate::documents::code_block;
-use crate::harness::{Finished, Kind, Nodes, Program, Server, free_port, wait_until};
-use crate::prompt::in_a_terminal;
+use crate::harness::{
+    Finished, Kind, Nodes, Program, Server, drop_admin, file, free_port, in_a_terminal, is_alive,
+    kill, own_admin, run_by_hand, wait_until, without_terminal,
+};
 use crate::proxy::Proxy;
-use crate::returns::{drop_admin, own_admin, run_by_hand};
 
 /// Says what it is run for, and ends with the status that it is told.
 const ASKS: &str =

@@ -4,9 +4,10 @@ use mysql::prelude::Queryable;
 use serde_json::Value;
 use test_case::test_case;
 
-use crate::harness::{Finished, Kind, Nodes, Program, Server, command, free_port};
-use crate::prompt::in_a_terminal;
-use crate::returns::{drop_admin, held_connection, own_admin};
+use crate::harness::{
+    Finished, Kind, Nodes, Program, Server, command, drop_admin, free_port, held_connection,
+    in_a_terminal, own_admin,
+};
 
 impl Finished {
     /// What standard output has: one JSON object a line, and nothing else.

@@ -6,8 +6,9 @@ use mysql::Conn;
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Server, login, offline, online, quoted, wait_until};
-use crate::returns::{drop_admin, own_admin};
+use crate::harness::{
+    Kind, Nodes, Server, drop_admin, login, offline, online, own_admin, quoted, wait_until,
+};
 
 /// How many sessions of this admin there are on node 1.
 fn sessions(nodes: &Nodes, admin: &str) -> u64 {

@@ -4,25 +4,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, PROMPT, Program, offline, online, wait_until};
+use crate::harness::{Kind, Nodes, PROMPT, Program, in_a_terminal, offline, online, wait_until};
 use crate::proxy::Proxy;
-
-/// Starts the program with these arguments in a pseudo-terminal, with this variable in its environment.
-pub fn in_a_terminal(nodes: &Nodes, variable: &str, args: &str) -> Program {
-    // This writes the nodes' `.env`; the program itself is started by `script`, which makes the terminal.
-    let inner = nodes.command(&[]);
-    let mut command = Command::new("script");
-    command
-        .args(["--quiet", "--flush", "--return", "--command"])
-        .arg(format!(
-            // Ctrl-C is for the program, not for a shell that waits for it.
-            "exec env TERM=xterm {variable} '{}' {args}",
-            inner.get_program().to_str().unwrap()
-        ))
-        .arg("/dev/null")
-        .current_dir(nodes.folder.path());
-    Program::start(&mut command)
-}
 
 /// Runs `jobs.sh` in a pseudo-terminal.
 fn a_shell_in_a_terminal(nodes: &Nodes) -> Program {

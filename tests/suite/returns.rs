@@ -8,67 +8,10 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Program, Server, faults_library, offline, online, quoted,
+    Finished, Kind, Nodes, PROMPT, Program, Server, drop_admin, faults_library, held_connection,
+    offline, online, own_admin, quoted, run_by_hand,
 };
 use crate::proxy::Proxy;
-
-/// Runs what the program printed for this node, as a user would.
-pub fn run_by_hand(nodes: &Nodes, number: usize, finished: &Finished) {
-    let heading = format!("to bring node {number} (");
-    let lines = finished
-        .err
-        .lines()
-        .skip_while(|line| !line.starts_with(&heading))
-        .skip(1);
-    let statements: Vec<&str> = lines
-        .take_while(|line| line.starts_with("  "))
-        .map(str::trim)
-        .collect();
-    assert!(
-        statements.len() >= 2,
-        "no statements for node {number}: {}",
-        finished.err
-    );
-    nodes
-        .admin(number)
-        .query_drop(statements.join("\n"))
-        .unwrap();
-}
-
-/// The admin's connection that the program holds to this node.
-pub fn held_connection(nodes: &Nodes, number: usize, admin: &str) -> u64 {
-    let id =
-        "SELECT ID FROM information_schema.processlist WHERE USER = ? AND ID <> CONNECTION_ID()";
-    nodes
-        .admin(number)
-        .exec_first(id, (admin,))
-        .unwrap()
-        .unwrap()
-}
-
-/// Gives the nodes an admin of their own, on every node, so that its connection can be told from others'.
-pub fn own_admin(nodes: &mut Nodes) -> String {
-    let name = format!("adm_{}", nodes.user);
-    for number in 1..=3 {
-        nodes
-            .admin(number)
-            .query_drop(format!("CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT ALL ON *.* TO `{name}` WITH GRANT OPTION"))
-            .unwrap();
-    }
-    let prefix = nodes.prefix();
-    nodes.set(&format!("TESTER_{prefix}_DB_USER"), &name);
-    nodes.set(&format!("TESTER_{prefix}_DB_PASSWORD"), "p");
-    name
-}
-
-pub fn drop_admin(nodes: &Nodes, name: &str) {
-    for number in 1..=3 {
-        nodes
-            .admin(number)
-            .query_drop(format!("DROP USER `{name}`"))
-            .unwrap();
-    }
-}
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]

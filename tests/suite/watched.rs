@@ -6,10 +6,12 @@ use mysql::prelude::Queryable;
 use serde_json::Value;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, PROMPT, login, offline, online, quoted, wait_until};
+use crate::harness::{
+    Kind, Nodes, PROMPT, drop_admin, held_connection, login, offline, online, own_admin, quoted,
+    wait_until,
+};
 use crate::proxy::Proxy;
 use crate::raw::Raw;
-use crate::returns::{drop_admin, held_connection, own_admin};
 
 /// Opens and closes the account's way in, as somebody else would by hand.
 fn by_hand(nodes: &Nodes, open: bool) {

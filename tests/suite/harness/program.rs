@@ -1,0 +1,326 @@
+//! The program, run as a user runs it.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// The question, to the letter.
+pub const PROMPT: &str = "Start Server Again (Grant Privileges) (Y/N): ";
+
+pub fn offline(number: usize) -> String {
+    format!("❌ NODE {number} IS NOW OFFLINE (simulated)")
+}
+
+pub fn online(number: usize) -> String {
+    format!("✅ NODE {number} IS NOW ONLINE (recovered)")
+}
+
+/// The program, with nothing of this process's environment.
+pub fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fail-start"));
+    command.args(args).current_dir(folder).env_clear();
+    command
+}
+
+#[derive(Default)]
+struct Printed {
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+/// The running program.
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    printed: Arc<(Mutex<Printed>, Condvar)>,
+    readers: Vec<thread::JoinHandle<()>>,
+}
+
+/// The program's end.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status; 128 and the signal where one ended it.
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let printed = Arc::new((Mutex::new(Printed::default()), Condvar::new()));
+        let readers = vec![
+            read_into(child.stdout.take().unwrap(), &printed, |printed| {
+                &mut printed.out
+            }),
+            read_into(child.stderr.take().unwrap(), &printed, |printed| {
+                &mut printed.err
+            }),
+        ];
+        Self {
+            input: child.stdin.take(),
+            child,
+            printed,
+            readers,
+        }
+    }
+
+    /// Waits until it has printed this, on either stream, and returns all that it has printed.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) -> String {
+        self.wait_for_nth(text, 1)
+    }
+
+    /// Waits until it has printed this so many times.
+    #[track_caller]
+    pub fn wait_for_nth(&self, text: &str, count: usize) -> String {
+        self.wait_until_printed(text, |printed| printed.matches(text).count() >= count)
+    }
+
+    /// Waits until it has printed one of these.
+    #[track_caller]
+    pub fn wait_for_any(&self, texts: &[&str]) -> String {
+        let printed = |printed: &str| texts.iter().any(|text| printed.contains(text));
+        self.wait_until_printed(&texts.join("' or '"), printed)
+    }
+
+    #[track_caller]
+    fn wait_until_printed(&self, what: &str, enough: impl Fn(&str) -> bool) -> String {
+        let (printed, changed) = &*self.printed;
+        let mut printed = printed.lock().unwrap();
+        let began = Instant::now();
+        loop {
+            let all = [&printed.out[..], &printed.err[..]].concat();
+            let all = String::from_utf8_lossy(&all).into_owned();
+            if enough(&all) {
+                return all;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "'{what}' was not printed, but\n{all}"
+            );
+            printed = changed
+                .wait_timeout(printed, Duration::from_millis(100))
+                .unwrap()
+                .0;
+        }
+    }
+
+    /// All that it has printed so far, on both streams.
+    pub fn printed(&self) -> String {
+        let printed = self.printed.0.lock().unwrap();
+        String::from_utf8_lossy(&[&printed.out[..], &printed.err[..]].concat()).into_owned()
+    }
+
+    pub fn answer(&mut self, text: &str) {
+        // It may have ended before it read all of it.
+        let _ = self.input.as_mut().unwrap().write_all(text.as_bytes());
+    }
+
+    /// Ends its standard input.
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Sends it a signal, by name.
+    pub fn signal(&self, name: &str) {
+        assert!(self.try_signal(name));
+    }
+
+    fn try_signal(&self, name: &str) -> bool {
+        let kill = format!("kill -s {name} {} 2>/dev/null", self.child.id());
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    }
+
+    /// Sends it a signal, unless it has ended.
+    pub fn signal_if_running(&mut self, name: &str) {
+        assert!(self.try_signal(name) || !self.is_running());
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.signal_if_running("KILL");
+        self.end();
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until this is so of what it has printed on standard output, or it has ended.
+    #[track_caller]
+    pub fn until(&mut self, so: impl Fn(&str) -> bool) {
+        wait_until("what the program does", || {
+            let out = String::from_utf8_lossy(&self.printed.0.lock().unwrap().out).into_owned();
+            (so(&out) || !self.is_running()).then_some(())
+        });
+    }
+
+    /// Waits for its end. Its standard input stays open.
+    #[track_caller]
+    pub fn end(&mut self) -> Finished {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            if began.elapsed() > PATIENCE {
+                let printed = self.printed.0.lock().unwrap();
+                let (out, err) = (
+                    String::from_utf8_lossy(&printed.out),
+                    String::from_utf8_lossy(&printed.err),
+                );
+                panic!("it did not end\n--- standard output\n{out}\n--- standard error\n{err}");
+            }
+            thread::park_timeout(Duration::from_millis(2));
+        };
+        // What it has left behind may hold its output open.
+        for reader in self.readers.drain(..) {
+            wait_until("the end of its output", || {
+                reader.is_finished().then_some(())
+            });
+            reader.join().unwrap();
+        }
+        let printed = self.printed.0.lock().unwrap();
+        Finished {
+            status: status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            out: String::from_utf8(printed.out.clone()).unwrap(),
+            err: String::from_utf8(printed.err.clone()).unwrap(),
+        }
+    }
+
+    /// Ends its standard input and waits for its end.
+    #[track_caller]
+    pub fn finish(&mut self) -> Finished {
+        self.end_input();
+        self.end()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_into(
+    mut from: impl Read + Send + 'static,
+    printed: &Arc<(Mutex<Printed>, Condvar)>,
+    stream: fn(&mut Printed) -> &mut Vec<u8>,
+) -> thread::JoinHandle<()> {
+    let printed = Arc::clone(printed);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            stream(&mut printed.0.lock().unwrap()).extend_from_slice(&buffer[..length]);
+            printed.1.notify_all();
+        }
+    })
+}
+
+impl Finished {
+    /// Asserts the exit status, and shows everything where it is another.
+    #[track_caller]
+    pub fn assert_status(&self, status: i32) -> &Self {
+        assert_eq!(
+            self.status, status,
+            "exit status\n--- standard output\n{}\n--- standard error\n{}",
+            self.out, self.err
+        );
+        self
+    }
+
+    /// Asserts that standard error has this.
+    #[track_caller]
+    pub fn assert_says(&self, text: &str) -> &Self {
+        assert!(
+            self.err.contains(text),
+            "'{text}' is not on standard error\n--- standard output\n{}\n--- standard error\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
+
+    /// Asserts that standard output has this line.
+    #[track_caller]
+    pub fn assert_line(&self, line: &str) -> &Self {
+        assert!(
+            self.out.lines().any(|one| one == line),
+            "'{line}' is no line of standard output\n--- standard output\n{}\n--- standard error\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
+}
+
+/// Makes a file for the nodes' program, and returns its path.
+pub fn file(nodes: &Nodes, name: &str, content: &str, mode: u32) -> String {
+    let path = nodes.folder.write(name, content);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Starts the program in a session of its own: whoever runs the tests may do that in a terminal.
+pub fn without_terminal(nodes: &Nodes, args: &[&str]) -> Program {
+    let program = nodes.command(args);
+    let mut command = Command::new("setsid");
+    command.arg(program.get_program()).args(args);
+    command.current_dir(nodes.folder.path());
+    Program::start(&mut command)
+}
+
+/// Whether there is such a process that has not ended.
+pub fn is_alive(id: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+/// Ends what a test has left.
+pub fn kill(id: &str) {
+    let _ = Command::new("sh")
+        .args(["-c", &format!("kill -9 {id} 2>/dev/null")])
+        .status();
+}
+
+/// Starts the program with these arguments in a pseudo-terminal, with this variable in its environment.
+pub fn in_a_terminal(nodes: &Nodes, variable: &str, args: &str) -> Program {
+    // This writes the nodes' `.env`; the program itself is started by `script`, which makes the terminal.
+    let inner = nodes.command(&[]);
+    let mut command = Command::new("script");
+    command
+        .args(["--quiet", "--flush", "--return", "--command"])
+        .arg(format!(
+            // Ctrl-C is for the program, not for a shell that waits for it.
+            "exec env TERM=xterm {variable} '{}' {args}",
+            inner.get_program().to_str().unwrap()
+        ))
+        .arg("/dev/null")
+        .current_dir(nodes.folder.path());
+    Program::start(&mut command)
+}
