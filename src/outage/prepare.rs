@@ -3,31 +3,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crate::config::Method;
-use crate::config::Node;
+use crate::config::{Method, Node};
 use crate::options::Options;
 use crate::outage::ender::{self, Ender};
-use crate::outage::gone;
 use crate::outage::guard::Guard;
 use crate::outage::hold::Outage;
+use crate::outage::look::Look;
 use crate::outage::obstacles;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::read_only;
-use crate::outage::state::State;
+use crate::outage::revoke::Revoke;
 use crate::outage::take_down::{NotTaken, TakeDown, in_transactions};
 use crate::outage::undo::{self, Undo};
-use crate::outage::ways_in::Questions;
-use crate::server::grants::{Grant, Names, Object};
-use crate::server::listing::{Listing, Wanted};
+use crate::server::listing::Listing;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql::{self, Account, Server};
-use crate::server::{
-    ACCESS_DENIED, Admin, Connection, Error, Failure, Rows, at_same_address, cell, held_by, lines,
-    reaches,
-};
+use crate::server::{ACCESS_DENIED, Admin, Connection, Error, Failure, at_same_address};
 
 /// A node that passed every check. Nothing on it has been changed.
 pub struct Ready {
@@ -65,55 +60,17 @@ impl Ready {
     /// # Errors
     /// All that stands in the way, in words that say what to do.
     pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Failure> {
-        let timeout = options.timeout;
         let method = options.method(node);
-        let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
-        let neighbours = has_neighbours.then(|| {
-            let node = Arc::clone(node);
-            thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
-        });
-        let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+        let neighbours = neighbours_beside(node, method, options.timeout);
+        let mut admin = Admin::open(node, options.timeout).map_err(|error| error.at_login(node))?;
         // Beside the rest, so that a node far away does not take twice as long; and after the admin's, for whom a server whose
         // connections are all in use keeps one.
-        // A dry run makes none that it can do without: it may be one of the few that the account has left.
         let has_ender = options.keep_sessions || ender::admin_may(&admin);
-        let password = node.account.password.as_ref();
-        let password = password.filter(|_| !options.dry_run || !has_ender);
-        let mut login = password.map(|_| {
-            let (node, server) = (Arc::clone(node), admin.server_id.clone());
-            thread::spawn(move || Login::attempt(&node, &server, timeout))
-        });
-        let guard = options.hold_for.filter(|_| !options.dry_run).map(|_| {
-            let node = Arc::clone(node);
-            thread::spawn(move || Connection::beside(&node, timeout))
-        });
+        let mut login = login_beside(node, &admin, options, has_ender);
+        let guard = guard_beside(node, options);
         let look = Look::at(node, &mut admin, method, options)?;
-        let state = &look.state;
-        let mut problems = obstacles::of_admin(node, &admin, method);
-        problems.extend(read_only::problems(node, &admin, options.lift_read_only));
-        problems.extend(state.problems(node));
-        problems.extend(look.obstacles.of_account(node));
-        problems.extend(obstacles::held(node, state, method));
-        let database = state.database.as_deref().unwrap_or_default();
-        let mut ready = Self {
-            plan: Plan {
-                accounts: state.rows(),
-                hold_for: options.hold_for,
-                keep_sessions: options.keep_sessions,
-                lifts: admin.read_only,
-                ..Plan::new(node, method, &admin, database, timeout)
-            },
-            ender: if has_ender {
-                Ender::default()
-            } else {
-                Ender::other_than(&admin, &look.obstacles.procedures)
-            },
-            admin,
-            guard: None,
-            warnings: Vec::new(),
-            sessions: 0,
-            is_claimed: look.is_claimed,
-        };
+        let mut problems = obstacles_at(node, &admin, &look, method, options);
+        let mut ready = Self::new(node, admin, &look, options, has_ender);
         if problems.is_empty() {
             problems = ready.plan_for(&look)?;
         }
@@ -133,19 +90,7 @@ impl Ready {
         if let Some(neighbours) = neighbours {
             ready.warn_of_neighbours(&neighbours.join().unwrap_or_default());
         }
-        if method == Method::Revoke && ready.admin.may_not_read_locks && !options.keep_sessions {
-            ready.warnings.push(format!(
-                "{} may not read performance_schema.metadata_locks, so every session of '{}' that has a transaction open ends, \
-                 whatever database it uses",
-                node.admin.user, node.account.user
-            ));
-        }
-        if ready.admin.binary_logged {
-            ready.warnings.push(format!(
-                "{} may not switch the binary log off (sql_log_bin), so replicas of this node go offline with it",
-                node.admin.user
-            ));
-        }
+        ready.warn_of_rights();
         if let Some(login) = login.and_then(|login| login.join().ok()) {
             ready.take_login(login)?;
         }
@@ -153,6 +98,54 @@ impl Ready {
             ready.count_sessions(&look.listing)?;
         }
         Ok(ready)
+    }
+
+    /// Before what is to be changed is planned.
+    fn new(
+        node: &Arc<Node>,
+        admin: Admin,
+        look: &Look,
+        options: &Options,
+        has_ender: bool,
+    ) -> Self {
+        let database = look.state.database.as_deref().unwrap_or_default();
+        let method = options.method(node);
+        Self {
+            plan: Plan {
+                accounts: look.state.rows(),
+                hold_for: options.hold_for,
+                keep_sessions: options.keep_sessions,
+                lifts: admin.read_only,
+                ..Plan::new(node, method, &admin, database, options.timeout)
+            },
+            ender: if has_ender {
+                Ender::default()
+            } else {
+                Ender::other_than(&admin, &look.obstacles.procedures)
+            },
+            admin,
+            guard: None,
+            warnings: Vec::new(),
+            sessions: 0,
+            is_claimed: look.is_claimed,
+        }
+    }
+
+    /// Says what the admin's rights make of the outage.
+    fn warn_of_rights(&mut self) {
+        let (plan, admin) = (&self.plan, &self.admin);
+        let (who, account) = (&plan.node.admin.user, &plan.node.account.user);
+        if plan.method == Method::Revoke && admin.may_not_read_locks && !plan.keep_sessions {
+            self.warnings.push(format!(
+                "{who} may not read performance_schema.metadata_locks, so every session of '{account}' that has a transaction \
+                 open ends, whatever database it uses"
+            ));
+        }
+        if admin.binary_logged {
+            self.warnings.push(format!(
+                "{who} may not switch the binary log off (sql_log_bin), so replicas of this node go offline with it"
+            ));
+        }
     }
 
     fn count_sessions(&mut self, listing: &Listing) -> Result<(), Error> {
@@ -374,117 +367,18 @@ impl Ready {
 
     /// Plans the revoke, and returns the ways in that it would leave; those of everybody too, if asked.
     fn plan_revoke(&mut self, everybodys: bool) -> Result<Vec<String>, Failure> {
-        let plan = &mut self.plan;
-        let mut statements = plan.grants();
-        statements.push(sql::GRANTED_TO_ALL.to_owned());
-        if plan.server == Server::MariaDb {
-            // Before 10.11 it is an error, which then says that there is none.
-            statements.push(sql::PUBLIC_GRANTS.to_owned());
-        }
-        let (answers, result) = self.admin.batch(&statements);
-        let rows = plan.accounts.len();
-        match result {
-            Err(Error::Server { .. }) if answers.len() > rows => {}
-            Err(error) => {
-                return Err(error.context(format_args!(
-                    "the grants of '{}' cannot be read: {error}",
-                    plan.node.account.user
-                )));
-            }
-            Ok(()) => {}
-        }
-        let (mut ways_in, mut unread, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut may_not = None;
-        for (account, answer) in plan.accounts.iter().zip(&answers) {
-            for line in lines(std::slice::from_ref(answer)) {
-                match Grant::parse(line).map(|grant| grant.held_by(account)) {
-                    Some(grant) if grant.is_on(&plan.database, plan.names) => {
-                        may_not = may_not
-                            .or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &grant));
-                        plan.take_down.extend(grant.take());
-                        parts.extend(grant.parts());
-                    }
-                    // Which can be taken away there alone: as a whole, below.
-                    Some(grant)
-                        if plan.names == Names::Literal
-                            && *grant.object() == Object::Everywhere => {}
-                    Some(grant) if grant.is_another_way_into(&plan.database, plan.names) => {
-                        ways_in.push(grant.to_string());
-                    }
-                    None if line.starts_with("GRANT ") => unread.push(account),
-                    Some(_) | None => {}
-                }
-            }
-            match part_of_global(plan, account, answer) {
-                Some(Ok(part)) => {
-                    may_not =
-                        may_not.or_else(|| obstacles::to_revoke(&plan.node, &self.admin, &part));
-                    plan.take_down.extend(part.take());
-                    parts.push(part);
-                    plan.sessions_keep_rights = true;
-                }
-                Some(Err(way)) => ways_in.push(way),
-                None => {}
-            }
-        }
-        if let Some(account) = unread.first() {
-            return Err(Failure::from(format!(
-                "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it back: use \
-                 --method lock"
-            )));
-        }
-        if let Some(may_not) = may_not.filter(|_| ways_in.is_empty()) {
-            return Err(may_not.into());
-        }
-        if plan.sessions_keep_rights {
-            self.warnings.push(format!(
-                "'{}' holds its rights ON *.*, which a session keeps that is open: all of its sessions on this server end, also \
-                 those on other nodes, where it gets in again at once",
-                plan.node.account.user
-            ));
-        }
-        // What can fail stands last: by hand, the first error may be the end.
-        parts.sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
-        let there = gone::there(&mut self.admin, &parts)?;
-        let (back, lost): (Vec<_>, Vec<_>) = parts.iter().zip(there).partition(|(_, is)| *is);
-        let all = back.iter().chain(&lost).filter_map(|(part, _)| part.give());
-        plan.restore = all.collect();
-        let warning = |(part, _): &(&Grant, bool)| {
-            format!(
-                "'{}' holds {part}, which is of no use any more and cannot be granted again: the table, column or routine is \
-                 gone, or the view does not work. The node will come back without it",
-                plan.node.account.user
-            )
-        };
-        self.warnings.extend(lost.iter().map(warning));
-        if everybodys {
-            let to_all = lines(&answers[rows..=rows])
-                .filter(|pattern| plan.names.include(pattern, &plan.database));
-            ways_in
-                .extend(to_all.map(|pattern| {
-                    format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
-                }));
-        }
-        let public = lines(&answers[rows + 1..]).filter_map(Grant::parse);
-        let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
-        ways_in.extend(public.map(|grant| format!("{grant} TO PUBLIC")));
-
-        let database = plan.database.clone();
-        let mandatory = mandatory_roles(&mut self.admin, &database)?;
-        ways_in.extend(mandatory);
-        Ok(ways_in)
+        let revoke = Revoke::plan(&mut self.admin, &self.plan, everybodys)?;
+        self.plan.take_down = revoke.take_down;
+        self.plan.restore = revoke.restore;
+        self.plan.sessions_keep_rights = revoke.sessions_keep_rights;
+        self.warnings.extend(revoke.warnings);
+        Ok(revoke.ways_in)
     }
 
     /// Whether to revoke would do, where the account is to be locked.
     fn can_be_revoked(&mut self) -> bool {
-        let (lock, warnings) = (self.plan.clone(), self.warnings.len());
-        self.plan.take_down.clear();
-        self.plan.restore.clear();
-        let can = self.plan_revoke(true).is_ok_and(|more| more.is_empty());
-        let can = can && !self.plan.restore.is_empty();
-        self.plan = lock;
-        self.warnings.truncate(warnings);
-        can
+        Revoke::plan(&mut self.admin, &self.plan, true)
+            .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
     }
 
     /// Why this node and that one cannot both be named, if they cannot.
@@ -550,117 +444,58 @@ impl Ready {
     }
 }
 
-/// What a first look at a node's server found.
-struct Look {
-    state: State,
-    questions: Questions,
-    answers: Vec<Rows>,
-    obstacles: obstacles::Answers,
-    is_claimed: bool,
-    /// The account's sessions, in a dry run.
-    listing: Listing,
+/// What the first look shows to be in the way.
+fn obstacles_at(
+    node: &Node,
+    admin: &Admin,
+    look: &Look,
+    method: Method,
+    options: &Options,
+) -> Vec<String> {
+    let mut problems = obstacles::of_admin(node, admin, method);
+    problems.extend(read_only::problems(node, admin, options.lift_read_only));
+    problems.extend(look.state.problems(node));
+    problems.extend(look.obstacles.of_account(node));
+    problems.extend(obstacles::held(node, &look.state, method));
+    problems
 }
 
-impl Look {
-    /// Asks all that can be asked at once. Where the node is to be taken, it is claimed, so that of two that look at the same
-    /// time one gets it. The list of sessions shows what this server can show.
-    fn at(
-        node: &Node,
-        admin: &mut Admin,
-        method: Method,
-        options: &Options,
-    ) -> Result<Self, Failure> {
-        let questions = Questions::new(method, admin);
-        let mut statements = State::statements(admin, node);
-        let of_state = statements.len();
-        let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
-        statements.extend(obstacles.statements());
-        let of_both = statements.len();
-        statements.extend(questions.statements(node));
-        let wanted = match method {
-            Method::Lock if options.dry_run => Wanted::All,
-            Method::Lock => Wanted::Selected,
-            Method::Revoke => Wanted::Using(&node.database),
-        };
-        // Nobody's else: all that a real outage needs to know yet is how they are listed.
-        let user = if options.dry_run {
-            &node.account.user
-        } else {
-            sql::NOT_LOGGED_IN
-        };
-        let claim = match method {
-            _ if options.dry_run => None,
-            Method::Lock => Some(sql::claim(&node.account.user, None)),
-            Method::Revoke => Some(sql::claim(&node.account.user, Some(&node.database))),
-        };
-        // First, so that what is read next stays as it is.
-        let claiming = [claim.as_slice(), &statements].concat();
-        let first = admin.sessions(user, wanted, &claiming);
-        if let Err(error) = &first
-            && admin.learns_without_events(error)
-        {
-            return Self::at(node, admin, method, options);
-        }
-        let (listing, claimed) = match first {
-            // A cluster may forbid such locks: then the undo alone keeps others out.
-            Err(Error::Server { .. }) if claim.is_some() => {
-                (admin.sessions(user, wanted, &statements), 0)
-            }
-            result => (result, claim.iter().count()),
-        };
-        let listing = listing.map_err(|error| obstacles::unreadable(node, admin, &error))?;
-        let (claimed, answers) = listing.answers.split_at(claimed);
-        let (of_both, answers) = answers.split_at(of_both);
-        let (state, of_obstacles) = of_both.split_at(of_state);
-        let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
-        Ok(Self {
-            state: State::from_answers(admin, node, state)
-                .map_err(|error| obstacles::unreadable(node, admin, &error))?,
-            questions,
-            obstacles: obstacles.read(of_obstacles),
-            is_claimed: !refused,
-            answers: answers.to_vec(),
-            listing,
-        })
-    }
+/// The numbers of the nodes that are at the same address, where that matters.
+fn neighbours_beside(
+    node: &Arc<Node>,
+    method: Method,
+    timeout: Duration,
+) -> Option<JoinHandle<Vec<u32>>> {
+    let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
+    has_neighbours.then(|| {
+        let node = Arc::clone(node);
+        thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
+    })
 }
 
-/// What an account row holds on the database by its global grants, where that can be taken away there alone; or the way in that
-/// it stays, where it cannot be.
-fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Result<Grant, String>> {
-    if plan.names == Names::Patterns {
-        return None;
-    }
-    let held = held_by(answer);
-    let global = held.globally_on(&plan.database);
-    if global.is_empty() {
-        return None;
-    }
-    let part = Grant::part_of_global(global, &plan.database, account);
-    // What is held there too could not be told from that any more.
-    let mut on_databases = held.grants.iter().filter(|one| one.is_on_a_database());
-    Some(
-        if on_databases.any(|one| one.is_on(&plan.database, plan.names)) {
-            Err("a grant ON *.* beside the one on the database".to_owned())
-        } else {
-            Ok(part)
-        },
-    )
+/// A login of the account. A dry run makes none that it can do without: it may be one of the few that the account has left.
+fn login_beside(
+    node: &Arc<Node>,
+    admin: &Admin,
+    options: &Options,
+    has_ender: bool,
+) -> Option<JoinHandle<Login>> {
+    let password = node.account.password.as_ref();
+    let password = password.filter(|_| !options.dry_run || !has_ender);
+    password.map(|_| {
+        let (node, server, timeout) = (Arc::clone(node), admin.server_id.clone(), options.timeout);
+        thread::spawn(move || Login::attempt(&node, &server, timeout))
+    })
 }
 
-/// What every account holds that reaches the database by a role, which `SHOW GRANTS` leaves out.
-/// <https://dev.mysql.com/doc/refman/9.7/en/roles.html#mandatory-roles>
-fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Error> {
-    let mut ways_in = Vec::new();
-    for role in Account::list(&admin.mandatory_roles) {
-        match admin.batch_or_error(&[sql::grants(&role)]) {
-            Ok(grants) if reaches(&grants, database, admin.names) => {
-                ways_in.push(format!("{role}, a mandatory role of this server"));
-            }
-            // The server ignores one that does not exist.
-            Ok(_) | Err(Error::Server { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(ways_in)
+/// The connection that will guard the node.
+fn guard_beside(
+    node: &Arc<Node>,
+    options: &Options,
+) -> Option<JoinHandle<Result<Connection, Error>>> {
+    let timeout = options.timeout;
+    options.hold_for.filter(|_| !options.dry_run).map(|_| {
+        let node = Arc::clone(node);
+        thread::spawn(move || Connection::beside(&node, timeout))
+    })
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::command::{self, Output, Setup};
-use super::{Abort, Held, Run};
+use super::held::Held;
+use super::{Abort, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::options::{DrillOptions, Options};

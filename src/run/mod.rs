@@ -4,6 +4,7 @@
 mod command;
 mod drill;
 mod events;
+mod held;
 mod steps;
 mod wait;
 mod workers;
@@ -14,7 +15,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -23,17 +23,17 @@ pub use self::drill::drill;
 
 use self::command::{NotStarted, Running};
 use self::events::{Event, interrupts};
+use self::held::{Changed, Held};
 use self::workers::{Ended, Workers};
 use crate::config::Node;
 use crate::exit_status::ExitStatus;
 use crate::options::Options;
-use crate::outage::hold::{Back, Outage};
+use crate::outage::hold::Back;
 use crate::outage::plan::GRACE;
 use crate::outage::progress::Progress;
 use crate::outage::recover::{self, NodeStatus, OrphanedOutage, RecoverTarget};
-use crate::outage::restore::Restore;
 use crate::report::Printer;
-use crate::server::{Error, Failure};
+use crate::server::Failure;
 
 /// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one.
 ///
@@ -105,53 +105,6 @@ enum OnInterrupt {
 
 /// A step was left at once, with this status.
 struct Abort(ExitStatus);
-
-/// What must be brought back of a node.
-enum Changed {
-    /// It is offline.
-    Outage(Outage),
-    /// It could not be taken offline, and may be changed in part.
-    InPart(Restore),
-}
-
-impl Changed {
-    fn restore(self, on_progress: &dyn Fn(Progress)) -> Result<Back, Error> {
-        match self {
-            Self::Outage(outage) => outage.restore(on_progress),
-            Self::InPart(restore) => restore.run(on_progress),
-        }
-    }
-
-    fn abandon(self) {
-        match self {
-            Self::Outage(outage) => outage.abandon(),
-            Self::InPart(restore) => restore.abandon(),
-        }
-    }
-}
-
-/// The nodes that are offline, and some that may be changed.
-struct Held {
-    /// The nodes that must be brought back, by their number.
-    changed: BTreeMap<u32, Changed>,
-    /// Whether all that were to be taken offline are.
-    is_complete: bool,
-    /// When they are to come back at the latest.
-    deadline: Option<Instant>,
-}
-
-impl Drop for Held {
-    /// After a panic: all of them at once, since one that is gone is tried for long.
-    fn drop(&mut self) {
-        let changed = std::mem::take(&mut self.changed);
-        thread::scope(|scope| {
-            for node in changed.into_values() {
-                // Without a thread for it, it is dropped here.
-                let _ = thread::Builder::new().spawn_scoped(scope, move || drop(node));
-            }
-        });
-    }
-}
 
 /// The named nodes, and what happens to them.
 struct Run<'a> {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::events::{Event, ONE_INTERRUPT};
+use super::held::Changed;
 use super::workers::Ended;
-use super::{Abort, Changed, OnInterrupt, Run, broke_down};
+use super::{Abort, OnInterrupt, Run, broke_down};
 use crate::exit_status::ExitStatus;
 use crate::options::Options;
 use crate::outage::hold::{Back, Outage};

@@ -7,38 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use super::held::Held;
+pub use super::names::Names;
+use super::names::unescape;
+pub use super::tokens::find;
+use super::tokens::{Token, tokens};
 use crate::server::sql::{self, Account, identifier};
-
-/// What the name of a database stands for in a grant on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// All databases that it covers as a pattern: `_` and `%` stand for others, `\` escapes.
-    Patterns,
-    /// The one database of this name: MySQL with `partial_revokes`.
-    /// <https://dev.mysql.com/doc/refman/9.7/en/partial-revokes.html>
-    Literal,
-}
-
-impl Names {
-    /// Whether a grant on this name covers the database.
-    pub fn include(self, name: &str, database: &str) -> bool {
-        match self {
-            Self::Patterns => matches(name, database),
-            Self::Literal => name == database,
-        }
-    }
-
-    /// The name that covers this database and no other.
-    pub fn of(self, database: &str) -> String {
-        match self {
-            Self::Patterns => database
-                .replace('\\', "\\\\")
-                .replace('_', "\\_")
-                .replace('%', "\\%"),
-            Self::Literal => database.to_owned(),
-        }
-    }
-}
 
 /// What a grant is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +64,9 @@ impl fmt::Display for Object {
 /// What one account row holds on one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    object: Object,
+    pub(super) object: Object,
     /// The privileges on the object as a whole (`None`), and those on each of its columns.
-    privileges: BTreeMap<Option<String>, BTreeSet<String>>,
+    pub(super) privileges: BTreeMap<Option<String>, BTreeSet<String>>,
     account: Option<Account>,
     may_pass_on: bool,
 }
@@ -102,7 +76,7 @@ const ALL: &str = "ALL PRIVILEGES";
 const USAGE: &str = "USAGE";
 
 /// Privileges that open the data of a database, as the servers' manuals name them. Others, such as `PROCESS`, do not.
-const ON_DATA: [&str; 21] = [
+pub(super) const ON_DATA: [&str; 21] = [
     ALL,
     "SELECT",
     "INSERT",
@@ -129,7 +103,7 @@ const ON_DATA: [&str; 21] = [
 
 /// What `ALL PRIVILEGES` on a database is on every server.
 /// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-database-privileges>
-const ON_DATABASES: [&str; 18] = [
+pub(super) const ON_DATABASES: [&str; 18] = [
     "SELECT",
     "INSERT",
     "UPDATE",
@@ -162,7 +136,7 @@ impl Grant {
 
     /// Reads one line of `SHOW GRANTS` that says what is taken from the global grants on a database (a partial revoke), as if
     /// it were a grant.
-    fn parse_restriction(line: &str) -> Option<Self> {
+    pub(super) fn parse_restriction(line: &str) -> Option<Self> {
         Self::read(line, "REVOKE", "FROM")
     }
 
@@ -424,66 +398,6 @@ impl Grant {
     }
 }
 
-/// All that one account row holds.
-pub struct Held {
-    /// Its grants.
-    pub grants: Vec<Grant>,
-    /// What is taken from the global ones on single databases.
-    /// <https://dev.mysql.com/doc/refman/9.7/en/partial-revokes.html>
-    pub restrictions: Vec<Grant>,
-}
-
-impl Held {
-    /// By the lines of its `SHOW GRANTS`.
-    pub fn read<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
-        Self {
-            grants: lines.clone().filter_map(Grant::parse).collect(),
-            restrictions: lines.filter_map(Grant::parse_restriction).collect(),
-        }
-    }
-
-    /// The privileges by which its global grants open the data of this database.
-    pub fn globally_on(&self, database: &str) -> BTreeSet<String> {
-        let here = self
-            .restrictions
-            .iter()
-            .filter(|one| one.object == Object::Database(database.to_owned()));
-        let taken: BTreeSet<&String> = here
-            .flat_map(|one| one.privileges.values().flatten())
-            .collect();
-        let global = self
-            .grants
-            .iter()
-            .filter(|one| one.object == Object::Everywhere);
-        let held = global.flat_map(|one| one.privileges.values().flatten());
-        held.filter(|one| ON_DATA.contains(&one.as_str()) && !taken.contains(one))
-            .cloned()
-            .collect()
-    }
-
-    /// Whether it opens the data of the database of this name in whatever way.
-    pub fn reaches(&self, database: &str, names: Names) -> bool {
-        let mut others = self
-            .grants
-            .iter()
-            .filter(|one| one.object != Object::Everywhere);
-        !self.globally_on(database).is_empty() || others.any(|one| one.reaches(database, names))
-    }
-
-    /// Whether its global grants give all that this grant on a database gives.
-    pub fn give_globally(&self, grant: &Grant) -> bool {
-        let Object::Database(database) = &grant.object else {
-            return false;
-        };
-        let held = self.globally_on(database);
-        grant
-            .privileges
-            .values()
-            .flatten()
-            .all(|one| held.contains(one))
-    }
-}
-
 impl Grant {
     /// These privileges on this database for this account row, of its global ones: to revoke them is to take them from those
     /// there, and to grant them is to give them back.
@@ -505,89 +419,6 @@ impl fmt::Display for Grant {
             object => write!(f, "{} ON {object}", self.privileges_in_words()),
         }
     }
-}
-
-/// A piece of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
-    /// A keyword, or a name without quotes.
-    Word(String),
-    /// A name or text in quotes, without them.
-    Quoted(String),
-    Symbol(char),
-}
-
-impl Token {
-    fn is(&self, keyword: &str) -> bool {
-        matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(keyword))
-    }
-
-    /// What it names, if it can be a name.
-    fn name(&self) -> Option<String> {
-        match self {
-            Self::Word(name) | Self::Quoted(name) => Some(name.clone()),
-            Self::Symbol(_) => None,
-        }
-    }
-}
-
-/// The pieces of a statement, and where each begins; `None` where a quote does not end.
-fn tokens(text: &str) -> Option<(Vec<usize>, Vec<Token>)> {
-    let (mut starts, mut tokens) = (Vec::new(), Vec::new());
-    let mut chars = text.char_indices().peekable();
-    while let Some((start, c)) = chars.next() {
-        let token = match c {
-            _ if c.is_whitespace() => continue,
-            '`' | '"' | '\'' => {
-                let mut quoted = String::new();
-                loop {
-                    match chars.next()?.1 {
-                        // Doubled it is a part of the name.
-                        end if end == c => match chars.next_if(|&(_, next)| next == c) {
-                            Some(_) => quoted.push(c),
-                            None => break,
-                        },
-                        '\\' if c == '\'' => unescape_one(chars.next()?.1, &mut quoted),
-                        inner => quoted.push(inner),
-                    }
-                }
-                Token::Quoted(quoted)
-            }
-            _ if is_of_word(c) => {
-                let mut word = String::from(c);
-                while let Some((_, c)) = chars.next_if(|&(_, c)| is_of_word(c)) {
-                    word.push(c);
-                }
-                Token::Word(word)
-            }
-            _ => Token::Symbol(c),
-        };
-        starts.push(start);
-        tokens.push(token);
-    }
-    Some((starts, tokens))
-}
-
-/// What the servers take in a name without quotes.
-fn is_of_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii() && !c.is_whitespace()
-}
-
-/// Adds what a backslash and this character stand for in a text.
-/// <https://dev.mysql.com/doc/refman/9.7/en/string-literals.html>
-fn unescape_one(c: char, text: &mut String) {
-    if matches!(c, '%' | '_') {
-        text.push('\\');
-    }
-    text.push(match c {
-        '0' => '\0',
-        'b' => '\u{8}',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'Z' => '\u{1a}',
-        c => c,
-    });
 }
 
 /// Reads a list such as `SELECT (a, b), INSERT`.
@@ -663,65 +494,11 @@ fn account(tokens: &[Token]) -> Option<(Option<Account>, &[Token])> {
     }
 }
 
-/// Where `needle` first stands outside quotes.
-pub fn find(text: &str, needle: &str) -> Option<usize> {
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match quote {
-            Some(open) if c == open => quote = None,
-            None if text[at..].starts_with(needle) => return Some(at),
-            None if matches!(c, '`' | '\'') => quote = Some(c),
-            _ => {}
-        }
-    }
-    None
-}
-
-fn unescape(pattern: &str) -> String {
-    let mut name = String::new();
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        name.push(if c == '\\' {
-            chars.next().unwrap_or(c)
-        } else {
-            c
-        });
-    }
-    name
-}
-
-/// Whether the pattern of a database grant covers this name.
-/// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut pattern = pattern.chars();
-    // Which beginnings of the name the pattern so far covers, by their length: no pattern takes longer than its length
-    // times the name's.
-    let name: Vec<char> = name.chars().collect();
-    let mut covered = vec![false; name.len() + 1];
-    covered[0] = true;
-    while let Some(c) = pattern.next() {
-        if c == '%' {
-            let first = covered.iter().position(|&is| is).unwrap_or(covered.len());
-            covered[first..].fill(true);
-            continue;
-        }
-        let one = match c {
-            '_' => None,
-            '\\' => Some(pattern.next().unwrap_or(c)),
-            c => Some(c),
-        };
-        for length in (0..name.len()).rev() {
-            covered[length + 1] = covered[length] && one.is_none_or(|one| one == name[length]);
-        }
-        covered[0] = false;
-    }
-    covered[name.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::names::matches;
     use super::*;
     use Names::{Literal, Patterns};
 

@@ -6,10 +6,13 @@ mod batch;
 mod connect;
 mod error;
 pub mod grants;
+mod held;
 pub mod identity;
 pub mod listing;
 pub mod login;
+mod names;
 pub mod sql;
+mod tokens;
 
 pub use self::admin::Admin;
 pub use self::batch::{Ended, Rows, cell, held_by, lines, reaches};

@@ -1,0 +1,103 @@
+//! The first look at a node's server: all that can be asked at once.
+
+use crate::config::{Method, Node};
+use crate::options::Options;
+use crate::outage::obstacles;
+use crate::outage::state::State;
+use crate::outage::ways_in::Questions;
+use crate::server::listing::{Listing, Wanted};
+use crate::server::{Admin, Error, Failure, Rows, cell, sql};
+
+/// What was found.
+pub struct Look {
+    /// The account's rows, the database, the undo.
+    pub state: State,
+    /// What else was asked,
+    pub questions: Questions,
+    /// and the answers to it.
+    pub answers: Vec<Rows>,
+    /// What the admin must not touch, and by what else sessions can be ended.
+    pub obstacles: obstacles::Answers,
+    /// Whether no other fail-start can take the same away meanwhile.
+    pub is_claimed: bool,
+    /// The account's sessions, in a dry run.
+    pub listing: Listing,
+}
+
+impl Look {
+    /// Asks all that can be asked at once. Where the node is to be taken, it is claimed, so that of two that look at the same
+    /// time one gets it. The list of sessions shows what this server can show.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    pub fn at(
+        node: &Node,
+        admin: &mut Admin,
+        method: Method,
+        options: &Options,
+    ) -> Result<Self, Failure> {
+        let questions = Questions::new(method, admin);
+        let mut statements = State::statements(admin, node);
+        let of_state = statements.len();
+        let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
+        statements.extend(obstacles.statements());
+        let of_both = statements.len();
+        statements.extend(questions.statements(node));
+        let (user, wanted) = listed(node, method, options);
+        let claim = (!options.dry_run).then(|| claim(node, method));
+        // First, so that what is read next stays as it is.
+        let claiming = [claim.as_slice(), &statements].concat();
+        let first = admin.sessions(user, wanted, &claiming);
+        if let Err(error) = &first
+            && admin.learns_without_events(error)
+        {
+            return Self::at(node, admin, method, options);
+        }
+        let (listing, claimed) = match first {
+            // A cluster may forbid such locks: then the undo alone keeps others out.
+            Err(Error::Server { .. }) if claim.is_some() => {
+                (admin.sessions(user, wanted, &statements), 0)
+            }
+            result => (result, claim.iter().count()),
+        };
+        let listing = listing.map_err(|error| obstacles::unreadable(node, admin, &error))?;
+        let (claimed, answers) = listing.answers.split_at(claimed);
+        let (of_both, answers) = answers.split_at(of_both);
+        let (state, of_obstacles) = of_both.split_at(of_state);
+        let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
+        Ok(Self {
+            state: State::from_answers(admin, node, state)
+                .map_err(|error| obstacles::unreadable(node, admin, &error))?,
+            questions,
+            obstacles: obstacles.read(of_obstacles),
+            is_claimed: !refused,
+            answers: answers.to_vec(),
+            listing,
+        })
+    }
+}
+
+/// Whose sessions are listed, and which.
+fn listed<'a>(node: &'a Node, method: Method, options: &Options) -> (&'a str, Wanted<'a>) {
+    let wanted = match method {
+        Method::Lock if options.dry_run => Wanted::All,
+        Method::Lock => Wanted::Selected,
+        Method::Revoke => Wanted::Using(&node.database),
+    };
+    // Nobody's else: all that a real outage needs to know yet is how they are listed.
+    let user = if options.dry_run {
+        &node.account.user
+    } else {
+        sql::NOT_LOGGED_IN
+    };
+    (user, wanted)
+}
+
+/// What keeps others from taking the same away.
+fn claim(node: &Node, method: Method) -> String {
+    let database = match method {
+        Method::Lock => None,
+        Method::Revoke => Some(node.database.as_str()),
+    };
+    sql::claim(&node.account.user, database)
+}

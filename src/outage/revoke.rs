@@ -1,0 +1,206 @@
+//! What to revoke of a node's account, how it is given back, and which ways in that would leave.
+
+use crate::outage::gone;
+use crate::outage::obstacles;
+use crate::outage::plan::Plan;
+use crate::server::grants::{Grant, Names, Object};
+use crate::server::sql::{self, Account, Server};
+use crate::server::{Admin, Error, Failure, Rows, held_by, lines, reaches};
+
+/// What a revoke comes to.
+#[derive(Default)]
+pub struct Revoke {
+    /// The statements that take the node away.
+    pub take_down: Vec<String>,
+    /// The statements that bring it back.
+    pub restore: Vec<String>,
+    /// Whether open sessions keep what is revoked, as they do global rights.
+    pub sessions_keep_rights: bool,
+    /// The ways in that it would leave.
+    pub ways_in: Vec<String>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// What is given back, each by itself.
+    parts: Vec<Grant>,
+    /// Why this admin may not.
+    may_not: Option<String>,
+}
+
+impl Revoke {
+    /// Plans it for the account's rows, changing nothing; `everybodys` ways in are looked for too, if asked.
+    ///
+    /// # Errors
+    /// Why the grants cannot be read, or must not be revoked.
+    pub fn plan(admin: &mut Admin, plan: &Plan, everybodys: bool) -> Result<Self, Failure> {
+        let answers = ask(admin, plan)?;
+        let (held, of_all) = answers.split_at(plan.accounts.len());
+        let mut revoke = Self::default();
+        for (account, answer) in plan.accounts.iter().zip(held) {
+            revoke.read(admin, plan, account, answer)?;
+        }
+        if let Some(may_not) = revoke.may_not.take().filter(|_| revoke.ways_in.is_empty()) {
+            return Err(may_not.into());
+        }
+        if revoke.sessions_keep_rights {
+            revoke.warnings.push(format!(
+                "'{}' holds its rights ON *.*, which a session keeps that is open: all of its sessions on this server end, also \
+                 those on other nodes, where it gets in again at once",
+                plan.node.account.user
+            ));
+        }
+        revoke.plan_to_give_back(admin, plan)?;
+        revoke.look_for_others(admin, plan, of_all, everybodys)?;
+        Ok(revoke)
+    }
+
+    /// What one account row holds.
+    fn read(
+        &mut self,
+        admin: &Admin,
+        plan: &Plan,
+        account: &Account,
+        answer: &Rows,
+    ) -> Result<(), Failure> {
+        for line in lines(std::slice::from_ref(answer)) {
+            match Grant::parse(line).map(|grant| grant.held_by(account)) {
+                Some(grant) if grant.is_on(&plan.database, plan.names) => {
+                    self.take(admin, plan, &grant);
+                    self.parts.extend(grant.parts());
+                }
+                // Which can be taken away there alone: as a whole, below.
+                Some(grant)
+                    if plan.names == Names::Literal && *grant.object() == Object::Everywhere => {}
+                Some(grant) if grant.is_another_way_into(&plan.database, plan.names) => {
+                    self.ways_in.push(grant.to_string());
+                }
+                None if line.starts_with("GRANT ") => {
+                    return Err(Failure::from(format!(
+                        "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it \
+                         back: use --method lock"
+                    )));
+                }
+                Some(_) | None => {}
+            }
+        }
+        match part_of_global(plan, account, answer) {
+            Some(Ok(part)) => {
+                self.take(admin, plan, &part);
+                self.parts.push(part);
+                self.sessions_keep_rights = true;
+            }
+            Some(Err(way)) => self.ways_in.push(way),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, admin: &Admin, plan: &Plan, grant: &Grant) {
+        if self.may_not.is_none() {
+            self.may_not = obstacles::to_revoke(&plan.node, admin, grant);
+        }
+        self.take_down.extend(grant.take());
+    }
+
+    fn plan_to_give_back(&mut self, admin: &mut Admin, plan: &Plan) -> Result<(), Failure> {
+        // What can fail stands last: by hand, the first error may be the end.
+        self.parts
+            .sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
+        let there = gone::there(admin, &self.parts)?;
+        let parts = self.parts.iter().zip(there);
+        let (back, lost): (Vec<_>, Vec<_>) = parts.partition(|(_, is)| *is);
+        let all = back.iter().chain(&lost).filter_map(|(part, _)| part.give());
+        self.restore = all.collect();
+        self.warnings.extend(lost.iter().map(|(part, _)| {
+            format!(
+                "'{}' holds {part}, which is of no use any more and cannot be granted again: the table, column or routine is \
+                 gone, or the view does not work. The node will come back without it",
+                plan.node.account.user
+            )
+        }));
+        Ok(())
+    }
+
+    /// The ways in that every account has, by the answers that follow those of the account's rows.
+    fn look_for_others(
+        &mut self,
+        admin: &mut Admin,
+        plan: &Plan,
+        of_all: &[Rows],
+        everybodys: bool,
+    ) -> Result<(), Failure> {
+        let (to_all, public) = of_all.split_at(1.min(of_all.len()));
+        if everybodys {
+            let to_all = lines(to_all);
+            let to_all = to_all.filter(|pattern| plan.names.include(pattern, &plan.database));
+            self.ways_in
+                .extend(to_all.map(|pattern| {
+                    format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
+                }));
+        }
+        let public = lines(public).filter_map(Grant::parse);
+        let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
+        self.ways_in
+            .extend(public.map(|grant| format!("{grant} TO PUBLIC")));
+        self.ways_in.extend(mandatory_roles(admin, &plan.database)?);
+        Ok(())
+    }
+}
+
+/// What each account row holds, and what all do.
+fn ask(admin: &mut Admin, plan: &Plan) -> Result<Vec<Rows>, Failure> {
+    let mut statements = plan.grants();
+    statements.push(sql::GRANTED_TO_ALL.to_owned());
+    if plan.server == Server::MariaDb {
+        // Before 10.11 it is an error, which then says that there is none.
+        statements.push(sql::PUBLIC_GRANTS.to_owned());
+    }
+    let (answers, result) = admin.batch(&statements);
+    match result {
+        Err(Error::Server { .. }) if answers.len() > plan.accounts.len() => Ok(answers),
+        Err(error) => Err(error.context(format_args!(
+            "the grants of '{}' cannot be read: {error}",
+            plan.node.account.user
+        ))),
+        Ok(()) => Ok(answers),
+    }
+}
+
+/// What an account row holds on the database by its global grants, where that can be taken away there alone; or the way in that
+/// it stays, where it cannot be.
+fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Result<Grant, String>> {
+    if plan.names == Names::Patterns {
+        return None;
+    }
+    let held = held_by(answer);
+    let global = held.globally_on(&plan.database);
+    if global.is_empty() {
+        return None;
+    }
+    let part = Grant::part_of_global(global, &plan.database, account);
+    // What is held there too could not be told from that any more.
+    let mut on_databases = held.grants.iter().filter(|one| one.is_on_a_database());
+    Some(
+        if on_databases.any(|one| one.is_on(&plan.database, plan.names)) {
+            Err("a grant ON *.* beside the one on the database".to_owned())
+        } else {
+            Ok(part)
+        },
+    )
+}
+
+/// What every account holds that reaches the database by a role, which `SHOW GRANTS` leaves out.
+/// <https://dev.mysql.com/doc/refman/9.7/en/roles.html#mandatory-roles>
+fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Error> {
+    let mut ways_in = Vec::new();
+    for role in Account::list(&admin.mandatory_roles) {
+        match admin.batch_or_error(&[sql::grants(&role)]) {
+            Ok(grants) if reaches(&grants, database, admin.names) => {
+                ways_in.push(format!("{role}, a mandatory role of this server"));
+            }
+            // The server ignores one that does not exist.
+            Ok(_) | Err(Error::Server { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ways_in)
+}

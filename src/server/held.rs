@@ -1,0 +1,66 @@
+//! All that one account row holds, and what of it reaches a database.
+
+use std::collections::BTreeSet;
+
+use super::grants::{Grant, ON_DATA, Object};
+use super::names::Names;
+
+/// All that one account row holds.
+pub struct Held {
+    /// Its grants.
+    pub grants: Vec<Grant>,
+    /// What is taken from the global ones on single databases.
+    /// <https://dev.mysql.com/doc/refman/9.7/en/partial-revokes.html>
+    pub restrictions: Vec<Grant>,
+}
+
+impl Held {
+    /// By the lines of its `SHOW GRANTS`.
+    pub fn read<'a>(lines: impl Iterator<Item = &'a str> + Clone) -> Self {
+        Self {
+            grants: lines.clone().filter_map(Grant::parse).collect(),
+            restrictions: lines.filter_map(Grant::parse_restriction).collect(),
+        }
+    }
+
+    /// The privileges by which its global grants open the data of this database.
+    pub fn globally_on(&self, database: &str) -> BTreeSet<String> {
+        let here = self
+            .restrictions
+            .iter()
+            .filter(|one| one.object == Object::Database(database.to_owned()));
+        let taken: BTreeSet<&String> = here
+            .flat_map(|one| one.privileges.values().flatten())
+            .collect();
+        let global = self
+            .grants
+            .iter()
+            .filter(|one| one.object == Object::Everywhere);
+        let held = global.flat_map(|one| one.privileges.values().flatten());
+        held.filter(|one| ON_DATA.contains(&one.as_str()) && !taken.contains(one))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether it opens the data of the database of this name in whatever way.
+    pub fn reaches(&self, database: &str, names: Names) -> bool {
+        let mut others = self
+            .grants
+            .iter()
+            .filter(|one| one.object != Object::Everywhere);
+        !self.globally_on(database).is_empty() || others.any(|one| one.reaches(database, names))
+    }
+
+    /// Whether its global grants give all that this grant on a database gives.
+    pub fn give_globally(&self, grant: &Grant) -> bool {
+        let Object::Database(database) = &grant.object else {
+            return false;
+        };
+        let held = self.globally_on(database);
+        grant
+            .privileges
+            .values()
+            .flatten()
+            .all(|one| held.contains(one))
+    }
+}

@@ -1,0 +1,118 @@
+//! What is asked about a node before anything is changed there.
+
+use super::{Server, identifier, literal};
+
+/// The database's name, as the server spells it; no row where there is none.
+pub fn database(name: &str) -> String {
+    format!(
+        "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+        literal(name)
+    )
+}
+
+/// Databases, as patterns, that every account may use: a grant to the account without a name holds for all.
+pub const GRANTED_TO_ALL: &str = "SELECT DISTINCT Db FROM mysql.db WHERE User = ''";
+
+/// What every account holds on MariaDB 10.11 and later.
+pub const PUBLIC_GRANTS: &str = "SHOW GRANTS FOR PUBLIC";
+
+/// The account rows without a user name, which take the login of anybody from their hosts: host.
+pub fn anonymous(server: Server) -> String {
+    let table = match server {
+        Server::MySql => "user",
+        Server::MariaDb => "global_priv",
+    };
+    format!("SELECT Host FROM mysql.{table} WHERE User = ''")
+}
+
+/// Other accounts that may log in as one of this user name: user, host.
+/// <https://dev.mysql.com/doc/refman/9.7/en/proxy-users.html>
+pub fn proxies(user: &str) -> String {
+    let user = literal(user);
+    format!(
+        "SELECT DISTINCT User, Host FROM mysql.proxies_priv WHERE Proxied_user = {user} AND User <> {user}"
+    )
+}
+
+/// The events that the server runs as an account of this user name: database, name, definer.
+pub fn events_of(server: Server, user: &str) -> String {
+    let columns_of = match server {
+        Server::MySql => "EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS",
+        Server::MariaDb => "db, name, definer FROM mysql.event",
+    };
+    format!(
+        "SELECT {columns_of} WHERE STATUS = 'ENABLED' AND {}",
+        is_definer(user)
+    )
+}
+
+/// Whether the definer's user name is this one: a condition.
+fn is_definer(user: &str) -> String {
+    let user = literal(user);
+    format!("LEFT(DEFINER, CHAR_LENGTH({user}) + 1) = CONCAT({user}, '@')")
+}
+
+/// How many views, routines and triggers of the database run with the rights of an account of this user name, whoever
+/// uses them: <https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html>.
+pub fn definer_objects(server: Server, user: &str, database: &str) -> String {
+    let count = |table: &str, schema: &str, more: &str| {
+        format!(
+            "(SELECT COUNT(*) FROM {table} WHERE {schema} = {} AND {}{more})",
+            literal(database),
+            is_definer(user)
+        )
+    };
+    let by_definer = " AND SECURITY_TYPE = 'DEFINER'";
+    let (routines, schema) = match server {
+        Server::MySql => ("information_schema.ROUTINES", "ROUTINE_SCHEMA"),
+        Server::MariaDb => ("mysql.proc", "db"),
+    };
+    format!(
+        "SELECT {} + {} + {}",
+        count("information_schema.VIEWS", "TABLE_SCHEMA", by_definer),
+        count(routines, schema, by_definer),
+        count("information_schema.TRIGGERS", "TRIGGER_SCHEMA", "")
+    )
+}
+
+/// The transactions that are prepared and wait for their end, whoever began them; no session holds them.
+/// <https://dev.mysql.com/doc/refman/9.7/en/xa-statements.html>
+pub const PREPARED_TRANSACTIONS: &str = "XA RECOVER";
+
+/// What there is of a table or view: its name with no column, and with each of its columns. A view that does not work has none.
+pub fn columns(database: &str, table: &str) -> String {
+    let of = format!(
+        "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+        literal(database),
+        literal(table)
+    );
+    format!(
+        "SELECT TABLE_NAME, NULL FROM information_schema.TABLES WHERE {of} \
+         UNION ALL SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE {of}"
+    )
+}
+
+/// Reads no row of a table or view, which fails where it does not work.
+pub fn open_only(database: &str, table: &str) -> String {
+    let (database, table) = (identifier(database), identifier(table));
+    format!("SELECT 1 FROM {database}.{table} LIMIT 0")
+}
+
+/// The routine's name, if it is there. `LIBRARY` is MySQL's, and has a table of its own.
+/// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-libraries-table.html>
+pub fn routine(kind: &str, database: &str, name: &str) -> String {
+    if kind == "LIBRARY" {
+        return format!(
+            "SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {} AND LIBRARY_NAME = {}",
+            literal(database),
+            literal(name)
+        );
+    }
+    format!(
+        "SELECT ROUTINE_NAME FROM information_schema.ROUTINES \
+         WHERE ROUTINE_TYPE = {} AND ROUTINE_SCHEMA = {} AND ROUTINE_NAME = {}",
+        literal(kind),
+        literal(database),
+        literal(name)
+    )
+}

@@ -1,0 +1,317 @@
+//! The text of every statement that runs on a node; pure functions.
+//!
+//! Names are quoted as identifiers wherever SQL allows it, account names too, since only the backtick needs care
+//! there whatever the session's `sql_mode` is: <https://dev.mysql.com/doc/refman/9.7/en/identifiers.html>.
+
+mod look;
+mod sessions;
+mod undo;
+
+use std::fmt;
+
+pub use self::look::*;
+pub use self::sessions::*;
+pub use self::undo::*;
+
+/// Which server a node runs: they differ in where they keep accounts and show sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// MySQL, and what is built from it.
+    MySql,
+    /// MariaDB.
+    MariaDb,
+}
+
+/// One account row: MySQL knows an account by its user name and the host that it may come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user name, as `mysql.user` has it.
+    pub user: String,
+    /// The host pattern, as `mysql.user` has it.
+    pub host: String,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", identifier(&self.user), identifier(&self.host))
+    }
+}
+
+impl Account {
+    /// Reads what [`Display`](fmt::Display) writes, and nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let part = |quoted: &str| {
+            let inner = quoted.strip_prefix('`')?.strip_suffix('`')?;
+            Some(inner.replace("``", "`"))
+        };
+        // The names may hold what stands between them, or be it: only one reading is written back as it was.
+        text.match_indices('`')
+            .filter(|(at, _)| text[*at..].starts_with("`@`"))
+            .filter_map(|(at, _)| {
+                Some(Self {
+                    user: part(&text[..=at])?,
+                    host: part(&text[at + 2..])?,
+                })
+            })
+            .find(|account| account.to_string() == text)
+    }
+}
+
+impl Account {
+    /// Reads a list of roles as the server's variable `mandatory_roles` has it: with or without quotes, and the host `%`
+    /// where none is named. <https://dev.mysql.com/doc/refman/9.7/en/role-names.html>
+    pub fn list(text: &str) -> Vec<Self> {
+        let mut accounts = Vec::new();
+        let mut parts = [String::new(), String::new()];
+        let (mut part, mut quote) = (0, None);
+        for c in text.chars().chain([',']) {
+            match (c, quote) {
+                (c, Some(open)) if c == open => quote = None,
+                ('\'' | '"' | '`', None) => quote = Some(c),
+                ('@', None) => part = 1,
+                (',', None) => {
+                    let [user, host] = std::mem::take(&mut parts);
+                    let host = if part == 0 { "%".to_owned() } else { host };
+                    part = 0;
+                    if !user.is_empty() {
+                        accounts.push(Self { user, host });
+                    }
+                }
+                (' ', None) => {}
+                (c, _) => parts[part].push(c),
+            }
+        }
+        accounts
+    }
+}
+
+/// The name as a quoted identifier.
+pub fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// The text as a string literal. Holds under [`SESSION`]'s `sql_mode`, in which a backslash escapes.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Makes the session's own settings known, whatever the server's defaults are: nothing that it inherits may change what
+/// its statements answer, how long they may take, or whether they take effect at once.
+///
+/// `NO_AUTO_CREATE_USER` keeps MariaDB from making an account out of a `GRANT` for one that is gone; MySQL has no such
+/// mode any more. A year is the longest `wait_timeout`: the session must outlive the outage. `lock_wait_timeout`, in
+/// seconds, ends a statement on the server by the time that its caller has given up on it, so that it does not take
+/// effect later. Times are UTC, so that no daylight saving moves a deadline. The limit of a statement's time has another
+/// name on each server; each skips the other's comment.
+pub fn session(lock_wait_timeout: u64) -> [String; 2] {
+    [
+        format!(
+            "SET NAMES utf8mb4, SESSION sql_mode = IF(VERSION() LIKE '%MariaDB%', 'NO_AUTO_CREATE_USER', ''), \
+             SESSION autocommit = 1, SESSION completion_type = 0, SESSION sql_big_selects = 1, \
+             SESSION sql_select_limit = 18446744073709551615, SESSION sql_quote_show_create = 1, \
+             SESSION wait_timeout = 31536000, SESSION lock_wait_timeout = {lock_wait_timeout}, \
+             SESSION time_zone = '+00:00'/*!50708 , SESSION max_execution_time = 0 */\
+             /*M!100101 , SESSION max_statement_time = 0 */"
+        ),
+        "SET SESSION TRANSACTION READ WRITE".to_owned(),
+    ]
+}
+
+/// Server variables that tell one server from another, for any account to ask: the same only for two connections to one
+/// server, however they are addressed. A server leaves out those that it does not have.
+pub const IDENTITY: [&str; 8] = [
+    "hostname",
+    "port",
+    "datadir",
+    "socket",
+    "pid_file",
+    "server_id",
+    "server_uuid",
+    "server_uid",
+];
+
+/// Server variables by which a node on it is handled.
+const HANDLING: [&str; 11] = [
+    "version",
+    "log_bin",
+    "super_read_only",
+    "read_only",
+    "innodb_read_only",
+    "wsrep_on",
+    "performance_schema",
+    "event_scheduler",
+    "mandatory_roles",
+    "partial_revokes",
+    "mysqlx_port",
+];
+
+/// All of them, [`IDENTITY`] included: name, value.
+pub fn variables() -> String {
+    show_variables(&[&IDENTITY[..], &HANDLING].concat())
+}
+
+/// Those of [`IDENTITY`]: name, value.
+pub fn identity() -> String {
+    show_variables(&IDENTITY)
+}
+
+fn show_variables(names: &[&str]) -> String {
+    format!(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{}')",
+        names.join("', '")
+    )
+}
+
+/// What protects an account on MySQL from who does not hold it.
+/// <https://dev.mysql.com/doc/refman/9.7/en/account-categories.html>
+pub const SYSTEM_USER: &str = "SYSTEM_USER";
+
+/// The account rows that hold [`SYSTEM_USER`], in quotes.
+pub const SYSTEM_USERS: &str =
+    "SELECT GRANTEE FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'SYSTEM_USER'";
+
+/// The account that the server took this session's login for.
+pub const WHO: &str = "SELECT CURRENT_USER()";
+
+/// What this session may do, active roles included.
+pub const OWN_GRANTS: &str = "SHOW GRANTS";
+
+/// From here on this session writes nothing to the binary log, so that no replica hears of the outage.
+/// <https://dev.mysql.com/doc/refman/9.7/en/set-sql-log-bin.html>
+pub const NO_BINARY_LOG: &str = "SET SESSION sql_log_bin = 0";
+
+/// From here on this session's account statements stay on this node of a Galera cluster.
+pub const NO_GALERA: &str = "SET SESSION wsrep_on = OFF";
+
+/// The account rows of a user name: user, host, locked (`Y` or `N`), on MySQL also the plugin that they log in by.
+pub fn accounts(server: Server, user: &str) -> String {
+    let user = literal(user);
+    match server {
+        Server::MySql => format!(
+            "SELECT User, Host, account_locked, plugin FROM mysql.user WHERE User = {user} ORDER BY Host"
+        ),
+        // A role has a row there too, with no host.
+        Server::MariaDb => format!(
+            "SELECT User, Host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N') FROM mysql.global_priv \
+             WHERE User = {user} AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) ORDER BY Host"
+        ),
+    }
+}
+
+/// The plugin that every MySQL has.
+pub const OWN_PLUGIN: &str = "caching_sha2_password";
+
+/// All plugins that MySQL has. Not for every look: the list takes room on the disk, without which MySQL 9.7 breaks down.
+pub const PLUGINS: &str =
+    "SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE'";
+
+/// What an account row holds.
+pub fn grants(account: &Account) -> String {
+    format!("SHOW GRANTS FOR {account}")
+}
+
+/// For how many seconds the server has been up: name, value.
+pub const UPTIME: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
+
+/// The server's own database.
+pub const SYSTEM: &str = "mysql";
+
+/// Does nothing.
+pub const NOTHING: &str = "DO 0";
+
+/// Lets a session wait for hours, in no database and no transaction.
+pub fn stays_idle() -> [String; 2] {
+    [
+        "SET SESSION autocommit = 1, SESSION wait_timeout = 86400".to_owned(),
+        "USE information_schema".to_owned(),
+    ]
+}
+
+/// Refuses every login of these account rows, at once and without `FLUSH PRIVILEGES`.
+/// <https://dev.mysql.com/doc/refman/9.7/en/account-locking.html>
+pub fn lock(accounts: &[Account]) -> String {
+    let rows: Vec<String> = accounts.iter().map(Account::to_string).collect();
+    format!("ALTER USER {} ACCOUNT LOCK", rows.join(", "))
+}
+
+/// Allows logins of one account row again. One row a statement: a row that is gone must not keep the others locked.
+pub fn unlock(account: &Account) -> String {
+    format!("ALTER USER {account} ACCOUNT UNLOCK")
+}
+
+/// The account row that this statement unlocks, if it is what [`unlock`] writes.
+pub fn unlocked(statement: &str) -> Option<Account> {
+    let account = statement
+        .strip_prefix("ALTER USER ")?
+        .strip_suffix(" ACCOUNT UNLOCK")?;
+    Account::parse(account)
+}
+
+/// The guide's grant, for an account that held nothing on the database before; the database by its name in a grant.
+pub fn grant_all(database: &str, account: &Account) -> String {
+    format!(
+        "GRANT ALL PRIVILEGES ON {}.* TO {account}",
+        identifier(database)
+    )
+}
+
+const IN_ORACLE: &str = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE ";
+
+/// The statement as MariaDB must be sent it where it is about a package, of which its parser knows in this mode alone. Both
+/// the mode and the parsing are for this statement only, so that it can be sent in an event too.
+/// <https://mariadb.com/kb/en/create-package/>
+pub fn in_oracle(statement: &str) -> String {
+    IN_ORACLE.to_owned() + &literal(statement)
+}
+
+/// The statement that [`in_oracle`] was given.
+pub fn inside_oracle(statement: &str) -> Option<String> {
+    let quoted = statement.strip_prefix(IN_ORACLE)?;
+    let inner = quoted.strip_prefix('\'')?.strip_suffix('\'')?;
+    let inner = inner.replace("''", "'").replace("\\\\", "\\");
+    (literal(&inner) == quoted).then_some(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_roles_is_read_as_the_server_reads_it() {
+        let listed = Account::list("`r`@`%`,plain, 'q@x'@localhost ,\"a,b\"@'10.%'");
+        let listed: Vec<String> = listed.iter().map(Account::to_string).collect();
+        assert_eq!(
+            listed,
+            [
+                "`r`@`%`",
+                "`plain`@`%`",
+                "`q@x`@`localhost`",
+                "`a,b`@`10.%`"
+            ]
+        );
+        assert_eq!(Account::list(""), []);
+    }
+
+    #[test]
+    fn an_unlocked_account_is_read_back_whatever_its_name() {
+        for (user, host) in [
+            ("user", "%"),
+            ("it's `q` @ \\", "10.%"),
+            ("`@`", "`@`"),
+            ("@", ""),
+            ("@", "@"),
+            ("a`@`b", ""),
+        ] {
+            let account = Account {
+                user: user.to_owned(),
+                host: host.to_owned(),
+            };
+            assert_eq!(unlocked(&unlock(&account)), Some(account));
+        }
+        assert_eq!(unlocked("ALTER USER `u`@`%`, `v`@`%` ACCOUNT UNLOCK"), None);
+        assert_eq!(
+            unlocked("ALTER USER `u`@`%` IDENTIFIED BY 'x' ACCOUNT UNLOCK"),
+            None
+        );
+    }
+}

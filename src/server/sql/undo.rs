@@ -1,0 +1,78 @@
+//! The event that is left on a node.
+
+use super::{Account, identifier, literal};
+
+/// The name of the event that holds the undo, in the node's database.
+pub const UNDO: &str = "fail_start_undo";
+
+/// Leaves the undo on the node. It fails where there is one already, so that of two programs one gets the node.
+/// Without `due`, in seconds from now, the server never runs it by itself.
+/// <https://dev.mysql.com/doc/refman/9.7/en/create-event.html>
+pub fn leave_undo(database: &str, body: &str, due: Option<u64>) -> String {
+    let (seconds, status) = match due {
+        Some(seconds) => (seconds, "ENABLE"),
+        None => (0, "DISABLE"),
+    };
+    format!(
+        "CREATE EVENT {}.{UNDO} ON SCHEDULE EVERY 10 SECOND STARTS CURRENT_TIMESTAMP + INTERVAL {seconds} SECOND \
+         ON COMPLETION PRESERVE {status} COMMENT 'How fail-start brings this node back' DO {body}",
+        identifier(database)
+    )
+}
+
+/// Whether the undo is there that this line says the maker of: a condition.
+pub fn undo_is_there(database: &str, by: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {} AND EVENT_NAME = '{UNDO}' \
+         AND LOCATE({}, EVENT_DEFINITION) > 0)",
+        literal(database),
+        literal(by)
+    )
+}
+
+/// On MySQL: this statement, if the condition holds; it prepares what it finds, since there are no conditions outside stored
+/// programs. <https://dev.mysql.com/doc/refman/9.7/en/sql-prepared-statements.html>
+pub fn only_if(condition: &str, statement: &str) -> [String; 3] {
+    [
+        format!(
+            "SET @fail_start = IF({condition}, {}, 'DO 0')",
+            literal(statement)
+        ),
+        "PREPARE fail_start FROM @fail_start".to_owned(),
+        "EXECUTE fail_start".to_owned(),
+    ]
+}
+
+/// On MySQL: whether the account row is there: a condition.
+pub fn account_is_there(account: &Account) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM mysql.user WHERE User = {} AND Host = {})",
+        literal(&account.user),
+        literal(&account.host)
+    )
+}
+
+/// Whether the column of a table or view is there, which a view that does not work has none of: a condition.
+pub fn column_is_there(database: &str, table: &str, column: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND COLUMN_NAME = {})",
+        literal(database),
+        literal(table),
+        literal(column)
+    )
+}
+
+/// Drops the undo, if it is still there.
+pub fn drop_undo(database: &str) -> String {
+    format!("DROP EVENT IF EXISTS {}.{UNDO}", identifier(database))
+}
+
+/// All undos on the server: database, definer, since when (UTC), for how many seconds already, until when (UTC; `NULL`
+/// where the server does not run it by itself), body.
+/// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-events-table.html>
+pub fn undos() -> String {
+    format!(
+        "SELECT EVENT_SCHEMA, DEFINER, CREATED, TIMESTAMPDIFF(SECOND, CREATED, UTC_TIMESTAMP()), \
+         IF(STATUS = 'ENABLED', STARTS, NULL), EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_NAME = '{UNDO}'"
+    )
+}
