@@ -232,6 +232,45 @@ impl Subcommand {
             Self::Man => "man",
         }
     }
+
+    /// What is to be done; prints a completion script or the manual page and ends the program where it is that.
+    fn task(self, json: bool, timeout: Duration) -> (Task, Vec<u32>) {
+        match self {
+            Self::Drill {
+                nodes,
+                at_once,
+                limit,
+                fail_fast,
+                quiet,
+                junit,
+                how,
+                argv,
+            } => {
+                let drill = DrillOptions {
+                    at_once,
+                    limit,
+                    fail_fast,
+                    quiet,
+                    json,
+                    junit,
+                    command: argv,
+                };
+                let options = Options {
+                    hold_for: Some(drill.hold_for(how.hold_for)),
+                    ..how.options(timeout)
+                };
+                (Task::Drill { options, drill }, nodes)
+            }
+            Self::Status { nodes } => (Task::Status, nodes),
+            Self::Recover { nodes } => (Task::Recover, nodes),
+            Self::Completions { shell } => {
+                print_and_exit(|out| out.write_all(shell.script().as_bytes()))
+            }
+            Self::Man => {
+                print_and_exit(|out| out.write_all(manual::page(&Cli::command()).as_bytes()))
+            }
+        }
+    }
 }
 
 impl Args {
@@ -252,85 +291,56 @@ impl Args {
             Err(error) if !error.use_stderr() => error.exit(),
             Err(error) => return Err(UsageError::of(&Cli::command(), &error, &typed)),
         };
-        let wrong = |message: String| Err(UsageError::new(message, &typed));
-        let only_to_fail = [
-            (cli.how.hold_for.is_some(), "--for"),
-            (cli.how.method.is_some(), "--method"),
-            (cli.how.keep_sessions, "--keep-sessions"),
-            (cli.how.lift_read_only, "--lift-read-only"),
-            (cli.how.dry_run, "--dry-run"),
-            (!cli.argv.is_empty(), "a command after it"),
-        ];
-        let (task, mut nodes) = match cli.command {
-            None if cli.argv.is_empty() && typed.iter().any(|arg| arg == "--") => {
-                let example = "fail-start 1 -- make test";
-                return wrong(format!(
-                    "-- needs a COMMAND after it, for example: {example}"
-                ));
-            }
-            None => {
-                let task = Task::Fail {
-                    options: cli.how.options(cli.timeout),
-                    command: cli.argv,
-                };
-                (task, cli.nodes)
-            }
-            Some(command) => {
-                let name = command.name();
-                if let Some((_, what)) = only_to_fail.into_iter().find(|(given, _)| *given) {
-                    return wrong(match command {
-                        Subcommand::Drill { .. } => {
-                            "nodes and options go behind drill: fail-start drill 2 3 --at-once 2 -- COMMAND".to_owned()
-                        }
-                        _ => format!("{name} cannot be used with {what}"),
-                    });
-                }
-                match command {
-                    Subcommand::Drill {
-                        nodes,
-                        at_once,
-                        limit,
-                        fail_fast,
-                        quiet,
-                        junit,
-                        how,
-                        argv,
-                    } => {
-                        let drill = DrillOptions {
-                            at_once,
-                            limit,
-                            fail_fast,
-                            quiet,
-                            json: cli.json,
-                            junit,
-                            command: argv,
-                        };
-                        let options = Options {
-                            hold_for: Some(drill.hold_for(how.hold_for)),
-                            ..how.options(cli.timeout)
-                        };
-                        (Task::Drill { options, drill }, nodes)
-                    }
-                    Subcommand::Status { nodes } => (Task::Status, nodes),
-                    Subcommand::Recover { nodes } => (Task::Recover, nodes),
-                    Subcommand::Completions { shell } => {
-                        print_and_exit(|out| out.write_all(shell.script().as_bytes()))
-                    }
-                    Subcommand::Man => print_and_exit(|out| {
-                        out.write_all(manual::page(&Cli::command()).as_bytes())
-                    }),
-                }
-            }
-        };
+        let (json, env_file, timeout) = (cli.json, cli.env_file.clone(), cli.timeout);
+        let (task, mut nodes) = cli
+            .task(&typed)
+            .map_err(|message| UsageError::new(message, &typed))?;
         let mut seen = std::collections::HashSet::new();
         nodes.retain(|&node| seen.insert(node));
         Ok(Self {
             task,
             nodes,
-            json: cli.json,
-            env_file: cli.env_file,
-            timeout: cli.timeout,
+            json,
+            env_file,
+            timeout,
         })
+    }
+}
+
+impl Cli {
+    /// What is to be done, and the nodes that it is to be done with; or what is wrong with what was typed.
+    fn task(self, typed: &[OsString]) -> Result<(Task, Vec<u32>), String> {
+        let only_to_fail = [
+            (self.how.hold_for.is_some(), "--for"),
+            (self.how.method.is_some(), "--method"),
+            (self.how.keep_sessions, "--keep-sessions"),
+            (self.how.lift_read_only, "--lift-read-only"),
+            (self.how.dry_run, "--dry-run"),
+            (!self.argv.is_empty(), "a command after it"),
+        ];
+        let Some(command) = self.command else {
+            if self.argv.is_empty() && typed.iter().any(|arg| arg == "--") {
+                let example = "fail-start 1 -- make test";
+                return Err(format!(
+                    "-- needs a COMMAND after it, for example: {example}"
+                ));
+            }
+            let task = Task::Fail {
+                options: self.how.options(self.timeout),
+                command: self.argv,
+            };
+            return Ok((task, self.nodes));
+        };
+        if let Some((_, what)) = only_to_fail.into_iter().find(|(given, _)| *given) {
+            return Err(match command {
+                Subcommand::Drill { .. } => {
+                    "nodes and options go behind drill: fail-start drill 2 3 --at-once 2 -- COMMAND"
+                        .to_owned()
+                }
+                _ => format!("{} cannot be used with {what}", command.name()),
+            });
+        }
+        Ok(command.task(self.json, self.timeout))
     }
 }
 

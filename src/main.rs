@@ -11,7 +11,7 @@ mod server;
 
 use std::process::ExitCode;
 
-use crate::cli::Task;
+use crate::cli::{Args, Task};
 use crate::exit_status::ExitStatus;
 use crate::report::{Audience, Printer};
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             "fail-start itself broke down (please report it): {what}"
         ));
     }));
-    let args = match cli::Args::read() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(wrong) => {
             let audience = if wrong.json {
@@ -35,15 +35,7 @@ fn main() -> ExitCode {
             return ExitStatus::Usage.into();
         }
     };
-    let audience = match &args.task {
-        _ if args.json => Audience::Program,
-        Task::Fail { command, options } if !options.dry_run && !command.is_empty() => {
-            Audience::Command
-        }
-        Task::Drill { options, .. } if !options.dry_run => Audience::Command,
-        _ => Audience::Person,
-    };
-    let mut printer = Printer::standard(audience);
+    let mut printer = Printer::standard(audience(&args));
     let warn = |warning| printer.general_warning(warning);
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
         Ok(config) => config,
@@ -71,5 +63,17 @@ fn main() -> ExitCode {
             printer.general_error(format!("{error:#}"));
             ExitStatus::Failed.into()
         }
+    }
+}
+
+/// Who reads standard output.
+fn audience(args: &Args) -> Audience {
+    match &args.task {
+        _ if args.json => Audience::Program,
+        Task::Fail { command, options } if !options.dry_run && !command.is_empty() => {
+            Audience::Command
+        }
+        Task::Drill { options, .. } if !options.dry_run => Audience::Command,
+        _ => Audience::Person,
     }
 }

@@ -109,18 +109,7 @@ pub fn page(root: &Command) -> String {
 
     page.section("COMMANDS");
     for command in commands() {
-        page.tagged(&synopsis(command.get_name(), command));
-        let about = command.get_long_about().or(command.get_about());
-        page.text(&about.map(ToString::to_string).unwrap_or_default());
-        let own =
-            |arg: &&Arg| !arg.is_positional() && !arg.is_global_set() && arg.get_id() != "help";
-        if command.get_arguments().any(|arg| own(&arg)) {
-            page.line(".RS");
-            for arg in command.get_arguments().filter(own) {
-                page.option(arg);
-            }
-            page.line(".RE");
-        }
+        page.command(command);
     }
 
     page.section("OPTIONS");
@@ -133,27 +122,11 @@ pub fn page(root: &Command) -> String {
     page.paragraph(WITH_COMMAND);
     page.paragraph(A_DRILL);
 
-    page.section("ENVIRONMENT");
-    page.paragraph(SETTINGS);
-    page.table(VARIABLES);
-    page.paragraph(
-        "What holds for all nodes has a variable for one that differs, too: LOCAL_DB_USER_NODE2, TESTER_LOCAL_DB_USER_NODE2.",
-    );
-    page.table(SET_FOR_COMMAND);
-    page.table(COLOUR);
-
+    page.environment();
     page.section("FILES");
     page.table(FILES);
 
-    page.section("EXAMPLES");
-    page.table(EXAMPLES);
-    page.paragraph("The four cases that an application over several nodes should survive:");
-    for (number, (what, then)) in (1..).zip(FOUR_CASES) {
-        page.line(&format!(".IP {number}. 4"));
-        page.line(&format!("\\fB{}\\fR", escaped(what)));
-        page.line(".br");
-        page.text(then);
-    }
+    page.examples();
     page.section("SEE ALSO");
     page.line("\\fBtimeout\\fR(1), whose exit statuses around a command are the same");
     page.0
@@ -197,6 +170,45 @@ impl Page {
         for (name, what) in rows {
             self.tagged(&format!("\\fB{}\\fR", escaped(name)));
             self.text(what);
+        }
+    }
+
+    /// A subcommand, with its options.
+    fn command(&mut self, command: &Command) {
+        self.tagged(&synopsis(command.get_name(), command));
+        let about = command.get_long_about().or(command.get_about());
+        self.text(&about.map(ToString::to_string).unwrap_or_default());
+        let own =
+            |arg: &&Arg| !arg.is_positional() && !arg.is_global_set() && arg.get_id() != "help";
+        if command.get_arguments().any(|arg| own(&arg)) {
+            self.line(".RS");
+            for arg in command.get_arguments().filter(own) {
+                self.option(arg);
+            }
+            self.line(".RE");
+        }
+    }
+
+    fn environment(&mut self) {
+        self.section("ENVIRONMENT");
+        self.paragraph(SETTINGS);
+        self.table(VARIABLES);
+        self.paragraph(
+            "What holds for all nodes has a variable for one that differs, too: LOCAL_DB_USER_NODE2, TESTER_LOCAL_DB_USER_NODE2.",
+        );
+        self.table(SET_FOR_COMMAND);
+        self.table(COLOUR);
+    }
+
+    fn examples(&mut self) {
+        self.section("EXAMPLES");
+        self.table(EXAMPLES);
+        self.paragraph("The four cases that an application over several nodes should survive:");
+        for (number, (what, then)) in (1..).zip(FOUR_CASES) {
+            self.line(&format!(".IP {number}. 4"));
+            self.line(&format!("\\fB{}\\fR", escaped(what)));
+            self.line(".br");
+            self.text(then);
         }
     }
 

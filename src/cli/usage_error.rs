@@ -42,6 +42,27 @@ impl UsageError {
     }
 }
 
+/// An option without its value, which may be one of these.
+fn needs_a_value(option: &str, argument: &str, values: &str) -> String {
+    let placeholder = argument.split(' ').nth(1).unwrap_or_default();
+    let example = match placeholder.trim_matches(['<', '>']) {
+        "DURATION" => "30s",
+        "METHOD" => "lock",
+        other => other,
+    };
+    let first = values.split(' ').next().filter(|one| !one.is_empty());
+    let example = first.unwrap_or(example);
+    format!("{option} needs a value, for example: {option} {example}")
+}
+
+fn takes_one_of(what: &str, values: &str) -> String {
+    let values = values.replace(' ', ", ");
+    match values.rsplit_once(", ") {
+        Some((first, last)) => format!("{what} takes {first} or {last}"),
+        None => format!("{what} takes {values}"),
+    }
+}
+
 /// What was typed.
 struct Line {
     root: Command,
@@ -65,21 +86,7 @@ impl Line {
         let is_option = option.starts_with("--");
         match error.kind() {
             ErrorKind::UnknownArgument => self.unknown(option),
-            ErrorKind::MissingRequiredArgument if argument.contains("<NODE>") => {
-                let dashes = if self.behind.is_empty() { "" } else { " -- " };
-                let behind = format!("{dashes}{}", self.behind.join(" "));
-                format!("which node? example: {} 1{behind}", self.command())
-            }
-            ErrorKind::MissingRequiredArgument if argument.contains("<SHELL>") => {
-                format!("which shell? example: {} bash", self.command())
-            }
-            ErrorKind::MissingRequiredArgument if argument.contains("<COMMAND>") => {
-                let (command, nodes) = (self.command(), self.nodes());
-                format!("which command? example: {command}{nodes} -- make test")
-            }
-            ErrorKind::MissingRequiredArgument => {
-                format!("{} needs {argument}", self.command())
-            }
+            ErrorKind::MissingRequiredArgument => self.missing(&argument),
             ErrorKind::ArgumentConflict
                 if option
                     == context(ContextKind::PriorArg)
@@ -98,32 +105,15 @@ impl Line {
                 format!("{} cannot be used with {other}", name(option))
             }
             ErrorKind::InvalidValue if is_option && value.is_empty() => {
-                let values = context(ContextKind::ValidValue);
-                let placeholder = argument.split(' ').nth(1).unwrap_or_default();
-                let example = match placeholder.trim_matches(['<', '>']) {
-                    "DURATION" => "30s",
-                    "METHOD" => "lock",
-                    other => other,
-                };
-                let example = values
-                    .split(' ')
-                    .next()
-                    .filter(|one| !one.is_empty())
-                    .unwrap_or(example);
-                format!("{option} needs a value, for example: {option} {example}")
+                needs_a_value(option, &argument, &context(ContextKind::ValidValue))
             }
             ErrorKind::InvalidValue => {
-                let values = context(ContextKind::ValidValue).replace(' ', ", ");
-                let values = match values.rsplit_once(", ") {
-                    Some((first, last)) => format!("{first} or {last}"),
-                    None => values,
-                };
                 let what = if is_option {
                     option.to_owned()
                 } else {
                     self.command()
                 };
-                format!("{what} takes {values}")
+                takes_one_of(&what, &context(ContextKind::ValidValue))
             }
             ErrorKind::ValueValidation if is_option => {
                 let why = std::error::Error::source(error).map(ToString::to_string);
@@ -138,6 +128,26 @@ impl Line {
                 let first = text.lines().next().unwrap_or_default();
                 first.trim_start_matches("error: ").to_owned()
             }
+        }
+    }
+
+    /// What is to be typed too.
+    fn missing(&self, argument: &str) -> String {
+        let command = self.command();
+        match argument {
+            _ if argument.contains("<NODE>") => {
+                let dashes = if self.behind.is_empty() { "" } else { " -- " };
+                let behind = format!("{dashes}{}", self.behind.join(" "));
+                format!("which node? example: {command} 1{behind}")
+            }
+            _ if argument.contains("<SHELL>") => format!("which shell? example: {command} bash"),
+            _ if argument.contains("<COMMAND>") => {
+                format!(
+                    "which command? example: {command}{} -- make test",
+                    self.nodes()
+                )
+            }
+            _ => format!("{command} needs {argument}"),
         }
     }
 

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::settings::is_ours;
+use super::names::is_ours;
+use super::statements::{Statement, Statements, Value, is_space};
 
 /// What the file sets of ours.
 #[derive(Default)]
@@ -96,11 +97,11 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-/// What the content sets, or all that is wrong with it.
-pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
-    let problem = |line, text: &str| {
-        let text = text.to_owned();
-        vec![Failure { line, text }]
+/// The text, without the mark that some editors put before it.
+fn decode(content: &[u8]) -> std::result::Result<&str, Failure> {
+    let problem = |line, text: &str| Failure {
+        line,
+        text: text.to_owned(),
     };
     // With its mark or without: then every other byte of what is usual here is zero.
     if matches!(
@@ -109,12 +110,18 @@ pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
     ) {
         return Err(problem(1, "UTF-16: save the file as UTF-8"));
     }
-    let original = std::str::from_utf8(content).map_err(|error| {
+    let text = std::str::from_utf8(content).map_err(|error| {
         let before = String::from_utf8_lossy(&content[..error.valid_up_to()]);
         problem(1 + before.matches('\n').count(), "not UTF-8")
     })?;
-    let original = original.strip_prefix('\u{feff}').unwrap_or(original);
-    let original = original.replace("\r\n", "\n");
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// What the content sets, or all that is wrong with it.
+pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
+    let original = decode(content)
+        .map_err(|problem| vec![problem])?
+        .replace("\r\n", "\n");
     // To Python they end a line too.
     let text = original.replace('\r', "\n");
     let mut file = EnvFile::default();
@@ -297,194 +304,4 @@ pub fn interpolate(value: &str, earlier: &Earlier) -> String {
         }
     }
     result + rest
-}
-
-/// White space to Python.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
-}
-
-fn is_blank(c: char) -> bool {
-    is_space(c) && c != '\n'
-}
-
-/// Python-dotenv's binding: mostly a line, more where quotes span lines. Comments are none.
-pub struct Statement<'a> {
-    start: usize,
-    end: usize,
-    /// The name, and what stands behind its `=`; nothing where python-dotenv reads nothing.
-    pub read: Option<(&'a str, Option<Value<'a>>)>,
-}
-
-#[derive(Default)]
-pub struct Value<'a> {
-    /// As it stands there, with its quotes.
-    text: &'a str,
-    /// As python-dotenv reads it, before it looks for references.
-    pub decoded: String,
-    /// It is empty, and a comment follows: `NAME= # comment`.
-    is_comment: bool,
-}
-
-/// The name of what has none.
-const COMMENT: &str = "";
-
-/// Python-dotenv's parser, function by function; line ends are `\n` only.
-pub struct Statements<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Iterator for Statements<'a> {
-    type Item = Statement<'a>;
-
-    fn next(&mut self) -> Option<Statement<'a>> {
-        loop {
-            self.take(is_space);
-            let start = self.at;
-            if self.rest().is_empty() {
-                return None;
-            }
-            let read = self.binding();
-            if read.is_none() {
-                // It does not go back to where the statement began.
-                self.take(|c| c != '\n');
-                self.eat("\n");
-            }
-            let end = self.at;
-            if !matches!(read, Some((COMMENT, _))) {
-                return Some(Statement { start, end, read });
-            }
-        }
-    }
-}
-
-impl<'a> Statements<'a> {
-    pub fn of(text: &'a str) -> Self {
-        Self { text, at: 0 }
-    }
-
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn take(&mut self, wanted: impl Fn(char) -> bool) -> &'a str {
-        let rest = self.rest();
-        let end = rest.find(|c| !wanted(c)).unwrap_or(rest.len());
-        self.at += end;
-        &rest[..end]
-    }
-
-    fn eat(&mut self, text: &str) -> bool {
-        let found = self.rest().starts_with(text);
-        self.at += if found { text.len() } else { 0 };
-        found
-    }
-
-    fn binding(&mut self) -> Option<(&'a str, Option<Value<'a>>)> {
-        if self
-            .rest()
-            .strip_prefix("export")
-            .is_some_and(|rest| rest.starts_with(is_blank))
-        {
-            self.eat("export");
-            self.take(is_blank);
-        }
-        let name = self.name()?;
-        self.take(is_blank);
-        let value = if self.eat("=") {
-            Some(self.value()?)
-        } else {
-            None
-        };
-        self.take(is_blank);
-        if self.rest().starts_with('#') {
-            self.take(|c| c != '\n');
-        }
-        (self.rest().is_empty() || self.eat("\n")).then_some((name, value))
-    }
-
-    fn name(&mut self) -> Option<&'a str> {
-        if self.rest().starts_with('#') {
-            return Some(COMMENT);
-        }
-        let name = if let Some(rest) = self.rest().strip_prefix('\'') {
-            let (name, _) = rest.split_once('\'')?;
-            self.at += if name.is_empty() { 0 } else { name.len() + 2 };
-            name
-        } else {
-            self.take(|c| !(is_space(c) || c == '=' || c == '#'))
-        };
-        (!name.is_empty()).then_some(name)
-    }
-
-    fn value(&mut self) -> Option<Value<'a>> {
-        let blanks = self.take(is_blank);
-        let rest = self.rest();
-        let is_comment = !blanks.is_empty() && rest.starts_with('#');
-        if is_comment {
-            return Some(Value {
-                is_comment,
-                ..Value::default()
-            });
-        }
-        for (quote, escapes) in [('\'', "\\'"), ('"', "\\'\"abfnrtv")] {
-            if rest.starts_with(quote) {
-                let text = quoted(rest, quote)?;
-                self.at += text.len();
-                let decoded = decode(&text[1..text.len() - 1], escapes);
-                return Some(Value {
-                    text,
-                    decoded,
-                    is_comment,
-                });
-            }
-        }
-        let line = self.take(|c| c != '\n');
-        let mut comments = line.match_indices('#').map(|(at, _)| &line[..at]);
-        let text = comments
-            .find(|before| before.ends_with(is_space))
-            .unwrap_or(line);
-        let text = text.trim_end_matches(is_space);
-        Some(Value {
-            text,
-            decoded: text.to_owned(),
-            is_comment,
-        })
-    }
-}
-
-/// The text up to the quote that closes the one that it begins with.
-fn quoted(text: &str, quote: char) -> Option<&str> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if c == quote => return Some(&text[..=at]),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// A backslash stays one, except before these.
-fn decode(text: &str, escapes: &str) -> String {
-    let mut decoded = String::new();
-    let mut characters = text.chars().peekable();
-    while let Some(c) = characters.next() {
-        let escape = characters.next_if(|&next| c == '\\' && escapes.contains(next));
-        decoded.push(match escape {
-            None => c,
-            Some('a') => '\x07',
-            Some('b') => '\x08',
-            Some('f') => '\x0c',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some('v') => '\x0b',
-            Some(other) => other,
-        });
-    }
-    decoded
 }

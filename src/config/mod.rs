@@ -1,9 +1,11 @@
 //! `.env` and the environment, read into typed settings of the named nodes. The only folder that knows dotenvy.
 
 mod env_file;
+mod names;
 #[cfg(test)]
 mod python_dotenv;
 mod settings;
+mod statements;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -9,8 +9,9 @@ use std::sync::{Mutex, OnceLock};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::env_file::{Failure, Statements, interpolate, parse};
-use super::settings::is_ours;
+use super::env_file::{Failure, interpolate, parse};
+use super::names::is_ours;
+use super::statements::Statements;
 
 /// Reads each line's file, and prints what an application has of it that calls `load_dotenv()`.
 const PYTHON: &str = r#"

@@ -83,28 +83,20 @@ impl SessionDrain {
         self.unendable
             .retain(|id, _| early.contains(id) || all_sessions.contains(id));
         let is_late = self.began.elapsed() > LOGIN_GRACE;
-        let logins: BTreeSet<u64> = if is_late && self.ends_logins {
-            let endable = |id: &&u64| !self.unendable.contains_key(id);
-            early.iter().filter(endable).copied().collect()
-        } else {
-            BTreeSet::new()
-        };
+        let is_due = is_late && self.ends_logins;
+        let endable = |id: &&u64| is_due && !self.unendable.contains_key(id);
+        let logins: BTreeSet<u64> = early.iter().filter(endable).copied().collect();
         // One that could not be ended may be a session by now, and is told again.
         let rests = |id: &u64| {
             let since = self.unendable.get(id);
             since.is_some_and(|since| since.elapsed() < AGAIN)
         };
-        let sessions: BTreeSet<u64> = all_sessions
-            .iter()
-            .filter(|id| !rests(id))
-            .copied()
-            .collect();
+        let sessions = all_sessions.iter().filter(|id| !rests(id));
+        let sessions: BTreeSet<u64> = sessions.copied().collect();
         let waits = self.began.elapsed() <= self.timeout;
         let hangs = |id| !waits && self.unendable.contains_key(id);
-        let sessions_settled = !waits
-            || !all_sessions
-                .iter()
-                .any(|id| self.unendable.contains_key(id));
+        let is_unendable = |id| self.unendable.contains_key(id);
+        let sessions_settled = !waits || !all_sessions.iter().any(is_unendable);
         let logins_settled = early.iter().all(hangs) || is_late && !self.ends_logins;
         let settled = sessions_settled && logins_settled;
 

@@ -1,6 +1,7 @@
 //! One node's outage, in the order of time: [prepared](prepare), [taken down](take_down), [watched](watch) and brought back; what is
 //! left on the node meanwhile, and how it is found again. It knows servers and settings, and nothing of other nodes.
 
+mod beside;
 pub mod drain;
 pub mod ender;
 pub mod gone;
@@ -20,3 +21,4 @@ pub mod take_down;
 pub mod undo;
 pub mod watch;
 pub mod ways_in;
+mod window;

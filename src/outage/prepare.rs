@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use crate::config::{Method, Node};
 use crate::options::Options;
+use crate::outage::beside::{guard_beside, login_beside, neighbours_beside};
 use crate::outage::ender::{self, Ender};
 use crate::outage::guard::Guard;
 use crate::outage::hold::Outage;
@@ -22,7 +21,7 @@ use crate::outage::undo::{self, Undo};
 use crate::server::listing::Listing;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql::{self, Account, Server};
-use crate::server::{ACCESS_DENIED, Admin, Connection, Error, Failure, at_same_address};
+use crate::server::{ACCESS_DENIED, Admin, Connection, Error, Failure};
 
 /// A node that passed every check. Nothing on it has been changed.
 pub struct Ready {
@@ -458,44 +457,4 @@ fn obstacles_at(
     problems.extend(look.obstacles.of_account(node));
     problems.extend(obstacles::held(node, &look.state, method));
     problems
-}
-
-/// The numbers of the nodes that are at the same address, where that matters.
-fn neighbours_beside(
-    node: &Arc<Node>,
-    method: Method,
-    timeout: Duration,
-) -> Option<JoinHandle<Vec<u32>>> {
-    let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
-    has_neighbours.then(|| {
-        let node = Arc::clone(node);
-        thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
-    })
-}
-
-/// A login of the account. A dry run makes none that it can do without: it may be one of the few that the account has left.
-fn login_beside(
-    node: &Arc<Node>,
-    admin: &Admin,
-    options: &Options,
-    has_ender: bool,
-) -> Option<JoinHandle<Login>> {
-    let password = node.account.password.as_ref();
-    let password = password.filter(|_| !options.dry_run || !has_ender);
-    password.map(|_| {
-        let (node, server, timeout) = (Arc::clone(node), admin.server_id.clone(), options.timeout);
-        thread::spawn(move || Login::attempt(&node, &server, timeout))
-    })
-}
-
-/// The connection that will guard the node.
-fn guard_beside(
-    node: &Arc<Node>,
-    options: &Options,
-) -> Option<JoinHandle<Result<Connection, Error>>> {
-    let timeout = options.timeout;
-    options.hold_for.filter(|_| !options.dry_run).map(|_| {
-        let node = Arc::clone(node);
-        thread::spawn(move || Connection::beside(&node, timeout))
-    })
 }

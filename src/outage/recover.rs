@@ -187,25 +187,14 @@ pub fn find(
             locked,
             without_grants,
         } if named => {
-            let mut back = Vec::new();
-            let mut what = Vec::new();
-            if locked {
-                back.extend(state.rows().iter().map(sql::unlock));
-                what.push("unlocking the account");
-            }
-            if without_grants {
-                let grant = |account| sql::grant_all(&admin.names.of(database), account);
-                back.extend(state.rows().iter().map(grant));
-                what.push("granting it ALL PRIVILEGES on the database");
-            }
+            let (restore, what) = by_the_guide(&state, &admin, database, locked, without_grants);
             on_progress(Progress::Warning(format!(
-                "nothing on this node says how it was before: {}",
-                what.join(" and ")
+                "nothing on this node says how it was before: {what}"
             )));
             let method = if locked { Method::Lock } else { Method::Revoke };
             let plan = Plan {
                 accounts: state.rows(),
-                restore: back,
+                restore,
                 ..Plan::new(node, method, &admin, database, timeout)
             };
             (plan, Duration::ZERO)
@@ -217,6 +206,27 @@ pub fn find(
         plan,
         already,
     })))
+}
+
+/// The guide's statements, and what they do.
+fn by_the_guide(
+    state: &State,
+    admin: &Admin,
+    database: &str,
+    locked: bool,
+    without_grants: bool,
+) -> (Vec<String>, String) {
+    let (mut statements, mut what) = (Vec::new(), Vec::new());
+    if locked {
+        statements.extend(state.rows().iter().map(sql::unlock));
+        what.push("unlocking the account");
+    }
+    if without_grants {
+        let grant = |account| sql::grant_all(&admin.names.of(database), account);
+        statements.extend(state.rows().iter().map(grant));
+        what.push("granting it ALL PRIVILEGES on the database");
+    }
+    (statements, what.join(" and "))
 }
 
 /// A node that was left offline.

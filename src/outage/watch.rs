@@ -158,6 +158,15 @@ impl Watcher {
         result
     }
 
+    fn count_turned_away(&mut self, before: u64, now: u64) {
+        // A server that was restarted meanwhile counts from 0.
+        let turned_away = now.saturating_sub(before);
+        if turned_away != self.turned_away {
+            self.turned_away = turned_away;
+            (self.on_progress)(Progress::TurnedAway(turned_away));
+        }
+    }
+
     fn look_with(&mut self, admin: &mut Admin) -> Result<(), Error> {
         let plan = &self.plan;
         let user = &plan.node.account.user;
@@ -169,16 +178,12 @@ impl Watcher {
         let listing = admin.sessions(user, plan.wanted_later(), &asked)?;
         let (state, counts) = listing.answers.split_at(state);
         if let (Some(before), Some(count)) = (self.turned_away_before, counts.first()) {
-            // A server that was restarted meanwhile counts from 0.
-            let now: u64 = count
+            let now = count
                 .first()
                 .map_or(0, |row| cell(row, 0).parse().unwrap_or(0));
-            let turned_away = now.saturating_sub(before);
-            if turned_away != self.turned_away {
-                self.turned_away = turned_away;
-                (self.on_progress)(Progress::TurnedAway(turned_away));
-            }
+            self.count_turned_away(before, now);
         }
+        let plan = &self.plan;
         if !plan.is_out(state) {
             if !self.is_open {
                 self.is_open = true;
@@ -197,24 +202,8 @@ impl Watcher {
         }
         let sessions = listing.sessions.iter().filter(|one| plan.must_end(one));
         let ids: Vec<u64> = sessions.map(|session| session.id).collect();
-        if !ids.is_empty() {
-            let ended = match self.ender.end(admin, &ids) {
-                // Those that are not through are kept out.
-                Ok(told) => told.ended,
-                Err(error @ Error::Connection(_)) => return Err(error),
-                Err(error) => {
-                    self.tell_no_end(&format!("a session got in and cannot be ended: {error}"));
-                    return Ok(());
-                }
-            };
-            let first = self.seen().got_in == 0;
-            self.seen().got_in += ended;
-            if first && ended > 0 {
-                self.warn(format!(
-                    "a session of '{}' got in and was ended, as every further one will be",
-                    self.plan.node.account.user
-                ));
-            }
+        if !ids.is_empty() && !self.end_who_got_in(admin, &ids)? {
+            return Ok(());
         }
         if self.ender.has_lost(&self.plan) {
             self.tell_no_end(&format!(
@@ -223,6 +212,28 @@ impl Watcher {
             ));
         }
         Ok(())
+    }
+
+    /// Ends these sessions, unless that cannot be done, which is told.
+    fn end_who_got_in(&mut self, admin: &mut Admin, ids: &[u64]) -> Result<bool, Error> {
+        let ended = match self.ender.end(admin, ids) {
+            // Those that are not through are kept out.
+            Ok(told) => told.ended,
+            Err(error @ Error::Connection(_)) => return Err(error),
+            Err(error) => {
+                self.tell_no_end(&format!("a session got in and cannot be ended: {error}"));
+                return Ok(false);
+            }
+        };
+        let first = self.seen().got_in == 0;
+        self.seen().got_in += ended;
+        if first && ended > 0 {
+            self.warn(format!(
+                "a session of '{}' got in and was ended, as every further one will be",
+                self.plan.node.account.user
+            ));
+        }
+        Ok(true)
     }
 
     fn tell_no_end(&mut self, text: &str) {

@@ -73,15 +73,8 @@ pub fn drill(
         settings,
         runs: Vec::new(),
     };
-    let left = drill.go(&sets);
-    let status = match left {
-        Ok(()) => drill.status(),
-        // Nothing else outranks that.
-        Err(Abort(ExitStatus::NotRestored)) => ExitStatus::NotRestored,
-        Err(Abort(_)) if drill.run.not_restored => ExitStatus::NotRestored,
-        Err(Abort(ExitStatus::Failed)) => ExitStatus::Command(EXIT_CANCELED),
-        Err(Abort(status)) => status,
-    };
+    let ended = drill.go(&sets);
+    let status = drill.status(&ended);
     drill.tell(sets.len());
     if let Some(file) = junit
         && let Err(error) = write_junit(&drill.runs, file)
@@ -221,39 +214,22 @@ impl Drill<'_> {
         let limit = self.settings.limit.map(|limit| began + limit);
         let deadline = outage.as_ref().and_then(|outage| outage.deadline);
         let started = self.run.start_command(&self.settings.command, setup);
+        let until = [limit, deadline].into_iter().flatten().min();
         let status = match started {
-            Ok(()) => self
-                .run
-                .wait_for_command([limit, deadline].into_iter().flatten().min()),
-            Err(not_started) => {
-                let status = not_started.told(self.run.printer);
-                if phase == Phase::Before {
-                    return Err(Abort(status));
-                }
-                status
-            }
+            Ok(()) => self.run.wait_for_command(until),
+            Err(not_started) => match (phase, not_started.told(self.run.printer)) {
+                (Phase::Before, status) => return Err(Abort(status)),
+                (_, status) => status,
+            },
         };
         let elapsed = began.elapsed();
         let takes_too_long = self.run.running.is_some();
         if takes_too_long {
-            let next = match outage {
-                Some(_) => "the nodes come back, and then it is ended",
-                None => "it is ended",
-            };
-            self.run.printer.note(format!(
-                "the command has not ended within {}: {next}",
-                rounded(elapsed)
-            ));
+            self.tell_of_the_limit(elapsed, outage.is_some());
         } else if status != ExitStatus::Command(0) {
             self.run.await_interrupt();
         }
-        let outcome = match status {
-            _ if takes_too_long => Outcome::TimedOut,
-            _ if self.run.interrupted.is_some() => Outcome::Interrupted,
-            ExitStatus::Command(0) => Outcome::Passed,
-            ExitStatus::Command(status) => Outcome::Failed(status),
-            _ => Outcome::NotRun,
-        };
+        let outcome = self.outcome(status, takes_too_long);
         let ended = outage.map_or(Ok(()), |outage| self.run.end(outage).map(drop));
         if takes_too_long && ended.is_ok() {
             self.run.end_command();
@@ -269,6 +245,28 @@ impl Drill<'_> {
         ended?;
         self.must_go_on()?;
         Ok(outcome)
+    }
+
+    fn tell_of_the_limit(&mut self, elapsed: Duration, is_outage: bool) {
+        let next = if is_outage {
+            "the nodes come back, and then it is ended"
+        } else {
+            "it is ended"
+        };
+        let within = rounded(elapsed);
+        self.run
+            .printer
+            .note(format!("the command has not ended within {within}: {next}"));
+    }
+
+    fn outcome(&self, status: ExitStatus, takes_too_long: bool) -> Outcome {
+        match status {
+            _ if takes_too_long => Outcome::TimedOut,
+            _ if self.run.interrupted.is_some() => Outcome::Interrupted,
+            ExitStatus::Command(0) => Outcome::Passed,
+            ExitStatus::Command(status) => Outcome::Failed(status),
+            _ => Outcome::NotRun,
+        }
     }
 
     /// Where the command's output goes, and the file where it is kept.
@@ -348,7 +346,14 @@ impl Drill<'_> {
         self.run.printer.note(told);
     }
 
-    fn status(&self) -> ExitStatus {
+    fn status(&self, ended: &Result<(), Abort>) -> ExitStatus {
+        if let Err(Abort(status)) = *ended {
+            return match status {
+                // Nothing else outranks that.
+                _ if self.run.not_restored => ExitStatus::NotRestored,
+                status => status.instead_of_a_command(),
+            };
+        }
         if self.runs.iter().any(|run| run.outcome.is_failure()) {
             ExitStatus::Failed
         } else {

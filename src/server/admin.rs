@@ -71,8 +71,7 @@ impl Admin {
     /// As [`Connection::open`].
     pub fn open(node: &Node, timeout: Duration) -> Result<Self, Error> {
         let mut connection = Connection::open_where_room_is_kept(node, timeout)?;
-        let seconds = timeout.as_secs().max(1);
-        let [settings, read_write] = sql::session(seconds);
+        let [settings, read_write] = sql::session(timeout.as_secs().max(1));
         let (answers, last) = connection.batch(&[
             settings,
             read_write,
@@ -87,85 +86,78 @@ impl Admin {
             (5, Err(Error::Server { .. })) => true,
             (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
         };
-        let variables: HashMap<String, String> = answers[2]
-            .iter()
-            .map(|row| (cell(row, 0), cell(row, 1)))
-            .collect();
-        let variable = |name: &str| variables.get(name).cloned().unwrap_or_default();
-        let on = |name: &str| ["ON", "1"].contains(&variable(name).as_str());
+        let variables = Variables::read(&answers[2]);
+        let user = answers[3].first().map(|row| cell(row, 0));
+        let mut admin = Self {
+            user: user.map(user_name).unwrap_or_default(),
+            server_id: ServerId::read(&answers[2]),
+            ..Self::new(connection, &variables, held_by(&answers[4]), may_not_set)
+        };
+        if variables.is_on("wsrep_on") {
+            admin.leave_galera()?;
+        }
+        Ok(admin)
+    }
+
+    /// By what the server says of itself, and of what the admin holds.
+    fn new(connection: Connection, variables: &Variables, held: Held, may_not_set: bool) -> Self {
         let server = match variables.get("version") {
-            Some(version) if version.contains("MariaDB") => Server::MariaDb,
+            version if version.contains("MariaDB") => Server::MariaDb,
             _ => Server::MySql,
         };
-        let user = answers[3]
-            .first()
-            .map(|row| cell(row, 0))
-            .unwrap_or_default();
-        let Held {
-            grants,
-            restrictions,
-        } = held_by(&answers[4]);
-        // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
-        let performance_schema = server == Server::MySql && on("performance_schema");
-        let writes_always = grants
-            .iter()
-            .any(|grant| grant.grants_globally("READ_ONLY ADMIN"));
+        let on = |name: &str| variables.is_on(name);
         let names = if on("partial_revokes") {
             Names::Literal
         } else {
             Names::Patterns
         };
-        let may_read_locks = grants
-            .iter()
-            .any(|grant| grant.grants("SELECT", "performance_schema", names));
-        let mut admin = Self {
+        // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
+        let performance_schema = server == Server::MySql && on("performance_schema");
+        let reads = |grant: &Grant| grant.grants("SELECT", "performance_schema", names);
+        let may_read_locks = held.grants.iter().any(reads);
+        let writes = |grant: &Grant| grant.grants_globally("READ_ONLY ADMIN");
+        let writes_always = held.grants.iter().any(writes);
+        let local_only = Some(sql::NO_BINARY_LOG).filter(|_| !may_not_set);
+        Self {
             reads_locks: performance_schema && may_read_locks,
             may_not_read_locks: performance_schema && !may_read_locks,
             id: connection.id(),
             connection,
             server,
-            version: variable("version"),
+            version: variables.get("version").to_owned(),
             process_list: if performance_schema {
                 ProcessList::PerformanceSchema
             } else {
                 ProcessList::InformationSchema
             },
             names,
-            grants,
-            restrictions,
+            grants: held.grants,
+            restrictions: held.restrictions,
             unusable: Vec::new(),
-            user: user
-                .rsplit_once('@')
-                .map_or(user.as_str(), |(user, _)| user)
-                .to_owned(),
-            local_only: if may_not_set {
-                Vec::new()
-            } else {
-                vec![sql::NO_BINARY_LOG.to_owned()]
-            },
+            user: String::new(),
+            local_only: local_only.into_iter().map(ToOwned::to_owned).collect(),
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
             read_only: on("super_read_only"),
-            read_only_mode: variable("read_only"),
+            read_only_mode: variables.get("read_only").to_owned(),
             // MariaDB keeps its accounts elsewhere.
             innodb_read_only: server == Server::MySql && on("innodb_read_only"),
             may_not_write_read_only: server == Server::MariaDb && on("read_only") && !writes_always,
             runs_events: on("event_scheduler"),
             without_events: None,
-            mandatory_roles: variable("mandatory_roles"),
-            server_id: ServerId::read(&answers[2]),
-        };
-        if on("wsrep_on") {
-            match admin
-                .connection
-                .batch_or_error(&[sql::NO_GALERA.to_owned()])
-            {
-                Ok(_) => admin.local_only.push(sql::NO_GALERA.to_owned()),
-                Err(Error::Server { .. }) => admin.replicated_by_galera = true,
-                Err(error) => return Err(error),
-            }
+            mandatory_roles: variables.get("mandatory_roles").to_owned(),
+            server_id: ServerId::read(&Rows::new()),
         }
-        Ok(admin)
+    }
+
+    /// Keeps what this session changes from a Galera cluster, where the admin may do that.
+    fn leave_galera(&mut self) -> Result<(), Error> {
+        match self.batch_or_error(&[sql::NO_GALERA.to_owned()]) {
+            Ok(_) => self.local_only.push(sql::NO_GALERA.to_owned()),
+            Err(Error::Server { .. }) => self.replicated_by_galera = true,
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// The longest wait for an answer.
@@ -327,5 +319,32 @@ impl Admin {
             })
             .filter(|(account, _)| account.user == user)
             .collect()
+    }
+}
+
+/// What a server's variables are set to.
+struct Variables(HashMap<String, String>);
+
+impl Variables {
+    fn read(rows: &Rows) -> Self {
+        let pairs = rows.iter().map(|row| (cell(row, 0), cell(row, 1)));
+        Self(pairs.collect())
+    }
+
+    /// Empty where the server has none of this name.
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        ["ON", "1"].contains(&self.get(name))
+    }
+}
+
+/// Of what `CURRENT_USER()` says.
+fn user_name(account: String) -> String {
+    match account.rsplit_once('@') {
+        Some((user, _)) => user.to_owned(),
+        None => account,
     }
 }

@@ -108,21 +108,33 @@ impl Admin {
             return self.sessions_after(answers, user, wanted);
         }
         let mut sessions = self.read(&listed, user);
-        // Only a session that has selected no database may be missing. MySQL's other
-        // list waits for whoever changes its user just now.
-        let is_changing = |one: &Session| one.is_logging_in && one.user != sql::NOT_LOGGED_IN;
-        if wanted == Wanted::All && !none("Mysqlx_sessions") && !sessions.iter().any(is_changing) {
-            let all =
-                self.batch_or_error(&[sql::sessions(ProcessList::InformationSchema, user, None)])?;
-            let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
-            let more = all.iter().flat_map(|rows| self.read(rows, user));
-            sessions.extend(more.filter(|session| !known.contains(&session.id)));
+        // Only a session that has selected no database may be missing.
+        if wanted == Wanted::All && !none("Mysqlx_sessions") {
+            self.add_from_the_other_list(&mut sessions, user)?;
         }
         Ok(Listing {
             sessions,
             by_locks: by_locks.is_some(),
             answers,
         })
+    }
+
+    /// Adds what MySQL's other list shows beside these, unless it would wait for one that changes its user just now.
+    fn add_from_the_other_list(
+        &mut self,
+        sessions: &mut Vec<Session>,
+        user: &str,
+    ) -> Result<(), Error> {
+        let is_changing = |one: &Session| one.is_logging_in && one.user != sql::NOT_LOGGED_IN;
+        if sessions.iter().any(is_changing) {
+            return Ok(());
+        }
+        let other = sql::sessions(ProcessList::InformationSchema, user, None);
+        let all = self.batch_or_error(&[other])?;
+        let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
+        let more = all.iter().flat_map(|rows| self.read(rows, user));
+        sessions.extend(more.filter(|session| !known.contains(&session.id)));
+        Ok(())
     }
 
     /// The same, after the statements have run and answered.
