@@ -1,4 +1,5 @@
-//! The application of `scripts/demo`: writes to node 1 ten times a second, and says when that is refused and when it works again.
+//! The application of `scripts/demo`: writes to node 1 ten times a second, and says when that is
+//! refused and when it works again.
 
 use std::io::{self, Write};
 use std::thread;
@@ -34,7 +35,8 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// Writes a row on the open connection, or on a new one where there is none or it was lost, as a pool of connections does.
+/// Writes a row on the open connection, or on a new one where there is none or it was lost, as a
+/// pool of connections does.
 fn write(connection: &mut Option<Conn>, port: u16) -> mysql::Result<()> {
     const WRITE: &str = "INSERT INTO orders VALUES ()";
     if let Some(open) = connection

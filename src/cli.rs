@@ -1,5 +1,5 @@
-//! What can be typed. With the files in its folder the only one that knows clap: what the Tab key offers and the manual page
-//! are made from the definition here.
+//! What can be typed. With the files in its folder the only one that knows clap: what the Tab key
+//! offers and the manual page are made from the definition here.
 
 mod completion;
 mod help;
@@ -70,7 +70,8 @@ struct How {
 
     /// Bring the nodes back after this time, such as 30s
     ///
-    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few seconds later.
+    /// Nobody is asked. If fail-start is gone by then, the server itself brings its node back a few
+    /// seconds later.
     #[arg(long = "for", value_name = "DURATION", value_parser = hold_for)]
     hold_for: Option<Duration>,
 
@@ -86,8 +87,9 @@ struct How {
 
     /// Switch super_read_only off for the moment it takes
     ///
-    /// For a replica or a secondary of a group (MySQL): off for the milliseconds that out and back take, each in one packet.
-    /// Whoever holds CONNECTION_ADMIN could write in these. Nothing changes for a node that is writable.
+    /// For a replica or a secondary of a group (MySQL): off for the milliseconds that out and back
+    /// take, each in one packet. Whoever holds CONNECTION_ADMIN could write in these. Nothing
+    /// changes for a node that is writable.
     #[arg(long)]
     lift_read_only: bool,
 }
@@ -160,9 +162,11 @@ impl ValueEnum for Method {
 enum Subcommand {
     /// Run a command before, during and after the loss of each node, and tabulate
     ///
-    /// First with every node online; if it fails then, nothing is taken offline. Then, for each node by itself, and with
+    /// First with every node online; if it fails then, nothing is taken offline. Then, for each
+    /// node by itself, and with
     /// --at-once also for pairs and more: while it is offline, and when it is back. FAIL_START_NODES tells the command which
-    /// nodes are offline, FAIL_START_PHASE is before, offline or back. Exit status 0 if every run passed, 1 if one failed.
+    /// nodes are offline, FAIL_START_PHASE is before, offline or back. Exit status 0 if every run
+    /// passed, 1 if one failed.
     Drill {
         /// Numbers of the nodes; without any, all
         #[arg(value_name = "NODE", value_parser = node)]
@@ -205,9 +209,10 @@ enum Subcommand {
     },
     /// Bring back nodes that a fail-start left offline
     ///
-    /// Works from any machine that has the configuration, also for a node that another fail-start still holds. A node that
-    /// is named is brought back even if nothing on it says how it was: then the account is unlocked, or granted ALL
-    /// PRIVILEGES on the node's database. Exit status 0 if all are back, 3 if one is not.
+    /// Works from any machine that has the configuration, also for a node that another fail-start
+    /// still holds. A node that is named is brought back even if nothing on it says how it was:
+    /// then the account is unlocked, or granted ALL PRIVILEGES on the node's database. Exit status
+    /// 0 if all are back, 3 if one is not.
     Recover {
         /// Numbers of the nodes; without any, all that fail-start took offline
         #[arg(value_name = "NODE", value_parser = node)]
@@ -233,7 +238,8 @@ impl Subcommand {
         }
     }
 
-    /// What is to be done; prints a completion script or the manual page and ends the program where it is that.
+    /// What is to be done; prints a completion script or the manual page and ends the program where
+    /// it is that.
     fn task(self, json: bool, timeout: Duration) -> (Task, Vec<u32>) {
         match self {
             Self::Drill {
@@ -274,8 +280,8 @@ impl Subcommand {
 }
 
 impl Args {
-    /// Reads the command line; prints help, a completion script or the manual page and ends the program where that is what it
-    /// asks for.
+    /// Reads the command line; prints help, a completion script or the manual page and ends the
+    /// program where that is what it asks for.
     ///
     /// # Errors
     /// What is wrong with it, and what to type instead.
@@ -308,7 +314,8 @@ impl Args {
 }
 
 impl Cli {
-    /// What is to be done, and the nodes that it is to be done with; or what is wrong with what was typed.
+    /// What is to be done, and the nodes that it is to be done with; or what is wrong with what was
+    /// typed.
     fn task(self, typed: &[OsString]) -> Result<(Task, Vec<u32>), String> {
         let only_to_fail = [
             (self.how.hold_for.is_some(), "--for"),

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 pub enum ExitStatus {
     /// Done, and every node is back.
     Done,
-    /// The nodes could not be taken offline, or nobody could answer; whatever had been changed is put back. Or a node is
-    /// not online, when only that was asked.
+    /// The nodes could not be taken offline, or nobody could answer; whatever had been changed is
+    /// put back. Or a node is not online, when only that was asked.
     Failed,
     /// Wrong arguments or configuration; nothing was touched.
     Usage,
@@ -22,7 +22,8 @@ pub enum ExitStatus {
     Command(u8),
 }
 
-/// The status where a command was to run and the nodes could not be taken offline, as `timeout` has it for its own errors.
+/// The status where a command was to run and the nodes could not be taken offline, as `timeout` has
+/// it for its own errors.
 pub const EXIT_CANCELED: u8 = 125;
 
 impl ExitStatus {

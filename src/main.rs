@@ -16,7 +16,8 @@ use crate::exit_status::ExitStatus;
 use crate::report::{Audience, Printer};
 
 fn main() -> ExitCode {
-    // One line instead of a stack trace: what matters to a user is that the nodes come back, which is told next.
+    // One line instead of a stack trace: what matters to a user is that the nodes come back, which
+    // is told next.
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");
         Printer::standard(Audience::Person).general_error(format!(

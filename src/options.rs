@@ -54,8 +54,8 @@ pub struct DrillOptions {
 }
 
 impl DrillOptions {
-    /// How long an outage lasts at most: `held`, where it was said. A server that has to bring its node back itself is late
-    /// enough then not to disturb a run.
+    /// How long an outage lasts at most: `held`, where it was said. A server that has to bring its
+    /// node back itself is late enough then not to disturb a run.
     pub fn hold_for(&self, held: Option<Duration>) -> Duration {
         held.unwrap_or_else(|| match self.limit {
             Some(limit) => limit + Duration::from_secs(60),

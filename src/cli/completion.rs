@@ -1,8 +1,9 @@
-//! What the Tab key offers. A shell's script is a few lines: it hands the words to this program, which knows the command line
-//! and the nodes of the `.env` at hand, and takes what is printed, one offer a line with its description after a tab.
+//! What the Tab key offers. A shell's script is a few lines: it hands the words to this program,
+//! which knows the command line and the nodes of the `.env` at hand, and takes what is printed, one
+//! offer a line with its description after a tab.
 //!
-//! `clap_complete`'s scripts are not used: bash's stumbles over the hyphen in the name, and none goes on behind `--` as the shell
-//! would complete that command by itself.
+//! `clap_complete`'s scripts are not used: bash's stumbles over the hyphen in the name, and none
+//! goes on behind `--` as the shell would complete that command by itself.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -74,7 +75,8 @@ pub fn offer(root: &Command, words: &[OsString], out: &mut dyn Write) -> io::Res
     }
 }
 
-/// The nodes of this file, or of the `.env` at hand, and where they are; none if that is in error, which a run then tells.
+/// The nodes of this file, or of the `.env` at hand, and where they are; none if that is in error,
+/// which a run then tells.
 fn known_nodes(env_file: Option<&str>) -> Vec<(String, String)> {
     let env_file = env_file.map(|path| PathBuf::from(as_the_shell_reads(path)));
     let known = config::known_nodes(env_file.as_deref()).unwrap_or_default();
@@ -84,7 +86,8 @@ fn known_nodes(env_file: Option<&str>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The path without the quotes that it was typed with, and with the home folder for `~`: bash hands on what was typed.
+/// The path without the quotes that it was typed with, and with the home folder for `~`: bash hands
+/// on what was typed.
 fn as_the_shell_reads(typed: &str) -> String {
     let mut path = match (typed.strip_prefix("~/"), std::env::var("HOME")) {
         (Some(rest), Ok(home)) => format!("{home}/{rest}"),

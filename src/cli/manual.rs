@@ -1,4 +1,5 @@
-//! The manual page, for `man`: the commands and options are clap's definition, the rest stands here.
+//! The manual page, for `man`: the commands and options are clap's definition, the rest stands
+//! here.
 
 use std::fmt::Write;
 
@@ -275,7 +276,8 @@ fn sentences(text: &str) -> String {
     escaped(&text).replace(". ", ".\n")
 }
 
-/// The text with nothing in it that `man` would take for its own, and with hyphens that can be copied.
+/// The text with nothing in it that `man` would take for its own, and with hyphens that can be
+/// copied.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) {

@@ -1,5 +1,6 @@
-//! What is wrong with a command line, in one line that says what to type instead. clap's own messages take several, and its
-//! tip to put `--` before what it does not know would run that as a command.
+//! What is wrong with a command line, in one line that says what to type instead. clap's own
+//! messages take several, and its tip to put `--` before what it does not know would run that as a
+//! command.
 
 use std::ffi::OsString;
 
@@ -321,7 +322,8 @@ fn joined(numbers: impl IntoIterator<Item = u32>) -> String {
     numbers.join(" ")
 }
 
-/// The name that was meant: one that differs in its hyphens and its case only, one that begins so, or one that is a typo away.
+/// The name that was meant: one that differs in its hyphens and its case only, one that begins so,
+/// or one that is a typo away.
 fn nearest(typed: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let plain = |text: &str| text.replace(['-', '_'], "").to_lowercase();
     let (typed, names) = (plain(typed), names.collect::<Vec<_>>());

@@ -1,8 +1,9 @@
-//! `.env`, split into lines as the application's python-dotenv does it, each value of ours read by dotenvy, and a value
-//! taken only where both read the same. <https://github.com/theskumar/python-dotenv/blob/main/src/dotenv/parser.py>
+//! `.env`, split into lines as the application's python-dotenv does it, each value of ours read by
+//! dotenvy, and a value taken only where both read the same.
+//! <https://github.com/theskumar/python-dotenv/blob/main/src/dotenv/parser.py>
 //!
-//! dotenvy alone would not do: it takes an apostrophe in a comment for a quote that spans lines, `$` for a reference, and
-//! stops at the first line that it does not understand, whosever that is.
+//! dotenvy alone would not do: it takes an apostrophe in a comment for a quote that spans lines,
+//! `$` for a reference, and stops at the first line that it does not understand, whosever that is.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -32,7 +33,8 @@ pub struct Failure {
     pub text: String,
 }
 
-/// The nearest `.env`, in the working directory or a parent; also one that cannot be read, which is not passed over.
+/// The nearest `.env`, in the working directory or a parent; also one that cannot be read, which is
+/// not passed over.
 pub fn find() -> Result<Option<PathBuf>> {
     let here = std::env::current_dir()
         .map_err(|error| anyhow::anyhow!(reason(&error)))
@@ -70,8 +72,8 @@ pub fn read(path: &Path) -> Result<EnvFile> {
     })
 }
 
-/// Opens a file for reading, or says why that cannot be. A named pipe would block until somebody writes to it; one that
-/// is open already, as in `--env-file <(command)`, does not.
+/// Opens a file for reading, or says why that cannot be. A named pipe would block until somebody
+/// writes to it; one that is open already, as in `--env-file <(command)`, does not.
 pub fn open(path: &Path) -> std::result::Result<File, String> {
     let kind = fs::metadata(path)
         .map_err(|error| reason(&error))?
@@ -248,7 +250,8 @@ fn agreed(name: &str, value: &Value, earlier: &Earlier) -> std::result::Result<S
 /// What was set earlier in the file, as python-dotenv reads it; nothing where there was no `=`.
 pub type Earlier = HashMap<String, Option<String>>;
 
-/// What dotenvy reads. It looks for what a value refers to in the environment, and then in the lines before it.
+/// What dotenvy reads. It looks for what a value refers to in the environment, and then in the
+/// lines before it.
 fn by_dotenvy(name: &str, text: &str, earlier: &Earlier) -> Option<String> {
     let mut lines = String::new();
     let mut count = 1;
@@ -277,7 +280,8 @@ fn by_dotenvy(name: &str, text: &str, earlier: &Earlier) -> Option<String> {
     (last == name && read.len() + 1 == count).then_some(value)
 }
 
-/// The value with each `${NAME}` and `${NAME:-default}` replaced, as python-dotenv does it, whatever the quotes.
+/// The value with each `${NAME}` and `${NAME:-default}` replaced, as python-dotenv does it,
+/// whatever the quotes.
 pub fn interpolate(value: &str, earlier: &Earlier) -> String {
     let mut result = String::new();
     let mut rest = value;

@@ -1,4 +1,5 @@
-//! `.env` and the environment, read into typed settings of the named nodes. The only folder that knows dotenvy.
+//! `.env` and the environment, read into typed settings of the named nodes. The only folder that
+//! knows dotenvy.
 
 mod env_file;
 mod names;
@@ -184,9 +185,10 @@ pub struct Config {
 /// Reads the settings of the named nodes, or of all, and warns of what is no error.
 ///
 /// # Errors
-/// A file that cannot be read, a line in it that sets a variable of ours and is not read the same by the application, a
-/// value that is not of its variable's kind, a node that no variable names, and what the cloud environment cannot do
-/// without: all that is wrong at once, one problem a line, and never a value.
+/// A file that cannot be read, a line in it that sets a variable of ours and is not read the same
+/// by the application, a value that is not of its variable's kind, a node that no variable names,
+/// and what the cloud environment cannot do without: all that is wrong at once, one problem a line,
+/// and never a value.
 pub fn load(env_file: Option<&Path>, numbers: &[u32], warn: impl FnMut(String)) -> Result<Config> {
     let variables = Variables::read(env_file)?;
     variables.misspelt().into_iter().for_each(warn);
@@ -223,7 +225,8 @@ pub fn load(env_file: Option<&Path>, numbers: &[u32], warn: impl FnMut(String)) 
     Ok(Config { nodes, origin })
 }
 
-/// The numbers of all nodes, and where they are: for what is not to be done with them, such as to complete a command line.
+/// The numbers of all nodes, and where they are: for what is not to be done with them, such as to
+/// complete a command line.
 ///
 /// # Errors
 /// A file that cannot be read, and a line in it that is not read as the application reads it.

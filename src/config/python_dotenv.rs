@@ -1,5 +1,5 @@
-//! Tests that fail-start and python-dotenv, which the application has, read the same of any file, or that fail-start says
-//! in which line they would not.
+//! Tests that fail-start and python-dotenv, which the application has, read the same of any file,
+//! or that fail-start says in which line they would not.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Write};
@@ -30,7 +30,8 @@ for line in sys.stdin:
 
 type Read = BTreeMap<String, Option<String>>;
 
-/// What python-dotenv reads; nothing if it cannot read the file at all. One Python serves all, until this process ends.
+/// What python-dotenv reads; nothing if it cannot read the file at all. One Python serves all,
+/// until this process ends.
 fn python(content: &[u8]) -> Option<Read> {
     static CHILD: OnceLock<Mutex<(Child, BufReader<std::process::ChildStdout>)>> = OnceLock::new();
     let child = CHILD.get_or_init(|| {
@@ -58,8 +59,8 @@ fn python(content: &[u8]) -> Option<Read> {
     )
 }
 
-/// What fail-start reads of ours, or the numbers of the lines that it refuses. Panics if python-dotenv reads anything
-/// else, or if a line is refused that is none of ours.
+/// What fail-start reads of ours, or the numbers of the lines that it refuses. Panics if
+/// python-dotenv reads anything else, or if a line is refused that is none of ours.
 #[track_caller]
 fn read(content: &[u8]) -> Result<BTreeMap<String, String>, Vec<Failure>> {
     let shown = String::from_utf8_lossy(content);

@@ -139,12 +139,14 @@ impl Settings {
         format!("{}_{name}", self.environment.prefix())
     }
 
-    /// A setting that each node has for itself: `LOCAL_DB_HOST` is node 1's, `LOCAL_DB_HOST_NODE2` node 2's.
+    /// A setting that each node has for itself: `LOCAL_DB_HOST` is node 1's, `LOCAL_DB_HOST_NODE2`
+    /// node 2's.
     fn own(&self, name: &str, number: u32) -> Result<Setting> {
         self.numbered(&self.variable(name), number, number == 1)
     }
 
-    /// A setting that holds for all nodes under its plain name, and for one under its numbered name.
+    /// A setting that holds for all nodes under its plain name, and for one under its numbered
+    /// name.
     fn shared(&self, name: &str, number: u32) -> Result<Setting> {
         self.numbered(&self.variable(name), number, true)
     }
@@ -252,7 +254,8 @@ impl Settings {
             if self.environment == Environment::Cloud {
                 return Err(self.needed(&setting.variable));
             }
-            // Set and empty is an admin without a password; not set at all is the documented default.
+            // Set and empty is an admin without a password; not set at all is the documented
+            // default.
             if self
                 .variables
                 .get_or_empty(&setting.variable)?

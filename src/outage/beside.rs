@@ -1,4 +1,5 @@
-//! What goes on beside the checks of prepare, so that a node far away does not take several times as long.
+//! What goes on beside the checks of prepare, so that a node far away does not take several times
+//! as long.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -22,7 +23,8 @@ pub(super) fn neighbours_beside(
     })
 }
 
-/// A login of the account. A dry run makes none that it can do without: it may be one of the few that the account has left.
+/// A login of the account. A dry run makes none that it can do without: it may be one of the few
+/// that the account has left.
 pub(super) fn login_beside(
     node: &Arc<Node>,
     admin: &Admin,

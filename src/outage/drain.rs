@@ -1,5 +1,5 @@
-//! How the end of the sessions stands: decides, listing by listing, which are told to end, and when none is left and none can
-//! still come. Knows no server.
+//! How the end of the sessions stands: decides, listing by listing, which are told to end, and when
+//! none is left and none can still come. Knows no server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::server::in_words;
 use crate::server::listing::Session;
 
-/// How long a login that began before the outage may take before it is ended. The server looks at the account when the
-/// client sends its name, and lets it in by what it saw then, however long the client takes to answer.
+/// How long a login that began before the outage may take before it is ended. The server looks at
+/// the account when the client sends its name, and lets it in by what it saw then, however long the
+/// client takes to answer.
 const LOGIN_GRACE: Duration = Duration::from_millis(250);
 
 /// How long what cannot be ended just now is left alone.
@@ -124,7 +125,8 @@ impl SessionDrain {
         Next::Wait { left, pause }
     }
 
-    /// These logins cannot be ended: each is waited for, until it is a session or gone, or the timeout is over.
+    /// These logins cannot be ended: each is waited for, until it is a session or gone, or the
+    /// timeout is over.
     pub fn cannot_end(&mut self, logins: &[u64]) {
         for login in logins {
             self.unendable.insert(*login, Instant::now());
@@ -137,8 +139,9 @@ impl SessionDrain {
         !self.unendable.is_empty()
     }
 
-    /// The pause before the next listing: an eighth of the time that it has taken already, so that many sessions, which need
-    /// long, take few more listings than one; or as long as the rest takes if it goes on like that.
+    /// The pause before the next listing: an eighth of the time that it has taken already, so that
+    /// many sessions, which need long, take few more listings than one; or as long as the rest
+    /// takes if it goes on like that.
     fn pause(&self, left: usize) -> Duration {
         if self.clean > 0 {
             return Duration::ZERO;

@@ -1,6 +1,6 @@
-//! Who ends the account's sessions: the admin, where it may; else the account itself, since everybody may end the sessions of
-//! their own user name, also while it is locked, and also those from other hosts; else the procedure that some managed
-//! services have for that.
+//! Who ends the account's sessions: the admin, where it may; else the account itself, since
+//! everybody may end the sessions of their own user name, also while it is locked, and also those
+//! from other hosts; else the procedure that some managed services have for that.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -28,7 +28,8 @@ pub fn admin_may(admin: &Admin) -> bool {
     admin.grants.iter().any(may)
 }
 
-/// `ER_KILL_DENIED_ERROR`: of the account's own sessions, MariaDB says that of one whose login is not through.
+/// `ER_KILL_DENIED_ERROR`: of the account's own sessions, MariaDB says that of one whose login is
+/// not through.
 const NOT_ITS_OWN: u16 = 1095;
 
 /// What became of sessions that were told to end.
@@ -103,8 +104,9 @@ impl Default for Ender {
 }
 
 impl Ender {
-    /// For an admin who may not end sessions itself: nobody, as long as nothing else is [found](Self::by_account), unless the
-    /// service has a procedure for it, by the answer to [`sql::KILL_PROCEDURES`].
+    /// For an admin who may not end sessions itself: nobody, as long as nothing else is
+    /// [found](Self::by_account), unless the service has a procedure for it, by the answer to
+    /// [`sql::KILL_PROCEDURES`].
     pub fn other_than(admin: &Admin, procedures: &Rows) -> Self {
         let names = procedures.iter().map(|row| cell(row, 0));
         Self {
@@ -124,7 +126,8 @@ impl Ender {
         !self.by_admin && self.account.is_none() && self.procedure.is_none()
     }
 
-    /// Lets this session of the account end the others. It stays until the node is back, since one may still get in.
+    /// Lets this session of the account end the others. It stays until the node is back, since one
+    /// may still get in.
     ///
     /// # Errors
     /// Where it is of no use.
@@ -155,8 +158,8 @@ impl Ender {
         })
     }
 
-    /// Ends these logins that are not through, perhaps of others, and returns those that it may not end: the account may
-    /// only end its own sessions, which they are not yet.
+    /// Ends these logins that are not through, perhaps of others, and returns those that it may not
+    /// end: the account may only end its own sessions, which they are not yet.
     ///
     /// # Errors
     /// The first error other than that a login is gone already, where the admin ends them.
@@ -196,8 +199,9 @@ impl Ender {
         Ok((ended, By::Procedure))
     }
 
-    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened anew, which an account that
-    /// is not locked can; returns whether there is nobody any more to end a session.
+    /// Keeps the account's session from being forgotten on its way. Where it is gone it is opened
+    /// anew, which an account that is not locked can; returns whether there is nobody any more to
+    /// end a session.
     pub fn has_lost(&mut self, plan: &Plan) -> bool {
         let Some(kept) = &mut self.account else {
             return false;
@@ -241,8 +245,8 @@ fn may_call(admin: &Admin, name: &str) -> bool {
         })
 }
 
-/// Why nobody can end the account's sessions, and what this admin can do about it: `why_not` is why a login of the account
-/// does not work, where its password is known.
+/// Why nobody can end the account's sessions, and what this admin can do about it: `why_not` is why
+/// a login of the account does not work, where its password is known.
 pub fn nobody(node: &Node, admin: &Admin, why_not: Option<&str>) -> String {
     let (user, password) = (&node.account.user, &node.variables.password);
     let lacks = format!(

@@ -1,5 +1,5 @@
-//! What a statement of the way back is about may be gone: it cannot be run, and must not keep the others. It is looked for,
-//! since an error number alone may have other causes.
+//! What a statement of the way back is about may be gone: it cannot be run, and must not keep the
+//! others. It is looked for, since an error number alone may have other causes.
 
 use std::fmt;
 
@@ -37,7 +37,8 @@ pub struct OrphanedOutage {
 }
 
 impl OrphanedOutage {
-    /// Whether it is on columns of a table or view that is there and does not work, by the same error for who reads it.
+    /// Whether it is on columns of a table or view that is there and does not work, by the same
+    /// error for who reads it.
     fn does_not_work(&self, admin: &mut Admin) -> Result<bool, Error> {
         let (Object::Table { database, name }, Some(_)) =
             (self.grant.object(), self.grant.columns().next())
@@ -117,7 +118,8 @@ impl Gone {
     }
 }
 
-/// Whether what each of these [parts](Grant::parts) of grants is on is there, so that it can be given.
+/// Whether what each of these [parts](Grant::parts) of grants is on is there, so that it can be
+/// given.
 ///
 /// # Errors
 /// As [`Admin::batch_or_error`].
@@ -154,7 +156,8 @@ pub fn there(admin: &mut Admin, parts: &[Grant]) -> Result<Vec<bool>, Error> {
     Ok(parts.iter().map(is_there).collect())
 }
 
-/// On MySQL: whether what this statement of a way back is about is there, the account row too: a condition.
+/// On MySQL: whether what this statement of a way back is about is there, the account row too: a
+/// condition.
 pub fn is_there(statement: &str) -> Option<String> {
     let account = sql::account_is_there(&undo::account(statement)?);
     let Some(grant) = Grant::given_by(statement) else {

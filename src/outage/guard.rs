@@ -1,9 +1,11 @@
-//! The guard: a session on the node that waits for the deadline and then brings the node back by itself, also when nobody is
-//! left to look after it. It needs no event scheduler, and no server that is writable just then.
+//! The guard: a session on the node that waits for the deadline and then brings the node back by
+//! itself, also when nobody is left to look after it. It needs no event scheduler, and no server
+//! that is writable just then.
 //!
-//! All that it is to do is sent as one packet, which the server runs to its end though its client is gone. The wait is made of
-//! sleeps under five seconds: in a longer one both servers look whether the client is still there, and do not wait any more
-//! where it is not (seen on MySQL 9.7 and MariaDB 10.11; no manual says so).
+//! All that it is to do is sent as one packet, which the server runs to its end though its client
+//! is gone. The wait is made of sleeps under five seconds: in a longer one both servers look
+//! whether the client is still there, and do not wait any more where it is not (seen on MySQL 9.7
+//! and MariaDB 10.11; no manual says so).
 
 use std::time::Duration;
 
@@ -34,7 +36,8 @@ impl Guard {
         self.connection.id()
     }
 
-    /// Lets it wait, for as long as the outage is to last and a little more: fail-start comes first, while it lives.
+    /// Lets it wait, for as long as the outage is to last and a little more: fail-start comes
+    /// first, while it lives.
     ///
     /// # Errors
     /// Where the server does not take the packet.
@@ -46,7 +49,8 @@ impl Guard {
     }
 }
 
-/// The guard's session, which nobody looks after: no limit of the server's may end it early, nor let it stay when it is done.
+/// The guard's session, which nobody looks after: no limit of the server's may end it early, nor
+/// let it stay when it is done.
 fn settings(plan: &Plan) -> Vec<String> {
     let limits = match plan.server {
         Server::MySql => "max_execution_time = 0, cte_max_recursion_depth = 10000",
@@ -58,8 +62,8 @@ fn settings(plan: &Plan) -> Vec<String> {
     [vec![first], plan.local_only.clone()].concat()
 }
 
-/// Waits for so long: four times for nine tenths of what is left, by the clock anew, since each of many short sleeps is a little
-/// late; the last for all of it.
+/// Waits for so long: four times for nine tenths of what is left, by the clock anew, since each of
+/// many short sleeps is a little late; the last for all of it.
 fn wait(duration: Duration) -> Vec<String> {
     /// The longest sleep, in seconds.
     const SLEEP: f64 = 4.0;
@@ -86,7 +90,8 @@ fn wait(duration: Duration) -> Vec<String> {
     statements
 }
 
-/// Brings the node back, if the undo is still the one that this guard is for: it may have been brought back and taken again.
+/// Brings the node back, if the undo is still the one that this guard is for: it may have been
+/// brought back and taken again.
 fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
     let mut back = plan.restore.clone();
     if plan.undo.is_some() {
@@ -97,7 +102,8 @@ fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
     });
     match plan.server {
         Server::MariaDb => vec![match &plan.undo {
-            // What the event would run, which keeps the undo where something could not be given back.
+            // What the event would run, which keeps the undo where something could not be given
+            // back.
             Some(undo) => format!(
                 "BEGIN NOT ATOMIC IF {is_there} THEN {}; END IF; END",
                 undo.body(&plan.database)
@@ -108,7 +114,8 @@ fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
             ),
         }],
         Server::MySql => {
-            // MySQL has no condition outside stored programs: one that does not hold ends the packet by an error.
+            // MySQL has no condition outside stored programs: one that does not hold ends the
+            // packet by an error.
             let only_if_there = vec![
                 format!("SET @fail_start = IF({is_there}, 'DO 0', 'it was brought back already')"),
                 "PREPARE fail_start FROM @fail_start".to_owned(),

@@ -31,13 +31,15 @@ pub struct Back {
     pub elapsed: Duration,
     /// Whether the node had been proven offline.
     pub was_offline: bool,
-    /// From OFFLINE to ONLINE; `None` if it was never offline, or somebody else brought it back, nobody knows when.
+    /// From OFFLINE to ONLINE; `None` if it was never offline, or somebody else brought it back,
+    /// nobody knows when.
     pub offline_for: Option<Duration>,
     /// How many sessions of the account were ended.
     pub sessions_ended: usize,
     /// How many of them got in while the node was offline.
     pub got_in: usize,
-    /// How many logins and statements of the account the server turned away meanwhile, where it counts that.
+    /// How many logins and statements of the account the server turned away meanwhile, where it
+    /// counts that.
     pub turned_away: Option<u64>,
 }
 
@@ -53,7 +55,8 @@ impl Outage {
         }
     }
 
-    /// That which somebody else has left, for so long already: another fail-start by this session of the admin.
+    /// That which somebody else has left, for so long already: another fail-start by this session
+    /// of the admin.
     pub fn adopt(admin: Admin, plan: Plan, already: Duration) -> Self {
         let taken = Taken {
             method: plan.method,
@@ -83,7 +86,8 @@ impl Outage {
         Ok(())
     }
 
-    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work at once.
+    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work
+    /// at once.
     ///
     /// # Errors
     /// Why it could not be brought back.

@@ -25,8 +25,9 @@ pub struct Look {
 }
 
 impl Look {
-    /// Asks all that can be asked at once. Where the node is to be taken, it is claimed, so that of two that look at the same
-    /// time one gets it. The list of sessions shows what this server can show.
+    /// Asks all that can be asked at once. Where the node is to be taken, it is claimed, so that of
+    /// two that look at the same time one gets it. The list of sessions shows what this server can
+    /// show.
     ///
     /// # Errors
     /// Why it cannot be asked.

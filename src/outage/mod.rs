@@ -1,5 +1,6 @@
-//! One node's outage, in the order of time: [prepared](prepare), [taken down](take_down), [watched](watch) and brought back; what is
-//! left on the node meanwhile, and how it is found again. It knows servers and settings, and nothing of other nodes.
+//! One node's outage, in the order of time: [prepared](prepare), [taken down](take_down),
+//! [watched](watch) and brought back; what is left on the node meanwhile, and how it is found
+//! again. It knows servers and settings, and nothing of other nodes.
 
 mod beside;
 pub mod drain;

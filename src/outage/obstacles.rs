@@ -1,5 +1,5 @@
-//! What stands in the way of an outage, found out before anything is changed, so that a dry run tells what a run would meet. And
-//! only such advice as this admin can follow.
+//! What stands in the way of an outage, found out before anything is changed, so that a dry run
+//! tells what a run would meet. And only such advice as this admin can follow.
 
 use crate::config::Method;
 use crate::config::Node;

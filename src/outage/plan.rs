@@ -1,4 +1,5 @@
-//! What an outage changes on a node and back, known before anything is changed, and how the node's state is read.
+//! What an outage changes on a node and back, known before anything is changed, and how the node's
+//! state is read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use crate::server::listing::{Session, Wanted};
 use crate::server::sql::{self, Account, Server};
 use crate::server::{Admin, Error, Rows, held_by, lines, reaches};
 
-/// How long after the deadline the server brings a node back by itself: fail-start comes first, while it lives.
+/// How long after the deadline the server brings a node back by itself: fail-start comes first,
+/// while it lives.
 pub const GRACE: Duration = Duration::from_secs(5);
 
 /// What changes on a node and back.
@@ -55,11 +57,13 @@ pub struct Plan {
     pub keep_sessions: bool,
     /// The longest wait for the node to answer, and for its sessions to end.
     pub timeout: Duration,
-    /// Whether a login as the account worked before the outage, so that it can prove both ends of it.
+    /// Whether a login as the account worked before the outage, so that it can prove both ends of
+    /// it.
     pub verify_by_login: bool,
     /// The session of that login, which has ended, but may still be listed.
     pub own_login: Option<u64>,
-    /// Whether its rights are global, which a session keeps that was open before they were taken from it there.
+    /// Whether its rights are global, which a session keeps that was open before they were taken
+    /// from it there.
     pub sessions_keep_rights: bool,
 }
 
@@ -140,13 +144,15 @@ impl Plan {
     /// Logs in again as the admin, to the server that the node was taken on.
     ///
     /// # Errors
-    /// As [`Admin::open`]; and where the address leads to another server by now, which must not be touched.
+    /// As [`Admin::open`]; and where the address leads to another server by now, which must not be
+    /// touched.
     pub fn reconnect(&self, timeout: Duration) -> Result<Admin, Error> {
         let mut admin = Admin::open(&self.node, timeout)?;
         if admin.server_id == self.server_id {
             return Ok(admin);
         }
-        // It may have another name by now, as in a container that was made anew: then it is the one that has the undo.
+        // It may have another name by now, as in a container that was made anew: then it is the one
+        // that has the undo.
         let state = State::read(&mut admin, &self.node)?;
         let found = state.found().and_then(|found| found.undo.as_ref());
         if found.is_some() && found == self.undo.as_ref() {
@@ -189,7 +195,8 @@ impl Plan {
         [&self.local_only[..], &statements].concat()
     }
 
-    /// The plan without these statements of the way back, and without the account rows that only they are about.
+    /// The plan without these statements of the way back, and without the account rows that only
+    /// they are about.
     pub fn without(&self, statements: &[String]) -> Self {
         let mut plan = self.clone();
         plan.restore
@@ -274,7 +281,8 @@ impl Plan {
         }
     }
 
-    /// Whether the account row of this grant has it by its global ones. To give it then would make a grant that there was not.
+    /// Whether the account row of this grant has it by its global ones. To give it then would make
+    /// a grant that there was not.
     fn has_globally(&self, grant: &Grant, answers: &[Rows]) -> bool {
         self.names == Names::Literal
             && self.accounts.iter().zip(answers).any(|(account, answer)| {
@@ -342,8 +350,9 @@ impl Plan {
         }
     }
 
-    /// Whether a login that began before the outage may still get in. MySQL lets it in by the lock that it saw when the
-    /// client's name came; MariaDB shows such a login as the account's session from then on.
+    /// Whether a login that began before the outage may still get in. MySQL lets it in by the lock
+    /// that it saw when the client's name came; MariaDB shows such a login as the account's session
+    /// from then on.
     pub fn must_end_logins(&self) -> bool {
         self.server == Server::MySql && (self.method == Method::Lock || self.sessions_keep_rights)
     }

@@ -62,8 +62,8 @@ impl Ready {
         let method = options.method(node);
         let neighbours = neighbours_beside(node, method, options.timeout);
         let mut admin = Admin::open(node, options.timeout).map_err(|error| error.at_login(node))?;
-        // Beside the rest, so that a node far away does not take twice as long; and after the admin's, for whom a server whose
-        // connections are all in use keeps one.
+        // Beside the rest, so that a node far away does not take twice as long; and after the
+        // admin's, for whom a server whose connections are all in use keeps one.
         let has_ender = options.keep_sessions || ender::admin_may(&admin);
         let mut login = login_beside(node, &admin, options, has_ender);
         let guard = guard_beside(node, options);
@@ -167,8 +167,8 @@ impl Ready {
         Ok(())
     }
 
-    /// Finds who ends the sessions of the account where the admin may not: this login of it, or the service's procedure;
-    /// returns why there is nobody.
+    /// Finds who ends the sessions of the account where the admin may not: this login of it, or the
+    /// service's procedure; returns why there is nobody.
     fn find_ender(&mut self, login: Option<Login>) -> Result<Option<String>, Failure> {
         let warnings = self.warnings.len();
         if let Some(login) = login {
@@ -216,8 +216,8 @@ impl Ready {
         Ok(())
     }
 
-    /// Names the nodes that go offline with this one, which nobody named: by where they are, and by where this one's server
-    /// says that it listens.
+    /// Names the nodes that go offline with this one, which nobody named: by where they are, and by
+    /// where this one's server says that it listens.
     fn warn_of_neighbours(&mut self, at_same_address: &[u32]) {
         let listens = self.plan.server_id.listens();
         let also = self.plan.node.unnamed.iter();
@@ -364,7 +364,8 @@ impl Ready {
         }
     }
 
-    /// Plans the revoke, and returns the ways in that it would leave; those of everybody too, if asked.
+    /// Plans the revoke, and returns the ways in that it would leave; those of everybody too, if
+    /// asked.
     fn plan_revoke(&mut self, everybodys: bool) -> Result<Vec<String>, Failure> {
         let revoke = Revoke::plan(&mut self.admin, &self.plan, everybodys)?;
         self.plan.take_down = revoke.take_down;
@@ -429,7 +430,8 @@ impl Ready {
         self.plan.by_hand()
     }
 
-    /// Takes the node offline: when this returns an [`Outage`], no session of the account is left and none can get in.
+    /// Takes the node offline: when this returns an [`Outage`], no session of the account is left
+    /// and none can get in.
     ///
     /// # Errors
     /// What failed, with what must be brought back.

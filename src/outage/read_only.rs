@@ -1,8 +1,10 @@
-//! The way through `super_read_only`, which lets nobody change accounts or events: off for the milliseconds that the
-//! statements take, all in one packet, which the server finishes whatever becomes of its client.
+//! The way through `super_read_only`, which lets nobody change accounts or events: off for the
+//! milliseconds that the statements take, all in one packet, which the server finishes whatever
+//! becomes of its client.
 //!
-//! With `--lift-read-only` a node that is read-only goes offline in this way. Without it, one that became read-only meanwhile
-//! comes back in it all the same: a primary that is demoted is the failover that people want to see.
+//! With `--lift-read-only` a node that is read-only goes offline in this way. Without it, one that
+//! became read-only meanwhile comes back in it all the same: a primary that is demoted is the
+//! failover that people want to see.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -55,7 +57,8 @@ impl LeftOpen {
     }
 }
 
-/// Why a server on which nothing can be changed must be left alone, with `--lift-read-only` or without.
+/// Why a server on which nothing can be changed must be left alone, with `--lift-read-only` or
+/// without.
 pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
     let mut problems: Vec<String> = forbids_its_admin(&admin.read_only_mode)
         .into_iter()
@@ -99,7 +102,8 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
     problems
 }
 
-/// What to say of a MariaDB server whose `read_only` has this value, if it lets not even its admin write.
+/// What to say of a MariaDB server whose `read_only` has this value, if it lets not even its admin
+/// write.
 /// <https://mariadb.com/kb/en/server-system-variables/#read_only>
 pub fn forbids_its_admin(read_only: &str) -> Option<String> {
     (read_only == "NO_LOCK_NO_ADMIN").then(|| {
@@ -122,7 +126,8 @@ impl Admin {
             .any(|grant| grant.grants("SELECT", "performance_schema", self.names))
     }
 
-    /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for that.
+    /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for
+    /// that.
     pub fn may_lift_read_only(&self) -> bool {
         self.server == Server::MySql
             && tells_roles(&self.version)
@@ -133,8 +138,9 @@ impl Admin {
                 || self.holds("SYSTEM_VARIABLES_ADMIN") && self.holds("CONNECTION_ADMIN"))
     }
 
-    /// Runs all of the statements that can be run, as [`Admin::batch_skipping`], also where the server has become read-only; at once
-    /// as there, if it `is_read_only`. Then, if none failed and it is in the way of none, the `last`: whether that was run.
+    /// Runs all of the statements that can be run, as [`Admin::batch_skipping`], also where the
+    /// server has become read-only; at once as there, if it `is_read_only`. Then, if none failed
+    /// and it is in the way of none, the `last`: whether that was run.
     ///
     /// # Errors
     /// As [`Admin::batch_skipping`].
@@ -208,7 +214,8 @@ impl Admin {
         })
     }
 
-    /// One packet: the place of the statement that failed, and why. What takes long must not keep it open: that is an error.
+    /// One packet: the place of the statement that failed, and why. What takes long must not keep
+    /// it open: that is an error.
     fn change_in_window(&mut self, statements: &[String]) -> Result<Option<(usize, Error)>, Error> {
         let open = open(SHORT_WAIT);
         let packet = [&open[..], statements, &close()].concat();
@@ -227,8 +234,8 @@ impl Admin {
         }
     }
 
-    /// After an error in the packet: the server must not stay writable. What is in the way goes by, or is waited for until
-    /// the timeout.
+    /// After an error in the packet: the server must not stay writable. What is in the way goes by,
+    /// or is waited for until the timeout.
     fn close_at_last(&mut self) -> Result<(), Error> {
         let began = Instant::now();
         loop {
@@ -241,7 +248,8 @@ impl Admin {
         }
     }
 
-    /// Does this while no other fail-start goes through `super_read_only`, and when nothing is in the way.
+    /// Does this while no other fail-start goes through `super_read_only`, and when nothing is in
+    /// the way.
     fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         self.wait_for_locks()?;
         if !self.is_alone()? {
@@ -252,8 +260,8 @@ impl Admin {
         self.then_release(work)
     }
 
-    /// Does this, if possible, while no fail-start goes through `super_read_only`: to end one in the middle of that would leave
-    /// it off.
+    /// Does this, if possible, while no fail-start goes through `super_read_only`: to end one in
+    /// the middle of that would leave it off.
     ///
     /// # Errors
     /// As the work; and as [`Admin::batch_or_error`].
@@ -290,8 +298,9 @@ impl Admin {
         result
     }
 
-    /// Waits until each lock is gone that `super_read_only` would have to wait for, and is there now: a backup's, or a long
-    /// statement's, also one that is replicated. A new one comes with every statement that writes.
+    /// Waits until each lock is gone that `super_read_only` would have to wait for, and is there
+    /// now: a backup's, or a long statement's, also one that is replicated. A new one comes with
+    /// every statement that writes.
     ///
     /// # Errors
     /// Who holds it, where it is held for long; and as [`Admin::batch_or_error`].
@@ -324,8 +333,8 @@ impl Admin {
         }
     }
 
-    /// What was left off on this server since an outage began, so long ago; where there is none, on a secondary of a group,
-    /// which is never writable.
+    /// What was left off on this server since an outage began, so long ago; where there is none, on
+    /// a secondary of a group, which is never writable.
     ///
     /// # Errors
     /// As [`Admin::batch_or_error`].
@@ -391,12 +400,14 @@ impl Admin {
     }
 }
 
-/// Whether a server of this version says which member of a group is the primary, and who has set a variable.
+/// Whether a server of this version says which member of a group is the primary, and who has set a
+/// variable.
 fn tells_roles(version: &str) -> bool {
     !version.starts_with("5.")
 }
 
-/// Whether a thread of this kind applies what comes from a source or a group; it has the user who wrote it there.
+/// Whether a thread of this kind applies what comes from a source or a group; it has the user who
+/// wrote it there.
 fn is_replication(thread: &str) -> bool {
     ["replica_", "slave_", "group_rpl"]
         .iter()

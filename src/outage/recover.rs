@@ -84,8 +84,8 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     })
 }
 
-/// The same for a node that is to be brought back: what a program that was killed has sent may still be under way there, and
-/// the session that sent it keeps its claim until that is done.
+/// The same for a node that is to be brought back: what a program that was killed has sent may
+/// still be under way there, and the session that sent it keeps its claim until that is done.
 fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let began = Instant::now();
     loop {
@@ -150,8 +150,8 @@ pub enum RecoverTarget {
     OrphanedOutage(Box<OrphanedOutage>),
 }
 
-/// Finds what there is to bring back on a node, changing nothing. Where no undo says how it was, it can be brought back by
-/// the guide's statements, if it was `named`.
+/// Finds what there is to bring back on a node, changing nothing. Where no undo says how it was, it
+/// can be brought back by the guide's statements, if it was `named`.
 ///
 /// # Errors
 /// Why it cannot be looked at, or must not be touched.
@@ -243,7 +243,8 @@ impl OrphanedOutage {
         self.plan.by_hand()
     }
 
-    /// Brings it back, as [`Outage::restore`], and tries a login where the account's password is known.
+    /// Brings it back, as [`Outage::restore`], and tries a login where the account's password is
+    /// known.
     ///
     /// # Errors
     /// As [`Outage::restore`].
@@ -251,7 +252,8 @@ impl OrphanedOutage {
         let plan = self.plan.clone();
         let back = Outage::adopt(self.admin, self.plan, self.already).restore(on_progress)?;
         if plan.node.account.password.is_some() {
-            // Nobody knows whether it worked before: it proves nothing against the server's own state.
+            // Nobody knows whether it worked before: it proves nothing against the server's own
+            // state.
             let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
                 Login::In(_) => return Ok(back),
                 Login::KeptOut(error) | Login::NotTried(error) => error.to_string(),

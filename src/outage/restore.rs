@@ -37,7 +37,8 @@ pub struct Restore {
     is_changed: bool,
 }
 
-/// How often the server had turned the account away when the outage began, and how often it did meanwhile.
+/// How often the server had turned the account away when the outage began, and how often it did
+/// meanwhile.
 #[derive(Default)]
 struct TurnedAway {
     before: Option<u64>,
@@ -108,7 +109,8 @@ impl Restore {
         self.is_changed = is_changed;
     }
 
-    /// The node has been proven to be offline, and so often had the server turned the account away then.
+    /// The node has been proven to be offline, and so often had the server turned the account away
+    /// then.
     pub fn has_been_offline(&mut self, turned_away: Option<u64>) {
         self.since = Some(Instant::now());
         self.turned_away.before = turned_away;
@@ -124,7 +126,8 @@ impl Restore {
         self.is_changed = false;
     }
 
-    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work at once.
+    /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work
+    /// at once.
     ///
     /// # Errors
     /// Why it could not be brought back.
@@ -223,7 +226,8 @@ impl Restore {
         Ok(())
     }
 
-    /// What was sent on other connections must not take effect any more; and none of them may have left the server writable.
+    /// What was sent on other connections must not take effect any more; and none of them may have
+    /// left the server writable.
     fn end_earlier_selves(
         &self,
         admin: &mut Admin,
@@ -274,7 +278,8 @@ impl Restore {
         {
             return Ok(UndoState::Unneeded);
         }
-        // Not left yet, or dropped by whoever brought the node back; to do it again changes nothing.
+        // Not left yet, or dropped by whoever brought the node back; to do it again changes
+        // nothing.
         let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
         // Where it was watched, that was told when it happened.
         let was_told = self.back_before || self.opened.is_some();
@@ -290,8 +295,8 @@ impl Restore {
         Ok(UndoState::Missing)
     }
 
-    /// Runs what brings the node back, and proves by the server's own state that it is: what of it nobody can give back any
-    /// more, and whether the undo went with it.
+    /// Runs what brings the node back, and proves by the server's own state that it is: what of it
+    /// nobody can give back any more, and whether the undo went with it.
     fn give_back(&self, admin: &mut Admin, undo_is_there: bool) -> Result<(Gone, bool), Error> {
         let plan = &self.plan;
         let drop_undo = sql::drop_undo(&plan.database);
@@ -303,15 +308,16 @@ impl Restore {
         if left.is_back(&admin.batch_or_error(&left.state_queries())?) {
             return Ok((gone, is_dropped));
         }
-        // What could not be changed back may never have been changed, as on a server that became read-only.
+        // What could not be changed back may never have been changed, as on a server that became
+        // read-only.
         let why = "the server took the statements, but the account is not as before";
         Err(gone
             .other
             .unwrap_or_else(|| Error::Connection(why.to_owned())))
     }
 
-    /// What is to be run yet. With partial revokes, to give back what is back already, and held globally, would grant it anew on the
-    /// database.
+    /// What is to be run yet. With partial revokes, to give back what is back already, and held
+    /// globally, would grant it anew on the database.
     fn to_run(&self, admin: &mut Admin) -> Result<Vec<String>, Error> {
         let plan = &self.plan;
         if plan.names == Names::Patterns {

@@ -27,7 +27,8 @@ pub struct Revoke {
 }
 
 impl Revoke {
-    /// Plans it for the account's rows, changing nothing; `everybodys` ways in are looked for too, if asked.
+    /// Plans it for the account's rows, changing nothing; `everybodys` ways in are looked for too,
+    /// if asked.
     ///
     /// # Errors
     /// Why the grants cannot be read, or must not be revoked.
@@ -165,8 +166,8 @@ fn ask(admin: &mut Admin, plan: &Plan) -> Result<Vec<Rows>, Failure> {
     }
 }
 
-/// What an account row holds on the database by its global grants, where that can be taken away there alone; or the way in that
-/// it stays, where it cannot be.
+/// What an account row holds on the database by its global grants, where that can be taken away
+/// there alone; or the way in that it stays, where it cannot be.
 fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Result<Grant, String>> {
     if plan.names == Names::Patterns {
         return None;

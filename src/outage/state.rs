@@ -1,4 +1,5 @@
-//! How a node stands, by its server's own word: the account's rows, the database, and the undos that were left there.
+//! How a node stands, by its server's own word: the account's rows, the database, and the undos
+//! that were left there.
 
 use std::fmt;
 use std::time::Duration;
@@ -51,7 +52,8 @@ enum Maker {
 impl UndoEvent {
     fn read(row: &[Option<String>], admin: &Admin, node: &Node) -> Self {
         let (database, definer, body) = (cell(row, 0), cell(row, 1), cell(row, 5));
-        // The account may make events in its own database; only the admin's are trusted, from whichever host it came.
+        // The account may make events in its own database; only the admin's are trusted, from
+        // whichever host it came.
         let maker = definer.rsplit_once('@').map_or("", |(user, _)| user);
         let undo = Undo::parse(&body, &database, admin.names);
         let other = Undo::other_version(&body);
@@ -206,7 +208,8 @@ impl State {
             .find(|found| Some(&found.database) == self.database.as_ref())
     }
 
-    /// The undo of another node on the same server, where the account of this name was locked for that one.
+    /// The undo of another node on the same server, where the account of this name was locked for
+    /// that one.
     pub fn locked_elsewhere(&self, user: &str) -> Option<&UndoEvent> {
         self.undos.iter().find(|found| {
             Some(&found.database) != self.database.as_ref()

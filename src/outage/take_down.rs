@@ -86,7 +86,8 @@ impl<'a> TakeDown<'a> {
         }
     }
 
-    /// Takes the node offline: when this succeeds, no session of the account is left and none can get in.
+    /// Takes the node offline: when this succeeds, no session of the account is left and none can
+    /// get in.
     ///
     /// # Errors
     /// What failed, and what must be brought back.
@@ -151,7 +152,8 @@ impl<'a> TakeDown<'a> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Changes the node, and lists what is left to end, and the state that the server says it is in.
+    /// Changes the node, and lists what is left to end, and the state that the server says it is
+    /// in.
     fn change(
         &self,
         admin: &mut Admin,
@@ -202,7 +204,8 @@ impl<'a> TakeDown<'a> {
         let plan = self.plan.clone();
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
-        // Those that use the database in a transaction, where only the list of transactions tells that.
+        // Those that use the database in a transaction, where only the list of transactions tells
+        // that.
         let mut using = None;
         loop {
             if !plan.is_out(&state) {
@@ -263,7 +266,8 @@ impl<'a> TakeDown<'a> {
         logins: &[u64],
         drain: &mut SessionDrain,
     ) -> Result<(), Error> {
-        // fail-start's own of before is none of the application's, though it may need a moment to be gone.
+        // fail-start's own of before is none of the application's, though it may need a moment to
+        // be gone.
         let is_own = |id: &u64| self.plan.own_login == Some(*id);
         let (own, sessions): (Vec<u64>, Vec<u64>) = sessions.iter().partition(|&id| is_own(id));
         let told = self.ender.end(admin, &sessions)?;
@@ -313,8 +317,9 @@ impl<'a> TakeDown<'a> {
     }
 }
 
-/// The sessions of the account that do not end by themselves, and whose transactions may use the node's database: those with
-/// a transaction open, and those with a statement under way that may open one yet.
+/// The sessions of the account that do not end by themselves, and whose transactions may use the
+/// node's database: those with a transaction open, and those with a statement under way that may
+/// open one yet.
 ///
 /// # Errors
 /// As [`Admin::open_transactions`].

@@ -1,8 +1,10 @@
-//! The undo: how a node is brought back, left on the node itself before anything on it changes, so that it can be
-//! brought back from anywhere, and by the server itself when its time has come. Pure text.
+//! The undo: how a node is brought back, left on the node itself before anything on it changes, so
+//! that it can be brought back from anywhere, and by the server itself when its time has come. Pure
+//! text.
 //!
-//! It is an event in the node's database: <https://dev.mysql.com/doc/refman/9.7/en/create-event.html>. It repeats until
-//! it has brought the node back and dropped itself, so that neither a server that is down at the deadline nor one that
+//! It is an event in the node's database:
+//! <https://dev.mysql.com/doc/refman/9.7/en/create-event.html>. It repeats until it has brought the
+//! node back and dropped itself, so that neither a server that is down at the deadline nor one that
 //! is read-only just then loses it.
 
 use std::fmt;
@@ -36,21 +38,24 @@ impl fmt::Display for Undo {
     }
 }
 
-/// What the server itself takes for gone, since it cannot look: no such account (1396, 1133 and 1410), column (1054), table
-/// (1146) or routine (1305), and a view that does not work (1356, 1449). What else may be wrong it tries again.
+/// What the server itself takes for gone, since it cannot look: no such account (1396, 1133 and
+/// 1410), column (1054), table (1146) or routine (1305), and a view that does not work (1356,
+/// 1449). What else may be wrong it tries again.
 const GONE: [u16; 8] = [1054, 1133, 1146, 1305, 1356, 1396, 1410, 1449];
 
 /// What begins the line that says who left it, up to the number of this format.
 const BY: &str = "DO 'fail-start ";
 
-/// The statement, which does nothing, that says that `super_read_only` was lifted to take the node offline, and will be to
-/// bring it back.
+/// The statement, which does nothing, that says that `super_read_only` was lifted to take the node
+/// offline, and will be to bring it back.
 pub const LIFTED: &str = "DO 'fail-start lifted super_read_only'";
 
-/// The format of the undo. One of another number is told by the version that wrote it, and left to that.
+/// The format of the undo. One of another number is told by the version that wrote it, and left to
+/// that.
 const FORMAT: &str = "2";
 
-/// No statement keeps those behind it. Where one failed though nothing is gone, the event stays, and is run again.
+/// No statement keeps those behind it. Where one failed though nothing is gone, the event stays,
+/// and is run again.
 fn begin() -> String {
     let gone = GONE.map(|code| code.to_string()).join(", ");
     format!(
@@ -96,7 +101,8 @@ impl Undo {
         )
     }
 
-    /// The version of fail-start that wrote this body, if it is of another format than [`Self::parse`] reads.
+    /// The version of fail-start that wrote this body, if it is of another format than
+    /// [`Self::parse`] reads.
     pub fn other_version(body: &str) -> Option<String> {
         let (_, by) = body.split_once(BY)?;
         let by = by.lines().next()?;
@@ -111,7 +117,8 @@ impl Undo {
         Some(plain(version))
     }
 
-    /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does not write.
+    /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does
+    /// not write.
     pub fn parse(body: &str, database: &str, names: Names) -> Option<Self> {
         let rest = body.strip_prefix(&begin())?.strip_prefix(BY)?;
         let (by, rest) = rest.split_once(";\n")?;
@@ -149,7 +156,8 @@ impl Undo {
     /// Whether the server gives this undo back as it was written, for a node with this database.
     pub fn survives(&self, database: &str, names: Names, server: Server) -> bool {
         let body = self.body(database);
-        // MySQL doubles what stands before a doubled backtick when it shows an event, or cannot store it (error 3507).
+        // MySQL doubles what stands before a doubled backtick when it shows an event, or cannot
+        // store it (error 3507).
         let garbled = server == Server::MySql && has_doubled_backtick(&body);
         !garbled && Self::parse(&body, database, names).as_ref() == Some(self)
     }

@@ -1,5 +1,5 @@
-//! A node that is offline is watched until it is brought back: once a second, on the connection that is kept, in a thread of
-//! its own, so that nothing waits for a look that hangs.
+//! A node that is offline is watched until it is brought back: once a second, on the connection
+//! that is kept, in a thread of its own, so that nothing waits for a look that hangs.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,10 +13,12 @@ use crate::outage::progress::Progress;
 use crate::server::sql;
 use crate::server::{Admin, Error, cell};
 
-/// The time from one look to the next; also what keeps a connection from being forgotten on its way.
+/// The time from one look to the next; also what keeps a connection from being forgotten on its
+/// way.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a look that is under way is waited for when the node is to be brought back. A new connection takes longer.
+/// How long a look that is under way is waited for when the node is to be brought back. A new
+/// connection takes longer.
 const HAND_OVER: Duration = Duration::from_millis(500);
 
 /// What was seen so far.
@@ -39,8 +41,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches from now on, with the admin's connection. `turned_away` is how often the server had turned the account away
-    /// when the outage began, where it counts that.
+    /// Watches from now on, with the admin's connection. `turned_away` is how often the server had
+    /// turned the account away when the outage began, where it counts that.
     ///
     /// # Errors
     /// Where the system starts no thread.

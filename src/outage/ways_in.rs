@@ -1,5 +1,6 @@
-//! What would make the word OFFLINE untrue though the account is locked, or holds nothing on the database any more: other
-//! ways in, and what goes on as the account without a login. Looked for in prepare, changing nothing.
+//! What would make the word OFFLINE untrue though the account is locked, or holds nothing on the
+//! database any more: other ways in, and what goes on as the account without a login. Looked for in
+//! prepare, changing nothing.
 
 use crate::config::Method;
 use crate::config::Node;

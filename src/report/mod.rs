@@ -1,9 +1,10 @@
-//! Every line that a person or a program reads. Results go to standard output; errors, warnings and hints to standard
-//! error. With `--json`, standard output carries one JSON object a line and nothing else; around a command it is the
-//! command's alone. Then everything for people goes to standard error.
+//! Every line that a person or a program reads. Results go to standard output; errors, warnings and
+//! hints to standard error. With `--json`, standard output carries one JSON object a line and
+//! nothing else; around a command it is the command's alone. Then everything for people goes to
+//! standard error.
 //!
-//! A line that cannot be written (a closed terminal, a pipe that nobody reads) is dropped: bringing the nodes back
-//! matters more than saying so.
+//! A line that cannot be written (a closed terminal, a pipe that nobody reads) is dropped: bringing
+//! the nodes back matters more than saying so.
 
 mod nodes;
 pub mod runs;
@@ -145,7 +146,8 @@ impl Printer {
         }
     }
 
-    /// Which file the settings are from, and whether `super_read_only` may be lifted, to be said with the nodes.
+    /// Which file the settings are from, and whether `super_read_only` may be lifted, to be said
+    /// with the nodes.
     pub fn settings_are(&mut self, origin: String, lifts_read_only: bool) {
         self.settings = origin;
         if lifts_read_only {
@@ -241,7 +243,8 @@ impl Printer {
         let _ = self.out.flush();
     }
 
-    /// After an answer: the next line begins at the left, also where no terminal has moved the cursor there.
+    /// After an answer: the next line begins at the left, also where no terminal has moved the
+    /// cursor there.
     pub fn answered(&mut self) {
         self.asks = false;
         if !self.echoes {
@@ -266,7 +269,8 @@ impl Printer {
         self.out("Please answer Y (bring the nodes back) or N (leave them offline).");
     }
 
-    /// How long the nodes stay offline, on one line that changes; without a terminal it is said once.
+    /// How long the nodes stay offline, on one line that changes; without a terminal it is said
+    /// once.
     pub fn time_left(&mut self, left: Duration) {
         let text = format!("back in {} (Ctrl-C: now)", in_seconds(left));
         let refused = match self.turned_away.values().sum() {

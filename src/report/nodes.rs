@@ -1,4 +1,5 @@
-//! What is said of a node: offline and back, how it stands, what would be done to it, and what to run there by hand.
+//! What is said of a node: offline and back, how it stands, what would be done to it, and what to
+//! run there by hand.
 
 use std::time::Duration;
 

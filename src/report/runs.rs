@@ -124,7 +124,8 @@ pub fn title(set: &[u32], phase: Phase) -> String {
     }
 }
 
-/// The table: a line a set, with what it came to while its nodes were offline and when they were back.
+/// The table: a line a set, with what it came to while its nodes were offline and when they were
+/// back.
 pub fn table(runs: &[Tried]) -> Vec<String> {
     let mut rows = vec![[
         "offline".to_owned(),

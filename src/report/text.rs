@@ -1,12 +1,13 @@
-//! Numbers, durations and names as a person reads them, and how much of it a terminal's line has room for.
+//! Numbers, durations and names as a person reads them, and how much of it a terminal's line has
+//! room for.
 
 use std::io;
 use std::time::Duration;
 
 use rustix::termios::tcgetwinsize;
 
-/// The text with its control characters escaped, those that turn the direction of writing too: names and messages come
-/// from servers and files.
+/// The text with its control characters escaped, those that turn the direction of writing too:
+/// names and messages come from servers and files.
 pub(super) fn printable(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut safe = String::with_capacity(text.len());
@@ -28,7 +29,8 @@ pub(super) fn sessions(count: usize) -> String {
     }
 }
 
-/// How many columns there are on a line of the terminal without its last one, where some go on to the next line.
+/// How many columns there are on a line of the terminal without its last one, where some go on to
+/// the next line.
 pub(super) fn room() -> usize {
     let size = tcgetwinsize(io::stderr()).map(|size| usize::from(size.ws_col));
     // One that does not tell is as wide as they come.

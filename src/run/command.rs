@@ -1,8 +1,10 @@
-//! The command that an outage lasts for: started when the nodes are offline, and told what fail-start itself is told.
+//! The command that an outage lasts for: started when the nodes are offline, and told what
+//! fail-start itself is told.
 //!
-//! It stays in fail-start's own process group, so that a terminal treats both as one job: what is typed there reaches the
-//! command, and Ctrl-C, Ctrl-Z and `fg` do. coreutils' `timeout` makes a group instead and sends a signal to all of it; here
-//! it goes to everything that descends from the command, and does not reach a script that waits for fail-start in the same group.
+//! It stays in fail-start's own process group, so that a terminal treats both as one job: what is
+//! typed there reaches the command, and Ctrl-C, Ctrl-Z and `fg` do. coreutils' `timeout` makes a
+//! group instead and sends a signal to all of it; here it goes to everything that descends from the
+//! command, and does not reach a script that waits for fail-start in the same group.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -32,7 +34,8 @@ const PHASE: &str = "FAIL_START_PHASE";
 /// How long a command may take to end after a signal before it is ended by force.
 pub const KILL_AFTER: Duration = Duration::from_secs(10);
 
-/// How long what was ended by force is waited for: what another user runs, or the kernel holds, may not end at all.
+/// How long what was ended by force is waited for: what another user runs, or the kernel holds, may
+/// not end at all.
 const TIME_TO_DIE: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether what the command has started has ended: nobody tells that.
@@ -72,7 +75,8 @@ impl Output {
 /// A command that was started.
 pub struct Running {
     process: Pid,
-    /// The children that this process had already, such as those of a shell that became fail-start by `exec`.
+    /// The children that this process had already, such as those of a shell that became fail-start
+    /// by `exec`.
     others: Vec<Pid>,
     ended: Option<ExitStatus>,
     /// When it is ended by force: it was told to end.
@@ -101,7 +105,8 @@ impl Running {
         let (program, arguments) = command
             .split_first()
             .ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
-        // What the command leaves behind becomes a child of this process, so that a signal reaches it too.
+        // What the command leaves behind becomes a child of this process, so that a signal reaches
+        // it too.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::set_child_subreaper(Some(getpid()));
         let others = Process::all()
@@ -133,7 +138,8 @@ impl Running {
         })
     }
 
-    /// The end of a child has come as an event: of the command, or of something that one has left behind.
+    /// The end of a child has come as an event: of the command, or of something that one has left
+    /// behind.
     pub fn has_ended(&mut self, child: Pid, status: ExitStatus) {
         if child == self.process {
             self.ended = Some(status);
@@ -152,8 +158,9 @@ impl Running {
         self.send(&[Signal::KILL]);
     }
 
-    /// Passes a signal on to everything that the command has started, and returns whether it did: what was typed at the
-    /// terminal, the terminal has sent to all of it already. That may well go on then; what was told to end must.
+    /// Passes a signal on to everything that the command has started, and returns whether it did:
+    /// what was typed at the terminal, the terminal has sent to all of it already. That may well go
+    /// on then; what was told to end must.
     pub fn forward(&mut self, interrupt: Interrupt) -> bool {
         let (signal, must_end) = match interrupt {
             Interrupt::Int | Interrupt::Quit if has_terminal() => return false,
@@ -170,7 +177,8 @@ impl Running {
         true
     }
 
-    /// How it stands, after what happened. Once it was told to end, so must everything that it has started.
+    /// How it stands, after what happened. Once it was told to end, so must everything that it has
+    /// started.
     pub fn poll(&mut self) -> State {
         let Some(kill_at) = self.kill_at else {
             return match self.ended {
@@ -213,7 +221,8 @@ impl Running {
         }
     }
 
-    /// The processes of the command that have not ended. Without Linux's `/proc` it is the command alone.
+    /// The processes of the command that have not ended. Without Linux's `/proc` it is the command
+    /// alone.
     fn left(&self) -> Vec<Pid> {
         let all = Process::all();
         descendants(&all, getpid(), self.process, &self.others).unwrap_or_else(|| {
@@ -225,9 +234,9 @@ impl Running {
     }
 }
 
-/// The command and all that descends from it, parents first, but not what has left for a session of its own, as a daemon does;
-/// nothing where this process itself is not among all of them. What the command has left behind is a child of this process, as
-/// are the others, which were there before.
+/// The command and all that descends from it, parents first, but not what has left for a session of
+/// its own, as a daemon does; nothing where this process itself is not among all of them. What the
+/// command has left behind is a child of this process, as are the others, which were there before.
 fn descendants(all: &[Process], own: Pid, command: Pid, others: &[Pid]) -> Option<Vec<Pid>> {
     let session = all.iter().find(|one| one.id == own)?.session;
     let mut family = vec![own];
@@ -248,8 +257,8 @@ fn descendants(all: &[Process], own: Pid, command: Pid, others: &[Pid]) -> Optio
     Some(left)
 }
 
-/// Whether a thread waits for the children of this process: one for all commands, since what an earlier one has left behind may
-/// go on for long.
+/// Whether a thread waits for the children of this process: one for all commands, since what an
+/// earlier one has left behind may go on for long.
 static WAITS: Mutex<bool> = Mutex::new(false);
 
 /// Tells of each child that ends, until none is left. Whose it is, the receiver knows.
@@ -301,7 +310,8 @@ impl Process {
     /// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
     fn read(stat: &str) -> Option<Self> {
         let pid = |text: &str| text.parse().ok().and_then(Pid::from_raw);
-        // The name of its program stands in parentheses, and may hold spaces and parentheses itself.
+        // The name of its program stands in parentheses, and may hold spaces and parentheses
+        // itself.
         let (id, _) = stat.split_once(" (")?;
         let (_, rest) = stat.rsplit_once(") ")?;
         let mut fields = rest.split(' ');
@@ -336,7 +346,8 @@ pub struct NotStarted {
     pub status: u8,
 }
 
-/// Looks whether there is such a program and it may be executed, as the system looks for it in `PATH`.
+/// Looks whether there is such a program and it may be executed, as the system looks for it in
+/// `PATH`.
 ///
 /// # Errors
 /// Where it cannot be started.

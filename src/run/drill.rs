@@ -1,4 +1,5 @@
-//! The drill: a command is run before, during and after the loss of each set of nodes, one set after the other.
+//! The drill: a command is run before, during and after the loss of each set of nodes, one set
+//! after the other.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -105,7 +106,8 @@ fn dry_run(run: &mut Run, options: Options, sets: &[Set]) -> Result<ExitStatus, 
     Ok(ExitStatus::Done)
 }
 
-/// Every set of 1 to `at_once` of these nodes: the small ones first, and all in the order of the nodes.
+/// Every set of 1 to `at_once` of these nodes: the small ones first, and all in the order of the
+/// nodes.
 fn sets(nodes: &[u32], at_once: usize) -> impl Iterator<Item = Set> {
     let count = nodes.len();
     let first = (count > 0 && at_once > 0).then(|| vec![0]);
@@ -136,7 +138,8 @@ struct Drill<'a> {
 impl Drill<'_> {
     /// All of it, unless something ends it before.
     fn go(&mut self, sets: &[Set]) -> Result<(), Abort> {
-        // Changes nothing and keeps nobody out: what is wrong with any node is told before anything is run.
+        // Changes nothing and keeps nobody out: what is wrong with any node is told before anything
+        // is run.
         let check = Options {
             dry_run: true,
             ..self.options
@@ -192,7 +195,8 @@ impl Drill<'_> {
         }
     }
 
-    /// Runs the command once. What is offline comes back when it has ended, or first, where that takes too long.
+    /// Runs the command once. What is offline comes back when it has ended, or first, where that
+    /// takes too long.
     fn attempt(&mut self, set: Set, phase: Phase, outage: Option<Held>) -> Result<Outcome, Abort> {
         let title = title(&set, phase);
         let (output, kept) = self.output();

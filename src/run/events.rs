@@ -1,5 +1,6 @@
-//! Everything that can happen: answers, the end of input, the end of a command, signals, what the workers tell. All of it
-//! arrives on one channel, since a thread that reads standard input cannot be interrupted. The only file that knows ctrlc.
+//! Everything that can happen: answers, the end of input, the end of a command, signals, what the
+//! workers tell. All of it arrives on one channel, since a thread that reads standard input cannot
+//! be interrupted. The only file that knows ctrlc.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -38,7 +39,8 @@ pub enum Event {
     Interrupt(Interrupt),
     /// The program was stopped, and has the terminal again: what it showed there may be gone.
     Foreground,
-    /// A child of the program has ended: the command that the outage lasts for, or what one has left behind.
+    /// A child of the program has ended: the command that the outage lasts for, or what one has
+    /// left behind.
     ChildEnded(Pid, ExitStatus),
     /// A line of standard input, without its end.
     Answer(String),
@@ -50,13 +52,15 @@ pub enum Event {
     WorkerEnded(ThreadId),
 }
 
-/// One ending often comes as several signals: a closed terminal sends SIGHUP twice, `timeout` SIGTERM twice, systemd SIGTERM
-/// and SIGHUP. Within this time they are one interrupt, so that only a person's second Ctrl-C counts as a second.
+/// One ending often comes as several signals: a closed terminal sends SIGHUP twice, `timeout`
+/// SIGTERM twice, systemd SIGTERM and SIGHUP. Within this time they are one interrupt, so that only
+/// a person's second Ctrl-C counts as a second.
 pub const ONE_INTERRUPT: Duration = Duration::from_secs(1);
 
-/// Turns signals into events from now on. Each comes once within [`ONE_INTERRUPT`]; another one comes too, since a command must
-/// get the SIGTERM that follows a SIGINT. One that whoever started the program had it ignore stays ignored: SIGINT and SIGQUIT
-/// in a script's `… &`, SIGHUP under `nohup`.
+/// Turns signals into events from now on. Each comes once within [`ONE_INTERRUPT`]; another one
+/// comes too, since a command must get the SIGTERM that follows a SIGINT. One that whoever started
+/// the program had it ignore stays ignored: SIGINT and SIGQUIT in a script's `… &`, SIGHUP under
+/// `nohup`.
 ///
 /// # Errors
 /// Where the system does not let signals be handled.
@@ -101,13 +105,15 @@ pub fn interrupts(events: Sender<Event>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the program is in the foreground of a terminal: then Ctrl-C there goes to it, and to all else that is.
+/// Whether the program is in the foreground of a terminal: then Ctrl-C there goes to it, and to all
+/// else that is.
 pub fn has_terminal() -> bool {
     File::open("/dev/tty")
         .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
 }
 
-/// Whether whoever started the program had it ignore this signal; never, where the system does not tell so.
+/// Whether whoever started the program had it ignore this signal; never, where the system does not
+/// tell so.
 fn is_ignored(signal: i32) -> bool {
     let ignored = || {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -153,8 +159,8 @@ fn read_line() -> Event {
     let mut line = Vec::new();
     loop {
         match input.read_until(b'\n', &mut line) {
-            // Another process has made the terminal or pipe non-blocking, which it then is for all that share it. What was read
-            // of the line is kept.
+            // Another process has made the terminal or pipe non-blocking, which it then is for all
+            // that share it. What was read of the line is kept.
             Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_input(),
             // Any other error is that of a terminal that is gone.
             Err(_) => return Event::EndOfInput,

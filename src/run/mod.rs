@@ -1,5 +1,5 @@
-//! All named nodes together: the steps in their order, and what each node's outcome makes of the whole. It knows every other
-//! wing; no other knows it.
+//! All named nodes together: the steps in their order, and what each node's outcome makes of the
+//! whole. It knows every other wing; no other knows it.
 
 mod command;
 mod drill;
@@ -58,7 +58,8 @@ pub fn fail(
     })
 }
 
-/// Brings back the nodes that were left offline; those that were `named` also where nothing on them says how they were.
+/// Brings back the nodes that were left offline; those that were `named` also where nothing on them
+/// says how they were.
 ///
 /// # Errors
 /// As [`fail`].
@@ -289,8 +290,8 @@ impl<'a> Run<'a> {
         Workers::start(items, &self.sender, work)
     }
 
-    /// The next node whose worker has ended, and what it came to; nothing when all have. Progress and signals are dealt with
-    /// on the way.
+    /// The next node whose worker has ended, and what it came to; nothing when all have. Progress
+    /// and signals are dealt with on the way.
     fn next<T: Send + 'static>(
         &mut self,
         workers: &mut Workers<T>,

@@ -111,7 +111,8 @@ impl Run<'_> {
                     continue;
                 }
                 Ended::Done(Err(not_taken)) => self.not_taken_down(number, *not_taken),
-                // Dropping its node has tried to bring it back, but nothing tells whether that worked.
+                // Dropping its node has tried to bring it back, but nothing tells whether that
+                // worked.
                 Ended::Panicked | Ended::TimedOut => {
                     self.not_restored(number, &broke_down());
                     None
@@ -193,7 +194,8 @@ impl Run<'_> {
                 }
                 Ended::Done(Err(why)) => {
                     if matches!(why, Error::Refused(_)) {
-                        // What is in the way is not that it cannot be reached: to run them would do harm, or nothing.
+                        // What is in the way is not that it cannot be reached: to run them would do
+                        // harm, or nothing.
                         self.by_hand.remove(&number);
                     }
                     self.not_restored(number, &why.into());

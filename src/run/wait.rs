@@ -149,8 +149,8 @@ impl Run<'_> {
         }
     }
 
-    /// Passes a signal on to the command, if one is running. Unless it ends a drill it is no interrupt of fail-start's own: a
-    /// second one does not leave before the nodes are back.
+    /// Passes a signal on to the command, if one is running. Unless it ends a drill it is no
+    /// interrupt of fail-start's own: a second one does not leave before the nodes are back.
     pub(super) fn forward(&mut self, interrupt: Interrupt) {
         let Some(running) = &mut self.running else {
             return;
@@ -192,7 +192,8 @@ impl Run<'_> {
         }
     }
 
-    /// Waits a moment for the signal that has ended a command, where one may have: it was meant for the drill, too.
+    /// Waits a moment for the signal that has ended a command, where one may have: it was meant for
+    /// the drill, too.
     pub(super) fn await_interrupt(&mut self) {
         let until = Instant::now() + Duration::from_millis(100);
         while self.interrupted.is_none() {

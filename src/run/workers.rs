@@ -43,8 +43,8 @@ impl Drop for Announcement {
 }
 
 impl<T> Drop for Workers<T> {
-    /// Where the step itself breaks down, what is under way on a node is not cut off in the middle: it ends first, and then
-    /// its node comes back, as whatever is dropped.
+    /// Where the step itself breaks down, what is under way on a node is not cut off in the middle:
+    /// it ends first, and then its node comes back, as whatever is dropped.
     fn drop(&mut self) {
         if thread::panicking() {
             for worker in std::mem::take(&mut self.running).into_values() {
@@ -60,7 +60,8 @@ fn taken<I>(task: &Mutex<Option<I>>) -> I {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts one for each item, which belongs to the node of that number. Its progress and its end come as events.
+    /// Starts one for each item, which belongs to the node of that number. Its progress and its end
+    /// come as events.
     pub fn start<I: Send + 'static>(
         items: impl IntoIterator<Item = (u32, I)>,
         events: &Sender<Event>,
@@ -112,8 +113,8 @@ impl<T: Send + 'static> Workers<T> {
         (self.running.keys().copied().collect(), began)
     }
 
-    /// The node of a worker that has announced its end, and what it came to; nothing where it is none of these, as one that
-    /// was given up.
+    /// The node of a worker that has announced its end, and what it came to; nothing where it is
+    /// none of these, as one that was given up.
     pub fn join(&mut self, ended: ThreadId) -> Option<(u32, Ended<T>)> {
         let is_it = |worker: &Worker<T>| worker.thread.thread().id() == ended;
         let number = *self.running.iter().find(|(_, worker)| is_it(worker))?.0;
@@ -124,7 +125,8 @@ impl<T: Send + 'static> Workers<T> {
         Some((number, outcome))
     }
 
-    /// One that has nothing to announce: it was done without a thread, or has had all the time that there is and is given up.
+    /// One that has nothing to announce: it was done without a thread, or has had all the time that
+    /// there is and is given up.
     pub fn next_silent(&mut self) -> Option<(u32, Ended<T>)> {
         if let Some((number, result)) = self.done.pop() {
             return Some((number, Ended::Done(result)));

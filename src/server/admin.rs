@@ -33,8 +33,8 @@ pub struct Admin {
     pub grants: Vec<Grant>,
     /// What it lacks of its global grants on single databases.
     pub restrictions: Vec<Grant>,
-    /// The account's rows that nobody can log in by, since MySQL does not have their plugin (any more). It refuses to change
-    /// them (1524).
+    /// The account's rows that nobody can log in by, since MySQL does not have their plugin (any
+    /// more). It refuses to change them (1524).
     pub unusable: Vec<Account>,
     /// The user name that the server took the login for.
     pub user: String,
@@ -52,7 +52,8 @@ pub struct Admin {
     pub read_only_mode: String,
     /// Whether nobody can change an account there, as on a reader of Aurora.
     pub innodb_read_only: bool,
-    /// Whether it is read-only, and this admin is not among those who may write there all the same (MariaDB).
+    /// Whether it is read-only, and this admin is not among those who may write there all the same
+    /// (MariaDB).
     pub may_not_write_read_only: bool,
     /// Whether the server runs events by itself.
     pub runs_events: bool,
@@ -225,9 +226,10 @@ impl Admin {
         self.connection.end_each(statements)
     }
 
-    /// Ends an earlier session of the admin, if it still is one, and waits until it is gone: a statement that was sent on
-    /// it, and held up on the way, must not take effect after those that are sent now. It began so long ago, by which a server
-    /// that was started later has none of that id but somebody else's.
+    /// Ends an earlier session of the admin, if it still is one, and waits until it is gone: a
+    /// statement that was sent on it, and held up on the way, must not take effect after those that
+    /// are sent now. It began so long ago, by which a server that was started later has none of
+    /// that id but somebody else's.
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`]; and where it does not end within the timeout.
@@ -257,8 +259,9 @@ impl Admin {
         }
     }
 
-    /// Runs all of the statements that can be run, going on after one that the server refuses; returns those, each with the
-    /// reason. Where they take longer than the timeout, as when each waits for a lock, the rest is left.
+    /// Runs all of the statements that can be run, going on after one that the server refuses;
+    /// returns those, each with the reason. Where they take longer than the timeout, as when each
+    /// waits for a lock, the rest is left.
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`], other than the server's.

@@ -30,7 +30,8 @@ impl Connection {
         self.conn.connection_id().into()
     }
 
-    /// Sends the statements in one packet, waits until the first of them is done, and leaves the rest to the server.
+    /// Sends the statements in one packet, waits until the first of them is done, and leaves the
+    /// rest to the server.
     ///
     /// # Errors
     /// Where the first is refused.
@@ -54,14 +55,15 @@ impl Connection {
         Ok(ServerId::read(&answers.concat()))
     }
 
-    /// Sends the statements in one round trip. The server runs them in order and stops at the first that fails: the
-    /// answers of those before it, and its error.
+    /// Sends the statements in one round trip. The server runs them in order and stops at the first
+    /// that fails: the answers of those before it, and its error.
     pub fn batch(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
         self.send(statements, |_| {})
     }
 
-    /// As [`Self::batch`], but looks for answers in pauses only, each an eighth of the time that it has taken already:
-    /// a server that has to wake the reader for each of a thousand small answers is slowed down by that.
+    /// As [`Self::batch`], but looks for answers in pauses only, each an eighth of the time that it
+    /// has taken already: a server that has to wake the reader for each of a thousand small answers
+    /// is slowed down by that.
     fn batch_patiently(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
         let began = Instant::now();
         self.send(statements, |waited| {
@@ -102,8 +104,8 @@ impl Connection {
         (answers, Ok(()))
     }
 
-    /// Sends the statements, each of which ends a session, in as few round trips as the server allows; all of them, whatever
-    /// becomes of the others.
+    /// Sends the statements, each of which ends a session, in as few round trips as the server
+    /// allows; all of them, whatever becomes of the others.
     ///
     /// # Errors
     /// As [`Self::batch_or_error`], other than the server's.
@@ -174,7 +176,8 @@ pub fn held_by(answer: &Rows) -> Held {
     Held::read(lines(std::slice::from_ref(answer)))
 }
 
-/// Whether any of these account rows, by the answers to `SHOW GRANTS`, reaches the database, in whatever way.
+/// Whether any of these account rows, by the answers to `SHOW GRANTS`, reaches the database, in
+/// whatever way.
 pub fn reaches(answers: &[Rows], database: &str, names: Names) -> bool {
     answers
         .iter()

@@ -39,11 +39,14 @@ impl Connection {
                     .map(|password| password.reveal().to_owned()),
             )
             .db_name(database)
-            // Else it would reconnect over a socket that the server names, past a port that is forwarded.
+            // Else it would reconnect over a socket that the server names, past a port that is
+            // forwarded.
             .prefer_socket(false)
-            // Else it would ask for it, one more round trip. No statement here is near it: MySQL's default is 64 MiB.
+            // Else it would ask for it, one more round trip. No statement here is near it: MySQL's
+            // default is 64 MiB.
             .max_allowed_packet(Some(16 << 20))
-            // A node that is gone without a word is noticed, and a firewall does not forget the connection.
+            // A node that is gone without a word is noticed, and a firewall does not forget the
+            // connection.
             .tcp_keepalive_time_ms(Some(30_000))
             .read_timeout(Some(timeout))
             .write_timeout(Some(timeout));
@@ -61,7 +64,8 @@ impl Connection {
                 Err(mysql::Error::DriverError(
                     error @ (DriverError::ConnectTimeout | DriverError::CouldNotConnect(_)),
                 )) => {
-                    // Of several addresses, one of a kind that this machine does not have (IPv6) says the least.
+                    // Of several addresses, one of a kind that this machine does not have (IPv6)
+                    // says the least.
                     if failed.as_ref().is_none_or(is_not_for_this_machine) {
                         failed = Some(error);
                     }
@@ -75,8 +79,8 @@ impl Connection {
         ))
     }
 
-    /// Logs in as the admin. A server whose connections are all in use keeps one for it, but whoever is just being turned away
-    /// has that for a moment.
+    /// Logs in as the admin. A server whose connections are all in use keeps one for it, but
+    /// whoever is just being turned away has that for a moment.
     pub(super) fn open_where_room_is_kept(node: &Node, timeout: Duration) -> Result<Self, Error> {
         let began = Instant::now();
         loop {
@@ -103,7 +107,8 @@ impl Connection {
 
 /// The connection options of each address to try, in the resolver's order.
 ///
-/// The driver tries the first address of a name only: `localhost` is often `::1` first, where no server listens.
+/// The driver tries the first address of a name only: `localhost` is often `::1` first, where no
+/// server listens.
 fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<OptsBuilder>, Error> {
     let (host, port) = match &node.address {
         Address::Socket(path) => return Ok(vec![base.socket(Some(path))]),
@@ -115,8 +120,8 @@ fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<Op
         .into_iter()
         .map(|address| {
             if node.ssl_mode == SslMode::VerifyIdentity && host.parse::<IpAddr>().is_err() {
-                // The certificate is checked against the name, so the driver must have the name. Bound to one family
-                // it tries all of that family's addresses.
+                // The certificate is checked against the name, so the driver must have the name.
+                // Bound to one family it tries all of that family's addresses.
                 let any: IpAddr = match address {
                     IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
                     IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -160,8 +165,8 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> Result<Vec<IpAddr>, Erro
     }
 }
 
-/// The numbers of those nodes that are at this address too, under whatever name: those whose host name cannot be resolved
-/// within the timeout are not.
+/// The numbers of those nodes that are at this address too, under whatever name: those whose host
+/// name cannot be resolved within the timeout are not.
 pub fn at_same_address(
     address: &Address,
     others: &[(u32, Address)],
@@ -210,7 +215,8 @@ fn is_not_for_this_machine(error: &DriverError) -> bool {
     )
 }
 
-/// Offers the group first that MySQL takes. Of TLS libraries' favourite, X25519, it does not, and then asks again.
+/// Offers the group first that MySQL takes. Of TLS libraries' favourite, X25519, it does not, and
+/// then asks again.
 fn offer_p256_first() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

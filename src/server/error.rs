@@ -13,7 +13,8 @@ use crate::config::{Address, Environment, Node, SslMode};
 pub enum Error {
     /// The server said no.
     Server {
-        /// Its error number: <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>.
+        /// Its error number:
+        /// <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>.
         code: u16,
         /// Its words.
         message: String,
@@ -125,8 +126,9 @@ const NO_PASSWORD: u16 = 1698;
 pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
 pub const EVENT_EXISTS: u16 = 1537;
-/// What MariaDB says of every event where its scheduler is DISABLED, or its table of them missing or of another version:
-/// `ER_EVENTS_DB_ERROR`, `ER_EVENT_OPEN_TABLE_FAILED`. <https://mariadb.com/kb/en/mariadb-error-codes/>
+/// What MariaDB says of every event where its scheduler is DISABLED, or its table of them missing
+/// or of another version: `ER_EVENTS_DB_ERROR`, `ER_EVENT_OPEN_TABLE_FAILED`.
+/// <https://mariadb.com/kb/en/mariadb-error-codes/>
 pub(super) const NO_EVENTS: [u16; 2] = [1577, 1545];
 /// `ER_CON_COUNT_ERROR`.
 pub const TOO_MANY_CONNECTIONS: u16 = 1040;

@@ -1,7 +1,8 @@
 //! What an account holds, read from `SHOW GRANTS`, and how it is taken away and given back exactly.
 //!
-//! A line of `SHOW GRANTS` is read once into what it means, and only that is compared: servers differ in how they quote
-//! names, and MariaDB lists the columns of one grant in another order each time.
+//! A line of `SHOW GRANTS` is read once into what it means, and only that is compared: servers
+//! differ in how they quote names, and MariaDB lists the columns of one grant in another order each
+//! time.
 //! <https://dev.mysql.com/doc/refman/9.7/en/show-grants.html>.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,8 @@ pub enum Object {
         /// Its name.
         name: String,
     },
-    /// None: a role, or another account, for which this one may log in (`PROXY`). In the server's words.
+    /// None: a role, or another account, for which this one may log in (`PROXY`). In the server's
+    /// words.
     Other(String),
 }
 
@@ -76,7 +78,8 @@ pub(super) const ALL: &str = "ALL PRIVILEGES";
 /// No privilege at all.
 const USAGE: &str = "USAGE";
 
-/// Privileges that open the data of a database, as the servers' manuals name them. Others, such as `PROCESS`, do not.
+/// Privileges that open the data of a database, as the servers' manuals name them. Others, such as
+/// `PROCESS`, do not.
 pub(super) const ON_DATA: [&str; 21] = [
     ALL,
     "SELECT",
@@ -129,14 +132,14 @@ pub(super) const ON_DATABASES: [&str; 18] = [
 const ON_TABLES: &[&str] = ON_DATABASES.split_at(12).0;
 
 impl Grant {
-    /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that grants nothing (`SET DEFAULT
-    /// ROLE`, a partial revoke) and for one that cannot be read.
+    /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that
+    /// grants nothing (`SET DEFAULT ROLE`, a partial revoke) and for one that cannot be read.
     pub fn parse(line: &str) -> Option<Self> {
         Self::read(line, "GRANT", "TO")
     }
 
-    /// Reads one line of `SHOW GRANTS` that says what is taken from the global grants on a database (a partial revoke), as if
-    /// it were a grant.
+    /// Reads one line of `SHOW GRANTS` that says what is taken from the global grants on a database
+    /// (a partial revoke), as if it were a grant.
     pub(super) fn parse_restriction(line: &str) -> Option<Self> {
         Self::read(line, "REVOKE", "FROM")
     }
@@ -168,8 +171,8 @@ impl Grant {
         })
     }
 
-    /// Reads a statement that gives a part of a grant, if it is exactly what [`Self::give`] writes: for one account, and
-    /// safe to run whoever wrote it.
+    /// Reads a statement that gives a part of a grant, if it is exactly what [`Self::give`] writes:
+    /// for one account, and safe to run whoever wrote it.
     pub fn given_by(statement: &str) -> Option<Self> {
         let inner = sql::inside_oracle(statement);
         let grant = Self::parse(inner.as_deref().unwrap_or(statement))?;
@@ -197,10 +200,12 @@ impl Grant {
         self.account.as_ref()
     }
 
-    /// Whether this is a grant on the database of this name, on one of its tables or on one of its routines.
+    /// Whether this is a grant on the database of this name, on one of its tables or on one of its
+    /// routines.
     pub fn is_on(&self, database: &str, names: Names) -> bool {
         match &self.object {
-            // Both spellings stand for this database: the escaped one, and the one that most people type.
+            // Both spellings stand for this database: the escaped one, and the one that most people
+            // type.
             Object::Database(name) => {
                 name == database || names == Names::Patterns && unescape(name) == database
             }
@@ -211,7 +216,8 @@ impl Grant {
         }
     }
 
-    /// Whether it opens the data of the database of this name and is not [on](Self::is_on) it: a way in that stays.
+    /// Whether it opens the data of the database of this name and is not [on](Self::is_on) it: a
+    /// way in that stays.
     pub fn is_another_way_into(&self, database: &str, names: Names) -> bool {
         match &self.object {
             Object::Everywhere => self.opens_data(),
@@ -255,8 +261,9 @@ impl Grant {
         on.is_some_and(|held| held.contains(privilege) || held.contains(ALL))
     }
 
-    /// What somebody who holds these grants would need to revoke and give this one; nothing where they are enough. The servers
-    /// take together what is held on the object, on its database and everywhere.
+    /// What somebody who holds these grants would need to revoke and give this one; nothing where
+    /// they are enough. The servers take together what is held on the object, on its database and
+    /// everywhere.
     pub fn needs_to_pass_on(&self, held: &[Self], names: Names) -> Option<String> {
         let covers = |one: &&Self| match (&one.object, self.database()) {
             (Object::Everywhere, _) => true,
@@ -298,8 +305,8 @@ impl Grant {
         }
     }
 
-    /// What this privilege of it comes to: `ALL PRIVILEGES` is many, of which the newest are left out, since not every server
-    /// has them.
+    /// What this privilege of it comes to: `ALL PRIVILEGES` is many, of which the newest are left
+    /// out, since not every server has them.
     fn every<'a>(&self, privilege: &'a str) -> Vec<&'a str> {
         match &self.object {
             _ if privilege != ALL => vec![privilege],
@@ -320,7 +327,8 @@ impl Grant {
         held.any(|one| ON_DATA.contains(&one.as_str()))
     }
 
-    /// Whether these grants together give all that this one gives, to the same account row on the same object.
+    /// Whether these grants together give all that this one gives, to the same account row on the
+    /// same object.
     pub fn is_within(&self, held: &[Self]) -> bool {
         let same = |one: &&Self| one.object == self.object && one.account == self.account;
         let same: Vec<&Self> = held.iter().filter(same).collect();
@@ -334,8 +342,8 @@ impl Grant {
             })
     }
 
-    /// Its parts that can be given one by one: what it gives on the object as a whole, and on each of its columns. A column
-    /// that is gone must not keep the others.
+    /// Its parts that can be given one by one: what it gives on the object as a whole, and on each
+    /// of its columns. A column that is gone must not keep the others.
     pub fn parts(&self) -> impl Iterator<Item = Self> {
         self.privileges.iter().map(|(column, privileges)| Self {
             privileges: BTreeMap::from([(column.clone(), privileges.clone())]),
@@ -369,7 +377,8 @@ impl Grant {
             taken.push(self.privileges_in_words());
         }
         if self.may_pass_on {
-            // "ALL PRIVILEGES" leaves the grant option: https://dev.mysql.com/doc/refman/9.7/en/revoke.html
+            // "ALL PRIVILEGES" leaves the grant option:
+            // https://dev.mysql.com/doc/refman/9.7/en/revoke.html
             taken.push("GRANT OPTION".to_owned());
         }
         let revoke = |what| format!("REVOKE {what} ON {} FROM {account}", self.object);
@@ -400,8 +409,8 @@ impl Grant {
 }
 
 impl Grant {
-    /// These privileges on this database for this account row, of its global ones: to revoke them is to take them from those
-    /// there, and to grant them is to give them back.
+    /// These privileges on this database for this account row, of its global ones: to revoke them
+    /// is to take them from those there, and to grant them is to give them back.
     pub fn part_of_global(privileges: BTreeSet<String>, database: &str, account: &Account) -> Self {
         Self {
             object: Object::Database(database.to_owned()),
@@ -694,7 +703,8 @@ mod tests {
         assert!(!matches(&("%a".repeat(30) + "b"), &"a".repeat(64)));
     }
 
-    /// A line of `SHOW GRANTS` in one of the servers' ways to quote, its columns in any order; and what it means.
+    /// A line of `SHOW GRANTS` in one of the servers' ways to quote, its columns in any order; and
+    /// what it means.
     fn lines() -> impl Strategy<Value = (String, Grant)> {
         let name = || {
             // Most are ordinary; all are compared exactly.

@@ -1,4 +1,5 @@
-//! Which server answers: what is the same only for two connections to one server, however they are addressed.
+//! Which server answers: what is the same only for two connections to one server, however they are
+//! addressed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +25,8 @@ impl ServerId {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// Where it listens, by its own word: the machine's name and the port, and the socket on that machine.
+    /// Where it listens, by its own word: the machine's name and the port, and the socket on that
+    /// machine.
     pub fn listens(&self) -> [Address; 2] {
         let port = self.variable("port").parse().unwrap_or(0);
         [

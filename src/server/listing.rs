@@ -1,4 +1,5 @@
-//! The sessions on a node, listed so that none is missing: each list of the server's is taken for what it is worth.
+//! The sessions on a node, listed so that none is missing: each list of the server's is taken for
+//! what it is worth.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -21,7 +22,8 @@ pub struct Session {
     pub is_logging_in: bool,
     /// Whether it waits for its client.
     pub is_idle: bool,
-    /// Whether it has a table of the database that was asked for in its transaction, where metadata locks tell that.
+    /// Whether it has a table of the database that was asked for in its transaction, where metadata
+    /// locks tell that.
     pub uses_it: bool,
 }
 
@@ -46,12 +48,13 @@ pub struct Listing {
     pub answers: Vec<Rows>,
 }
 
-/// How long after somebody has read it the list of transactions shows what it showed then, and a little more.
+/// How long after somebody has read it the list of transactions shows what it showed then, and a
+/// little more.
 const TRANSACTIONS_ARE_KEPT: Duration = Duration::from_millis(105);
 
 impl Admin {
-    /// Lists the sessions of this user name that count, and perhaps others of it, and those whose login is not through; the
-    /// statements run first, in the same round trip.
+    /// Lists the sessions of this user name that count, and perhaps others of it, and those whose
+    /// login is not through; the statements run first, in the same round trip.
     ///
     /// # Errors
     /// As [`Admin::batch_or_error`].
@@ -119,7 +122,8 @@ impl Admin {
         })
     }
 
-    /// Adds what MySQL's other list shows beside these, unless it would wait for one that changes its user just now.
+    /// Adds what MySQL's other list shows beside these, unless it would wait for one that changes
+    /// its user just now.
     fn add_from_the_other_list(
         &mut self,
         sessions: &mut Vec<Session>,
@@ -172,10 +176,12 @@ impl Admin {
             .collect()
     }
 
-    /// The ids of the sessions that have a transaction open: of all that had one when this was asked, at least.
+    /// The ids of the sessions that have a transaction open: of all that had one when this was
+    /// asked, at least.
     ///
     /// # Errors
-    /// As [`Admin::batch_or_error`]; and where somebody else reads that list so often that the server never makes it anew.
+    /// As [`Admin::batch_or_error`]; and where somebody else reads that list so often that the
+    /// server never makes it anew.
     pub fn open_transactions(&mut self) -> Result<BTreeSet<u64>, Error> {
         /// Two that wait for the same server's list would keep each other from seeing it made anew.
         static WAITING: LazyLock<Mutex<HashMap<String, Arc<Mutex<()>>>>> =

@@ -19,8 +19,9 @@ pub enum Login {
     NotTried(Error),
 }
 
-/// What a server says of an account that is kept out: locked (MySQL 3118, MariaDB 4151), no access to the database, wrong
-/// password or none. <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>
+/// What a server says of an account that is kept out: locked (MySQL 3118, MariaDB 4151), no access
+/// to the database, wrong password or none.
+/// <https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html>
 const KEPT_OUT: [u16; 5] = [3118, 4151, 1044, ACCESS_DENIED, 1698];
 
 /// These and `ER_TOO_MANY_USER_CONNECTIONS`: another moment may have room.
@@ -46,7 +47,8 @@ impl Login {
         }
     }
 
-    /// The same, tried again for as long as no server answers, and for a moment where the server has no room.
+    /// The same, tried again for as long as no server answers, and for a moment where the server
+    /// has no room.
     pub fn until_answered(node: &Node, server: &ServerId, timeout: Duration) -> Self {
         let began = Instant::now();
         loop {

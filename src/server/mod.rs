@@ -1,5 +1,5 @@
-//! One server, spoken to: connections, what is said on them, and how its answers read. The only folder that knows the mysql crate
-//! and rustls; of the program it knows the settings alone.
+//! One server, spoken to: connections, what is said on them, and how its answers read. The only
+//! folder that knows the mysql crate and rustls; of the program it knows the settings alone.
 
 mod admin;
 mod batch;

@@ -48,8 +48,8 @@ pub(super) fn unescape(pattern: &str) -> String {
 /// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let mut pattern = pattern.chars();
-    // Which beginnings of the name the pattern so far covers, by their length: no pattern takes longer than its length
-    // times the name's.
+    // Which beginnings of the name the pattern so far covers, by their length: no pattern takes
+    // longer than its length times the name's.
     let name: Vec<char> = name.chars().collect();
     let mut covered = vec![false; name.len() + 1];
     covered[0] = true;

@@ -67,7 +67,8 @@ pub(super) fn object(tokens: &[Token]) -> Option<Object> {
     })
 }
 
-/// Reads the account row at the beginning, and what is behind it; none for a role of MariaDB's, which has no host.
+/// Reads the account row at the beginning, and what is behind it; none for a role of MariaDB's,
+/// which has no host.
 pub(super) fn account(tokens: &[Token]) -> Option<(Option<Account>, &[Token])> {
     match tokens {
         [user, Token::Symbol('@'), host, rest @ ..] => {

@@ -1,4 +1,5 @@
-//! A node comes back even if the program is gone: by `recover`, from anywhere, and with `--for` by the server itself.
+//! A node comes back even if the program is gone: by `recover`, from anywhere, and with `--for` by
+//! the server itself.
 
 use std::net::TcpListener;
 use std::thread;
@@ -283,7 +284,8 @@ fn a_forged_undo_is_refused_by_name_and_never_run(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         let (database, account) = (quoted(&nodes.databases[0]), nodes.account());
-        // The account may make events in its own database; this one would give it another database too.
+        // The account may make events in its own database; this one would give it another database
+        // too.
         let forged = |name: &str| {
             format!(
                 "CREATE EVENT {database}.{name} ON SCHEDULE EVERY 10 SECOND DISABLE DO BEGIN \

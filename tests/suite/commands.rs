@@ -100,7 +100,8 @@ fn a_command_that_cannot_be_executed_touches_nothing(kind: Kind) {
         assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
         assert_eq!(finished.out, "");
     }
-    // The search goes on behind what may not be executed, and ends with that if there is nothing else.
+    // The search goes on behind what may not be executed, and ends with that if there is nothing
+    // else.
     for (path, status) in [
         (format!("{here}:/bin"), 125),
         (format!("/nowhere::{here}"), 126),
@@ -187,7 +188,8 @@ fn what_ignores_the_signal_is_killed_after_10_seconds(kind: Kind) {
 fn a_signal_reaches_everything_that_the_command_started(kind: Kind) {
     let nodes = Nodes::local(kind);
     let sleep = "sleep 1000 >/dev/null 2>&1 & echo \"is $!;\"";
-    // A child that is stopped, the child of a shell that has ended, the same in a group of its own, another child.
+    // A child that is stopped, the child of a shell that has ended, the same in a group of its own,
+    // another child.
     let script = format!(
         "{sleep}; stopped=$!; sh -c '{sleep}'; bash -c 'set -m; {sleep}'; {sleep}; \
          setsid {sleep}; kill -STOP $stopped; echo started; exec sleep 1001"
@@ -368,7 +370,8 @@ fn the_readmes_tests_run_as_they_stand_there(kind: Kind) {
         "test_failover.py",
         code_block("python", "# test_failover.py"),
     );
-    // What PyMySQL does not bring along; and first, as a server that knows the account is content with less.
+    // What PyMySQL does not bring along; and first, as a server that knows the account is content
+    // with less.
     nodes.folder.write("cryptography.py", "raise ImportError\n");
     for test in [
         &["/usr/bin/python3", "-m", "pytest", "-q", "test_failover.py"][..],

@@ -1,5 +1,5 @@
-//! A node that becomes read-only while it is offline, as in the failover that people want to see, comes back all the same, and
-//! stays read-only.
+//! A node that becomes read-only while it is offline, as in the failover that people want to see,
+//! comes back all the same, and stays read-only.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +20,8 @@ pub fn with_gtids(id: u32) -> Server {
     Server::start(Kind::MySql, &[&options[..], &[&id]].concat())
 }
 
-/// What must stay as it is on a server: its transactions, whether it is read-only, whether it runs events.
+/// What must stay as it is on a server: its transactions, whether it is read-only, whether it runs
+/// events.
 pub fn variables(port: u16) -> (String, bool, bool, String) {
     login(port, "tester", "testpass", None)
         .unwrap()
@@ -46,7 +47,8 @@ fn a_node_that_was_made_read_only_comes_back_and_stays_read_only() {
             let before = nodes.states();
             let mut program = nodes.fail(&["1", "2"]);
             let mut admin = nodes.admin(1);
-            // Somebody else's event that is overdue by the time that the node comes back must not run on a read-only server.
+            // Somebody else's event that is overdue by the time that the node comes back must not
+            // run on a read-only server.
             admin
                 .query_drop(format!(
                     "CREATE TABLE {database}.ran (id INT); SET sql_log_bin = 0; \
@@ -99,7 +101,8 @@ fn what_holds_up_read_only_is_waited_for_and_the_server_does_not_stay_writable()
     let mut program = nodes.fail(&["1"]);
     let mut admin = nodes.admin(1);
     admin.query_drop("SET GLOBAL super_read_only = ON").unwrap();
-    // A backup holds this lock; super_read_only = ON waits for it, for longer than the statement may.
+    // A backup holds this lock; super_read_only = ON waits for it, for longer than the statement
+    // may.
     let mut backup = nodes.admin(1);
     backup.query_drop("FLUSH TABLES WITH READ LOCK").unwrap();
     program.answer("Y\n");

@@ -290,7 +290,8 @@ fn nothing_deprecated_runs_on_mysql() {
             "CREATE USER `{name}` IDENTIFIED BY 'p'; GRANT ALL ON *.* TO `{name}` WITH GRANT OPTION"
         ))
         .unwrap();
-    // The server counts the warnings of each user name: 1287 and 1681 are those of what is deprecated.
+    // The server counts the warnings of each user name: 1287 and 1681 are those of what is
+    // deprecated.
     let mut deprecated = || -> u64 {
         let count = "SELECT SUM(SUM_ERROR_RAISED) FROM performance_schema.events_errors_summary_by_user_by_error \
                      WHERE USER = ? AND ERROR_NUMBER IN (1287, 1681)";

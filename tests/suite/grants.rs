@@ -325,7 +325,8 @@ fn any_set_of_grants_comes_back_in_every_way(kind: Kind) {
     wait_until("the server has brought them back", || {
         (many.undos() == 0).then_some(())
     });
-    // The deadline, what the server waits for the program then, and the second that an event's time is rounded to.
+    // The deadline, what the server waits for the program then, and the second that an event's time
+    // is rounded to.
     let due = Duration::from_millis(100 + 5000 + 1000);
     assert!(began.elapsed() < due + RETURN, "{:?}", began.elapsed());
 
@@ -335,7 +336,8 @@ fn any_set_of_grants_comes_back_in_every_way(kind: Kind) {
     }
 }
 
-/// Runs what the program printed for the only node, as a client told to go on after an error (`--force`).
+/// Runs what the program printed for the only node, as a client told to go on after an error
+/// (`--force`).
 fn run_by_force(admin: &mut Conn, finished: &Finished) {
     let statements = finished
         .err
@@ -360,7 +362,8 @@ enum Way {
 
 const WAYS: [Way; 4] = [Way::Answer, Way::Recover, Way::Hand, Way::Server];
 
-/// Takes node 1 offline, does something, and brings it back this way; what the program said before and at the end.
+/// Takes node 1 offline, does something, and brings it back this way; what the program said before
+/// and at the end.
 fn out_and_back(
     many: &Many,
     way: Way,
@@ -501,7 +504,8 @@ fn what_a_grant_is_on_may_be_gone(kind: Kind) {
                 make_gone(admin);
             }
         });
-        // MySQL shows no column of a view that is broken, and each column of one whose definer is gone.
+        // MySQL shows no column of a view that is broken, and each column of one whose definer is
+        // gone.
         for lost in [
             "(`mail`)",
             "SELECT (`id`) ON `node1_db`.`broken`",

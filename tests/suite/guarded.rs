@@ -1,4 +1,5 @@
-//! The deadline of `--for` is kept on the server by a session that is left there, whatever becomes of the program.
+//! The deadline of `--for` is kept on the server by a session that is left there, whatever becomes
+//! of the program.
 
 use std::time::{Duration, Instant};
 

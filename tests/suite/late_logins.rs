@@ -1,4 +1,5 @@
-//! A login that began before the outage does not get in after OFFLINE, however long its client takes over it.
+//! A login that began before the outage does not get in after OFFLINE, however long its client
+//! takes over it.
 
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,8 @@ fn rows(nodes: &Nodes) -> u64 {
     nodes.admin(1).query_first(count).unwrap().unwrap()
 }
 
-/// Lets these clients get so far, takes the node offline, and has each go on after a pause: none may write.
+/// Lets these clients get so far, takes the node offline, and has each go on after a pause: none
+/// may write.
 pub fn none_writes(nodes: &Nodes, args: &[&str], clients: Vec<(Raw, Duration)>) {
     let before = rows(nodes);
     let clients: Vec<_> = clients

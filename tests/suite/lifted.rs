@@ -1,5 +1,5 @@
-//! `--lift-read-only`: a node that is read-only, a replica or a secondary of a group, goes offline by itself and comes back, and
-//! is read-only at once and after.
+//! `--lift-read-only`: a node that is read-only, a replica or a secondary of a group, goes offline
+//! by itself and comes back, and is read-only at once and after.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use crate::harness::{Kind, Nodes, Program, Server, offline, online, quoted, wait
 
 const LIFT: &str = "--lift-read-only";
 
-/// Whether it is read-only, and whether it runs events: `super_read_only`, `read_only`, `event_scheduler`.
+/// Whether it is read-only, and whether it runs events: `super_read_only`, `read_only`,
+/// `event_scheduler`.
 fn mode(nodes: &Nodes, number: usize) -> (bool, bool, String) {
     let (_, super_read_only, read_only, events) = variables(nodes.port(number));
     (super_read_only, read_only, events)
@@ -107,7 +108,8 @@ fn all_have_the_same_rows(nodes: &Nodes) {
     });
 }
 
-/// That no transaction of anybody's but the application's has come to any: one of a node's own would stay there alone.
+/// That no transaction of anybody's but the application's has come to any: one of a node's own
+/// would stay there alone.
 fn all_have_the_same_transactions(nodes: &Nodes) {
     wait_until("all have the same transactions", || {
         let sets = [1, 2, 3].map(|number| variables(nodes.port(number)).0);
@@ -188,7 +190,8 @@ fn a_read_only_replica_goes_offline_by_itself_and_replication_goes_on() {
         }
     }
 
-    // A statement that is replicated, and takes long since a row is locked, would keep it from being read-only again.
+    // A statement that is replicated, and takes long since a row is locked, would keep it from
+    // being read-only again.
     let table = format!("{}.t", quoted(&nodes.databases[0]));
     let mut reader = nodes.admin(2);
     reader
@@ -267,7 +270,8 @@ fn a_secondary_of_a_group_goes_offline_by_itself_and_the_group_goes_on() {
         all_have_the_same_transactions(&nodes);
         assert_eq!(nodes.states(), before, "{by:?}");
     }
-    // Elected while it is lifted. On a slow machine the server may have given up what was held up: then it is as it was.
+    // Elected while it is lifted. On a slow machine the server may have given up what was held up:
+    // then it is as it was.
     let other = hold_up(&nodes, 2);
     let mut program = nodes.start(&["2", LIFT]);
     is_lifted(&nodes, 2);
@@ -282,7 +286,8 @@ fn a_secondary_of_a_group_goes_offline_by_itself_and_the_group_goes_on() {
         (mode(&nodes, 2) == read_only()).then_some(())
     });
 
-    // A secondary is never writable, so that what was left off is known there though nothing else says so.
+    // A secondary is never writable, so that what was left off is known there though nothing else
+    // says so.
     let mut admin = nodes.admin(2);
     admin
         .query_drop("SET GLOBAL super_read_only = OFF")
@@ -297,7 +302,8 @@ fn a_secondary_of_a_group_goes_offline_by_itself_and_the_group_goes_on() {
     all_have_the_same_transactions(&nodes);
 }
 
-/// Node 1 on a server of its own that is read-only, with an admin of its own, and the mode that it must have again.
+/// Node 1 on a server of its own that is read-only, with an admin of its own, and the mode that it
+/// must have again.
 fn read_only_node() -> (Server, Nodes, String) {
     let server = with_gtids(1);
     let mut nodes = Nodes::local(Kind::MySql);
@@ -363,7 +369,8 @@ fn what_others_have_due_does_not_run_while_it_is_lifted() {
         (began.elapsed() > Duration::from_millis(1200)).then_some(())
     });
     drop(other);
-    // On a slow machine the server may have given up what was held up; it matters only that nothing ran.
+    // On a slow machine the server may have given up what was held up; it matters only that nothing
+    // ran.
     program.answer("Y\n");
     program.end();
     let after = (variables(nodes.port(1)), admin.query_first::<u64, _>(&rows));
@@ -435,7 +442,8 @@ fn killed_at_any_moment_it_is_read_only_again() {
     for moment in 0..36 {
         let mut program: Program;
         let began;
-        // From before the first statement to after the last one, and then the same on the way back; a slow machine shifts them.
+        // From before the first statement to after the last one, and then the same on the way back;
+        // a slow machine shifts them.
         let kill_after = if moment < 24 {
             program = nodes.start(&["1", LIFT]);
             began = Instant::now();

@@ -1,4 +1,5 @@
-//! What would fail in an outage is known before it: a dry run says what a run says, and nothing is touched.
+//! What would fail in an outage is known before it: a dry run says what a run says, and nothing is
+//! touched.
 
 use mysql::prelude::Queryable;
 use test_case::test_case;
@@ -21,7 +22,8 @@ fn admin_with(nodes: &mut Nodes, rights: &[&str]) -> String {
     name
 }
 
-/// Asserts that a dry run and a run of nodes 1 and 2 are refused for this reason, and that nothing is changed.
+/// Asserts that a dry run and a run of nodes 1 and 2 are refused for this reason, and that nothing
+/// is changed.
 #[track_caller]
 fn refused(nodes: &Nodes, method: &str, says: &str) {
     let before = nodes.states();

@@ -1,4 +1,5 @@
-//! Only the named nodes: nothing reaches another, not by replication, not by Galera, not by a shared server.
+//! Only the named nodes: nothing reaches another, not by replication, not by Galera, not by a
+//! shared server.
 
 use std::time::Duration;
 
@@ -274,7 +275,8 @@ fn a_server_that_turns_read_only_in_between_takes_nothing_down() {
     nodes.reach_by(3, proxy.port);
     let before = nodes.states();
 
-    // Node 3 is so far away that the others are offline before the first statement that changes it arrives there.
+    // Node 3 is so far away that the others are offline before the first statement that changes it
+    // arrives there.
     let mut admin = nodes.admin(3);
     proxy.set_delay(Duration::from_millis(400));
     let mut program = nodes.start(&["1", "2", "3"]);
@@ -391,8 +393,8 @@ fn on_a_galera_cluster_only_the_named_node_fails() {
         Server::start_from(Kind::MariaDb, data, &all)
     };
     let address = format!("--wsrep-cluster-address=gcomm://{members}");
-    // The folder of a server that has been a cluster by itself and was shut down: members that start from it have the
-    // same state, and need no transfer of it.
+    // The folder of a server that has been a cluster by itself and was shut down: members that
+    // start from it have the same state, and need no transfer of it.
     let template = start(
         0,
         &Server::start(Kind::MariaDb, &[]).shut_down(),

@@ -17,8 +17,8 @@ fn a_shell_in_a_terminal(nodes: &Nodes) -> Program {
     Program::start(&mut command)
 }
 
-/// Starts a program in a pseudo-terminal, with a signal ignored, waits until it has printed a text, closes the terminal, and
-/// passes its exit status on.
+/// Starts a program in a pseudo-terminal, with a signal ignored, waits until it has printed a text,
+/// closes the terminal, and passes its exit status on.
 const CLOSES_THE_TERMINAL: &str = "\
 import os, pty, signal, sys
 ignored, text, *command = sys.argv[1:]

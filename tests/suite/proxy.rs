@@ -1,5 +1,5 @@
-//! The network between the program and a node: slow, silent or cut. A request is what the program sends at a time, which
-//! without TLS is one packet, one round trip.
+//! The network between the program and a node: slow, silent or cut. A request is what the program
+//! sends at a time, which without TLS is one packet, one round trip.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -22,7 +22,8 @@ struct Rules {
     connections: usize,
     /// Every connection is closed, and new ones at once.
     cut: bool,
-    /// After so many more requests the way is cut: the last still reaches the server, its answer does not come back.
+    /// After so many more requests the way is cut: the last still reaches the server, its answer
+    /// does not come back.
     cut_after: Option<usize>,
     delay: Duration,
     /// What requests hold, and what is sent on in its place, of the same length.
@@ -144,14 +145,16 @@ impl Proxy {
         self.shared.rules.lock().unwrap().servers = vec![server];
     }
 
-    /// Sends requests on with another text in place of this one, as a server that is another would understand them.
+    /// Sends requests on with another text in place of this one, as a server that is another would
+    /// understand them.
     pub fn rewrite(&self, from: &str, to: &str) {
         assert_eq!(from.len(), to.len(), "a packet's length stands before it");
         let rewrite = (from.to_owned(), to.to_owned());
         self.shared.rules.lock().unwrap().rewrites.push(rewrite);
     }
 
-    /// Writes this part of each answer in another way, which must be as long, but where that byte follows.
+    /// Writes this part of each answer in another way, which must be as long, but where that byte
+    /// follows.
     pub fn rewrite_answers(&self, part: &str, other: &str, but_before: u8) {
         assert_eq!(part.len(), other.len());
         let [part, other] = [part, other].map(|one| one.as_bytes().to_vec());

@@ -1,4 +1,5 @@
-//! Logins that a test sends packet by packet, so that it can pause in the middle of one, and sessions of the X Protocol.
+//! Logins that a test sends packet by packet, so that it can pause in the middle of one, and
+//! sessions of the X Protocol.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -18,7 +19,8 @@ pub struct Raw {
     last: Vec<u8>,
 }
 
-/// The client's capabilities: long password, protocol 4.1, secure connection, plugins, and a database.
+/// The client's capabilities: long password, protocol 4.1, secure connection, plugins, and a
+/// database.
 const CAPABILITIES: u32 = 0x1 | 0x200 | 0x8000 | 0x8_0000 | 0x8;
 
 /// A plugin that no account has here, so that the server asks for another answer.

@@ -242,7 +242,8 @@ fn the_manual_page_reads_well_at_80_columns() {
     ] {
         assert!(read.out.contains(whole), "{whole}{}", read.out);
     }
-    // Every variable of the example, but for those that say the same of another node or environment.
+    // Every variable of the example, but for those that say the same of another node or
+    // environment.
     for line in include_str!("../../.env.example").lines() {
         let Some((name, _)) = line.trim_start_matches('#').split_once('=') else {
             continue;
@@ -623,7 +624,8 @@ fn what_does_not_speak_the_protocol_is_said_to_be_no_mysql() {
     }
 }
 
-/// Nodes 2 and 3 stand for the innocent ones: none of them may be touched when node 1 cannot be failed.
+/// Nodes 2 and 3 stand for the innocent ones: none of them may be touched when node 1 cannot be
+/// failed.
 fn refused(nodes: &Nodes, says: &[&str]) {
     let before = nodes.states();
     let mut open = [nodes.log_in(2).unwrap(), nodes.log_in(3).unwrap()];

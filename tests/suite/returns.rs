@@ -1,4 +1,5 @@
-//! A node comes back whatever is in the way; where it cannot, the statements that bring it back are printed.
+//! A node comes back whatever is in the way; where it cannot, the statements that bring it back are
+//! printed.
 
 use std::path::Path;
 use std::thread;
@@ -137,7 +138,8 @@ fn a_lock_that_was_held_up_on_the_way_does_not_come_after_the_return(kind: Kind)
     let proxy = Proxy::to(nodes.port(2));
     nodes.reach_by(2, proxy.port);
     let before = nodes.states();
-    // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held up there.
+    // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held
+    // up there.
     proxy.set_delay(Duration::from_millis(200));
     let mut program = nodes.start(&["1", "2", "--timeout", "3s"]);
     program.wait_for(&offline(1));

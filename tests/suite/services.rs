@@ -1,5 +1,5 @@
-//! The admins and accounts of managed services, built by SQL with the rights that their documentation says. Emulated by
-//! privilege: nothing of this was tried on the real service.
+//! The admins and accounts of managed services, built by SQL with the rights that their
+//! documentation says. Emulated by privilege: nothing of this was tried on the real service.
 
 use std::sync::OnceLock;
 use std::thread;
@@ -36,7 +36,8 @@ struct Service {
     /// Makes the admin's rights: `{admin}`, `{role}`, `{db}`.
     rights: &'static [&'static str],
     ends: Ends,
-    /// Makes the rights of an account of its console, if they differ from those of one that is made by SQL: `{account}` too.
+    /// Makes the rights of an account of its console, if they differ from those of one that is made
+    /// by SQL: `{account}` too.
     console: &'static [&'static str],
 }
 
@@ -278,8 +279,8 @@ fn nobody_is_left(nodes: &Nodes) {
     wait_until("nobody is left", || (sessions(nodes) == 0).then_some(()));
 }
 
-/// An outage, in every way: dry, with an answer, with a deadline, and killed. Meanwhile so many sessions of the account are
-/// there, of fail-start.
+/// An outage, in every way: dry, with an answer, with a deadline, and killed. Meanwhile so many
+/// sessions of the account are there, of fail-start.
 #[track_caller]
 fn goes_and_comes_back(nodes: &Nodes, args: &[&str], kept: u64) {
     let before = nodes.state(1);
@@ -617,7 +618,8 @@ fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() 
         );
         assert_eq!(nodes.states(), before);
 
-        // Killed, and brought back by hand before: the same statement again would make a grant that there was not.
+        // Killed, and brought back by hand before: the same statement again would make a grant that
+        // there was not.
         let mut program = nodes.fail(&["1"]);
         program.kill();
         let back = nodes.events(1)[0].clone();

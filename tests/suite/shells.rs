@@ -29,8 +29,8 @@ const OPTIONS: &[&str] = &[
     "--version",
 ];
 
-/// The nodes of the `.env` at hand are 1, 2, 3 and 12, those of `other.env` also 7. What a shell completes to is the same in
-/// all three, but for the order.
+/// The nodes of the `.env` at hand are 1, 2, 3 and 12, those of `other.env` also 7. What a shell
+/// completes to is the same in all three, but for the order.
 const SITUATIONS: &[(&str, Tab)] = &[
     (
         "fail-start ",
@@ -234,7 +234,8 @@ impl Shell {
         self.tmux(&["send-keys", key]);
     }
 
-    /// Types the line on an empty screen. A key that is pressed while the shell deals with another one may go by: then again.
+    /// Types the line on an empty screen. A key that is pressed while the shell deals with another
+    /// one may go by: then again.
     fn type_it(&self, line: &str) {
         let typed = format!("> {line}");
         let shows = |text: &str| {

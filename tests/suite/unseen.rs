@@ -44,7 +44,8 @@ fn elsewhere(nodes: &Nodes) -> Session {
     session
 }
 
-/// Fails node 1 by revoke under such transactions: none may be committed, and an idle session goes on.
+/// Fails node 1 by revoke under such transactions: none may be committed, and an idle session goes
+/// on.
 fn no_transaction_is_committed(nodes: &Nodes, what: &str) -> Finished {
     let count = format!("SELECT COUNT(*) FROM `{}`.t", nodes.databases[0]);
     let rows = || {
@@ -227,7 +228,8 @@ fn a_statement_that_is_under_way_is_not_committed_on_a_revoked_node(kind: Kind) 
         nodes.admin(1).query_first::<u8, _>(under_way).unwrap()
     });
     let mut program = nodes.fail(&["1", "--method", "revoke"]);
-    // A statement that is ended in its sleep may write before its session is gone, which is before OFFLINE.
+    // A statement that is ended in its sleep may write before its session is gone, which is before
+    // OFFLINE.
     let rows: Option<u64> = nodes.admin(1).query_first(&count).unwrap();
     assert!(writing.join().unwrap().is_err());
     assert_eq!(nodes.admin(1).query_first(&count).unwrap(), rows);
@@ -272,7 +274,8 @@ fn a_server_whose_connections_are_all_in_use_can_be_failed(kind: Kind) {
     nodes.move_to(1, &server);
     nodes.set("LOCAL_DB_PASSWORD", "rootpass");
     for _ in 0..10 {
-        // As many as there is room for; the server may not have noticed yet that earlier ones are gone.
+        // As many as there is room for; the server may not have noticed yet that earlier ones are
+        // gone.
         let mut open = Vec::new();
         wait_until("it is full", || match nodes.log_in(1) {
             Ok(session) => {

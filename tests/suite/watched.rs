@@ -1,4 +1,5 @@
-//! An outage is watched from OFFLINE until its end: what happens to the node meanwhile is ended, or told, or both.
+//! An outage is watched from OFFLINE until its end: what happens to the node meanwhile is ended, or
+//! told, or both.
 
 use std::time::{Duration, Instant};
 
@@ -265,7 +266,8 @@ fn what_was_turned_away_so_far_is_told_to_programs() {
 
 #[test]
 fn an_answer_to_three_far_nodes_takes_no_longer_for_the_watch() {
-    // The kept connection goes from the watch to the way back: no new login, which would be five round trips.
+    // The kept connection goes from the watch to the way back: no new login, which would be five
+    // round trips.
     const ROUND_TRIP: Duration = Duration::from_millis(100);
     let mut nodes = Nodes::local(Kind::MySql);
     let proxies = [1, 2, 3].map(|number| {

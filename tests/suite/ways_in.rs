@@ -1,5 +1,6 @@
-//! What would make OFFLINE untrue is found before anything is touched: other ways in, what goes on without a login, an address
-//! that leads to several servers, another fail-start on the same server.
+//! What would make OFFLINE untrue is found before anything is touched: other ways in, what goes on
+//! without a login, an address that leads to several servers, another fail-start on the same
+//! server.
 
 use mysql::prelude::Queryable;
 use test_case::test_case;

@@ -10,7 +10,8 @@ pub fn database(name: &str) -> String {
     )
 }
 
-/// Databases, as patterns, that every account may use: a grant to the account without a name holds for all.
+/// Databases, as patterns, that every account may use: a grant to the account without a name holds
+/// for all.
 pub const GRANTED_TO_ALL: &str = "SELECT DISTINCT Db FROM mysql.db WHERE User = ''";
 
 /// What every account holds on MariaDB 10.11 and later.
@@ -52,8 +53,9 @@ fn is_definer(user: &str) -> String {
     format!("LEFT(DEFINER, CHAR_LENGTH({user}) + 1) = CONCAT({user}, '@')")
 }
 
-/// How many views, routines and triggers of the database run with the rights of an account of this user name, whoever
-/// uses them: <https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html>.
+/// How many views, routines and triggers of the database run with the rights of an account of this
+/// user name, whoever uses them:
+/// <https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html>.
 pub fn definer_objects(server: Server, user: &str, database: &str) -> String {
     let count = |table: &str, schema: &str, more: &str| {
         format!(
@@ -75,11 +77,13 @@ pub fn definer_objects(server: Server, user: &str, database: &str) -> String {
     )
 }
 
-/// The transactions that are prepared and wait for their end, whoever began them; no session holds them.
+/// The transactions that are prepared and wait for their end, whoever began them; no session holds
+/// them.
 /// <https://dev.mysql.com/doc/refman/9.7/en/xa-statements.html>
 pub const PREPARED_TRANSACTIONS: &str = "XA RECOVER";
 
-/// What there is of a table or view: its name with no column, and with each of its columns. A view that does not work has none.
+/// What there is of a table or view: its name with no column, and with each of its columns. A view
+/// that does not work has none.
 pub fn columns(database: &str, table: &str) -> String {
     let of = format!(
         "TABLE_SCHEMA = {} AND TABLE_NAME = {}",

@@ -1,7 +1,8 @@
 //! The text of every statement that runs on a node; pure functions.
 //!
-//! Names are quoted as identifiers wherever SQL allows it, account names too, since only the backtick needs care
-//! there whatever the session's `sql_mode` is: <https://dev.mysql.com/doc/refman/9.7/en/identifiers.html>.
+//! Names are quoted as identifiers wherever SQL allows it, account names too, since only the
+//! backtick needs care there whatever the session's `sql_mode` is:
+//! <https://dev.mysql.com/doc/refman/9.7/en/identifiers.html>.
 
 mod look;
 mod sessions;
@@ -44,7 +45,8 @@ impl Account {
             let inner = quoted.strip_prefix('`')?.strip_suffix('`')?;
             Some(inner.replace("``", "`"))
         };
-        // The names may hold what stands between them, or be it: only one reading is written back as it was.
+        // The names may hold what stands between them, or be it: only one reading is written back
+        // as it was.
         text.match_indices('`')
             .filter(|(at, _)| text[*at..].starts_with("`@`"))
             .filter_map(|(at, _)| {
@@ -58,8 +60,9 @@ impl Account {
 }
 
 impl Account {
-    /// Reads a list of roles as the server's variable `mandatory_roles` has it: with or without quotes, and the host `%`
-    /// where none is named. <https://dev.mysql.com/doc/refman/9.7/en/role-names.html>
+    /// Reads a list of roles as the server's variable `mandatory_roles` has it: with or without
+    /// quotes, and the host `%` where none is named.
+    /// <https://dev.mysql.com/doc/refman/9.7/en/role-names.html>
     pub fn list(text: &str) -> Vec<Self> {
         let mut accounts = Vec::new();
         let mut parts = [String::new(), String::new()];
@@ -90,19 +93,22 @@ pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The text as a string literal. Holds under [`SESSION`]'s `sql_mode`, in which a backslash escapes.
+/// The text as a string literal. Holds under [`SESSION`]'s `sql_mode`, in which a backslash
+/// escapes.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Makes the session's own settings known, whatever the server's defaults are: nothing that it inherits may change what
-/// its statements answer, how long they may take, or whether they take effect at once.
+/// Makes the session's own settings known, whatever the server's defaults are: nothing that it
+/// inherits may change what its statements answer, how long they may take, or whether they take
+/// effect at once.
 ///
-/// `NO_AUTO_CREATE_USER` keeps MariaDB from making an account out of a `GRANT` for one that is gone; MySQL has no such
-/// mode any more. A year is the longest `wait_timeout`: the session must outlive the outage. `lock_wait_timeout`, in
-/// seconds, ends a statement on the server by the time that its caller has given up on it, so that it does not take
-/// effect later. Times are UTC, so that no daylight saving moves a deadline. The limit of a statement's time has another
-/// name on each server; each skips the other's comment.
+/// `NO_AUTO_CREATE_USER` keeps MariaDB from making an account out of a `GRANT` for one that is
+/// gone; MySQL has no such mode any more. A year is the longest `wait_timeout`: the session must
+/// outlive the outage. `lock_wait_timeout`, in seconds, ends a statement on the server by the time
+/// that its caller has given up on it, so that it does not take effect later. Times are UTC, so
+/// that no daylight saving moves a deadline. The limit of a statement's time has another name on
+/// each server; each skips the other's comment.
 pub fn session(lock_wait_timeout: u64) -> [String; 2] {
     [
         format!(
@@ -117,8 +123,9 @@ pub fn session(lock_wait_timeout: u64) -> [String; 2] {
     ]
 }
 
-/// Server variables that tell one server from another, for any account to ask: the same only for two connections to one
-/// server, however they are addressed. A server leaves out those that it does not have.
+/// Server variables that tell one server from another, for any account to ask: the same only for
+/// two connections to one server, however they are addressed. A server leaves out those that it
+/// does not have.
 pub const IDENTITY: [&str; 8] = [
     "hostname",
     "port",
@@ -176,14 +183,16 @@ pub const WHO: &str = "SELECT CURRENT_USER()";
 /// What this session may do, active roles included.
 pub const OWN_GRANTS: &str = "SHOW GRANTS";
 
-/// From here on this session writes nothing to the binary log, so that no replica hears of the outage.
+/// From here on this session writes nothing to the binary log, so that no replica hears of the
+/// outage.
 /// <https://dev.mysql.com/doc/refman/9.7/en/set-sql-log-bin.html>
 pub const NO_BINARY_LOG: &str = "SET SESSION sql_log_bin = 0";
 
 /// From here on this session's account statements stay on this node of a Galera cluster.
 pub const NO_GALERA: &str = "SET SESSION wsrep_on = OFF";
 
-/// The account rows of a user name: user, host, locked (`Y` or `N`), on MySQL also the plugin that they log in by.
+/// The account rows of a user name: user, host, locked (`Y` or `N`), on MySQL also the plugin that
+/// they log in by.
 pub fn accounts(server: Server, user: &str) -> String {
     let user = literal(user);
     match server {
@@ -201,7 +210,8 @@ pub fn accounts(server: Server, user: &str) -> String {
 /// The plugin that every MySQL has.
 pub const OWN_PLUGIN: &str = "caching_sha2_password";
 
-/// All plugins that MySQL has. Not for every look: the list takes room on the disk, without which MySQL 9.7 breaks down.
+/// All plugins that MySQL has. Not for every look: the list takes room on the disk, without which
+/// MySQL 9.7 breaks down.
 pub const PLUGINS: &str =
     "SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE'";
 
@@ -234,7 +244,8 @@ pub fn lock(accounts: &[Account]) -> String {
     format!("ALTER USER {} ACCOUNT LOCK", rows.join(", "))
 }
 
-/// Allows logins of one account row again. One row a statement: a row that is gone must not keep the others locked.
+/// Allows logins of one account row again. One row a statement: a row that is gone must not keep
+/// the others locked.
 pub fn unlock(account: &Account) -> String {
     format!("ALTER USER {account} ACCOUNT UNLOCK")
 }
@@ -247,7 +258,8 @@ pub fn unlocked(statement: &str) -> Option<Account> {
     Account::parse(account)
 }
 
-/// The guide's grant, for an account that held nothing on the database before; the database by its name in a grant.
+/// The guide's grant, for an account that held nothing on the database before; the database by its
+/// name in a grant.
 pub fn grant_all(database: &str, account: &Account) -> String {
     format!(
         "GRANT ALL PRIVILEGES ON {}.* TO {account}",
@@ -257,8 +269,9 @@ pub fn grant_all(database: &str, account: &Account) -> String {
 
 const IN_ORACLE: &str = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE ";
 
-/// The statement as MariaDB must be sent it where it is about a package, of which its parser knows in this mode alone. Both
-/// the mode and the parsing are for this statement only, so that it can be sent in an event too.
+/// The statement as MariaDB must be sent it where it is about a package, of which its parser knows
+/// in this mode alone. Both the mode and the parsing are for this statement only, so that it can be
+/// sent in an event too.
 /// <https://mariadb.com/kb/en/create-package/>
 pub fn in_oracle(statement: &str) -> String {
     IN_ORACLE.to_owned() + &literal(statement)

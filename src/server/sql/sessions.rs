@@ -8,24 +8,25 @@ pub enum ProcessList {
     /// `performance_schema.processlist`: the only one that MySQL 9.7 does not call deprecated.
     /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-processlist-table.html>
     PerformanceSchema,
-    /// `information_schema.processlist`: all that MariaDB has, and right on a MySQL whose performance schema is off
-    /// or too small for its sessions.
+    /// `information_schema.processlist`: all that MariaDB has, and right on a MySQL whose
+    /// performance schema is off or too small for its sessions.
     InformationSchema,
 }
 
 /// The user name that both servers show for a connection whose login is not through.
 pub const NOT_LOGGED_IN: &str = "unauthenticated user";
 
-/// What both servers show for a session that is changing its user (`COM_CHANGE_USER`), a login too. MySQL goes on showing the
-/// user name that it had, whatever becomes of it.
+/// What both servers show for a session that is changing its user (`COM_CHANGE_USER`), a login too.
+/// MySQL goes on showing the user name that it had, whatever becomes of it.
 pub const CHANGES_USER: &str = "Change user";
 
-/// The sessions of a user name, and those whose login is not through; and this session, without which it is no list: id,
-/// user, default database, command.
+/// The sessions of a user name, and those whose login is not through; and this session, without
+/// which it is no list: id, user, default database, command.
 ///
-/// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's transaction, which may
-/// be committed whatever is revoked meanwhile, or a transaction whose tables are not shown is open; and whether any table
-/// is shown to be in use: of this session at least those that it lists from.
+/// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's
+/// transaction, which may be committed whatever is revoked meanwhile, or a transaction whose tables
+/// are not shown is open; and whether any table is shown to be in use: of this session at least
+/// those that it lists from.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     let schema = match list {
@@ -47,8 +48,9 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
     )
 }
 
-/// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has read it, the table
-/// shows what it showed then: <https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html>.
+/// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has
+/// read it, the table shows what it showed then:
+/// <https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html>.
 pub const TRANSACTIONS: &str = "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX";
 
 /// Opens a transaction that [`TRANSACTIONS`] shows.
@@ -57,17 +59,18 @@ pub const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
 /// Ends it.
 pub const ROLLBACK: &str = "ROLLBACK";
 
-/// How many sessions and metadata locks the performance schema had no room for: where that is not 0, its lists have gaps.
-/// And how many sessions of the X Protocol there are, which it shows only once they have run something or chosen a
-/// database.
+/// How many sessions and metadata locks the performance schema had no room for: where that is not
+/// 0, its lists have gaps. And how many sessions of the X Protocol there are, which it shows only
+/// once they have run something or chosen a database.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-status-variables.html>
 pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME IN \
                              ('Performance_schema_thread_instances_lost', 'Performance_schema_metadata_lock_lost', \
                              'Mysqlx_sessions')";
 
-/// Keeps every other fail-start from taking the same away on this server, until this session ends or [releases](RELEASE) it:
-/// 1 where it does, 0 where another does. Lock: the account, which is the server's. Revoke: what it holds on this database.
-/// Waits for a few seconds, since a session may end a little later than its program.
+/// Keeps every other fail-start from taking the same away on this server, until this session ends
+/// or [releases](RELEASE) it: 1 where it does, 0 where another does. Lock: the account, which is
+/// the server's. Revoke: what it holds on this database. Waits for a few seconds, since a session
+/// may end a little later than its program.
 /// <https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html>
 pub fn claim(user: &str, database: Option<&str>) -> String {
     format!("SELECT GET_LOCK({}, 3)", claim_name(user, database))
@@ -96,7 +99,8 @@ pub fn kill(id: u64) -> String {
     format!("KILL {id}")
 }
 
-/// The procedures by which managed services let their customers end a session, where there are some: name.
+/// The procedures by which managed services let their customers end a session, where there are
+/// some: name.
 /// <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/mysql-stored-proc-ending.html>
 /// <https://learn.microsoft.com/azure/mysql/flexible-server/how-to-troubleshoot-query-performance>
 pub const KILL_PROCEDURES: &str = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'mysql' \
@@ -107,8 +111,9 @@ pub fn call_to_kill(procedure: &str, id: u64) -> String {
     format!("CALL {SYSTEM}.{}({id})", identifier(procedure))
 }
 
-/// How often the server turned a login or a statement of this user name away since it started: locked (3118), no access
-/// to a database (1044), a wrong password (1045), no access to a table (1142).
+/// How often the server turned a login or a statement of this user name away since it started:
+/// locked (3118), no access to a database (1044), a wrong password (1045), no access to a table
+/// (1142).
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-error-summary-tables.html>
 pub fn turned_away(user: &str) -> String {
     format!(

@@ -5,8 +5,8 @@ use super::{Account, identifier, literal};
 /// The name of the event that holds the undo, in the node's database.
 pub const UNDO: &str = "fail_start_undo";
 
-/// Leaves the undo on the node. It fails where there is one already, so that of two programs one gets the node.
-/// Without `due`, in seconds from now, the server never runs it by itself.
+/// Leaves the undo on the node. It fails where there is one already, so that of two programs one
+/// gets the node. Without `due`, in seconds from now, the server never runs it by itself.
 /// <https://dev.mysql.com/doc/refman/9.7/en/create-event.html>
 pub fn leave_undo(database: &str, body: &str, due: Option<u64>) -> String {
     let (seconds, status) = match due {
@@ -30,8 +30,9 @@ pub fn undo_is_there(database: &str, by: &str) -> String {
     )
 }
 
-/// On MySQL: this statement, if the condition holds; it prepares what it finds, since there are no conditions outside stored
-/// programs. <https://dev.mysql.com/doc/refman/9.7/en/sql-prepared-statements.html>
+/// On MySQL: this statement, if the condition holds; it prepares what it finds, since there are no
+/// conditions outside stored programs.
+/// <https://dev.mysql.com/doc/refman/9.7/en/sql-prepared-statements.html>
 pub fn only_if(condition: &str, statement: &str) -> [String; 3] {
     [
         format!(
@@ -52,7 +53,8 @@ pub fn account_is_there(account: &Account) -> String {
     )
 }
 
-/// Whether the column of a table or view is there, which a view that does not work has none of: a condition.
+/// Whether the column of a table or view is there, which a view that does not work has none of: a
+/// condition.
 pub fn column_is_there(database: &str, table: &str, column: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} AND COLUMN_NAME = {})",
@@ -67,8 +69,8 @@ pub fn drop_undo(database: &str) -> String {
     format!("DROP EVENT IF EXISTS {}.{UNDO}", identifier(database))
 }
 
-/// All undos on the server: database, definer, since when (UTC), for how many seconds already, until when (UTC; `NULL`
-/// where the server does not run it by itself), body.
+/// All undos on the server: database, definer, since when (UTC), for how many seconds already,
+/// until when (UTC; `NULL` where the server does not run it by itself), body.
 /// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-events-table.html>
 pub fn undos() -> String {
     format!(

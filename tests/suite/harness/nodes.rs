@@ -33,7 +33,8 @@ pub fn suffix(number: usize) -> String {
     }
 }
 
-/// Three nodes of one test, each on a server of its own, with an account and databases that no other test has.
+/// Three nodes of one test, each on a server of its own, with an account and databases that no
+/// other test has.
 pub struct Nodes {
     pub kind: Kind,
     pub user: String,
@@ -197,7 +198,8 @@ impl Nodes {
         })
     }
 
-    /// All that the account may do on the node: its lock and its grants, as the server shows them, and what was left there.
+    /// All that the account may do on the node: its lock and its grants, as the server shows them,
+    /// and what was left there.
     pub fn state(&self, number: usize) -> String {
         let mut admin = self.admin(number);
         let hosts = "SELECT Host FROM mysql.user WHERE User = ? ORDER BY Host";
@@ -213,8 +215,8 @@ impl Nodes {
             let mut grants: Vec<String> =
                 admin.query(format!("SHOW GRANTS FOR {account}")).unwrap();
             if self.kind == Kind::MariaDb {
-                // It shows them in the order of their making since it started, and of a hash table: neither says
-                // anything about them.
+                // It shows them in the order of their making since it started, and of a hash table:
+                // neither says anything about them.
                 grants.sort_unstable();
             }
             state.extend(grants);
@@ -367,7 +369,8 @@ pub fn run_by_hand(nodes: &Nodes, number: usize, finished: &Finished) {
         .unwrap();
 }
 
-/// Gives the nodes an admin of their own, on every node, so that its connection can be told from others'.
+/// Gives the nodes an admin of their own, on every node, so that its connection can be told from
+/// others'.
 pub fn own_admin(nodes: &mut Nodes) -> String {
     let name = format!("adm_{}", nodes.user);
     for number in 1..=3 {

@@ -308,9 +308,11 @@ pub fn kill(id: &str) {
         .status();
 }
 
-/// Starts the program with these arguments in a pseudo-terminal, with this variable in its environment.
+/// Starts the program with these arguments in a pseudo-terminal, with this variable in its
+/// environment.
 pub fn in_a_terminal(nodes: &Nodes, variable: &str, args: &str) -> Program {
-    // This writes the nodes' `.env`; the program itself is started by `script`, which makes the terminal.
+    // This writes the nodes' `.env`; the program itself is started by `script`, which makes the
+    // terminal.
     let inner = nodes.command(&[]);
     let mut command = Command::new("script");
     command

@@ -1,5 +1,5 @@
-//! Real servers. They come up once for all tests and end with the test process, even when that is killed: each runs under
-//! `scripts/server`, which stops when its standard input ends.
+//! Real servers. They come up once for all tests and end with the test process, even when that is
+//! killed: each runs under `scripts/server`, which stops when its standard input ends.
 
 use std::fs::File;
 use std::io::Write;
@@ -67,8 +67,8 @@ impl Server {
         Self::start_in(kind, folder, &[&[init.as_str()], options].concat())
     }
 
-    /// Fills its disk, or not, and sets its clock off by so many seconds. It must have been [started](Self::start_faulty)
-    /// for that.
+    /// Fills its disk, or not, and sets its clock off by so many seconds. It must have been
+    /// [started](Self::start_faulty) for that.
     pub fn inject_faults(&self, disk_is_full: bool, seconds_off: i64) {
         let faults = [i64::from(disk_is_full), seconds_off].map(i64::to_ne_bytes);
         // In place, since the server has it mapped.
