@@ -2,56 +2,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::config::{Method, Node};
 use crate::options::Options;
 use crate::outage::beside::{guard_beside, login_beside, neighbours_beside};
 use crate::outage::ender::{self, Ender};
 use crate::outage::guard::Guard;
-use crate::outage::hold::Outage;
 use crate::outage::look::Look;
 use crate::outage::obstacles;
 use crate::outage::plan::Plan;
-use crate::outage::progress::Progress;
 use crate::outage::read_only;
+use crate::outage::ready::Ready;
 use crate::outage::revoke::Revoke;
-use crate::outage::take_down::{NotTaken, TakeDown, in_transactions};
+use crate::outage::take_down::in_transactions;
 use crate::outage::undo::{self, Undo};
 use crate::server::listing::Listing;
 use crate::server::login::{Login, leads_elsewhere};
-use crate::server::sql::{self, Account, Server};
+use crate::server::sql::{self, Account};
 use crate::server::{ACCESS_DENIED, Admin, Connection, Error, Failure};
-
-/// A node that passed every check. Nothing on it has been changed.
-pub struct Ready {
-    admin: Admin,
-    plan: Plan,
-    guard: Option<Guard>,
-    ender: Ender,
-    /// What the user should know before it goes offline.
-    pub warnings: Vec<String>,
-    /// How many sessions would end, if that was asked.
-    sessions: usize,
-    /// Whether no other fail-start can take the same away meanwhile.
-    is_claimed: bool,
-}
-
-/// What would be done to a node.
-pub struct Preview {
-    /// The server's kind and version.
-    pub version: String,
-    /// How the node would be taken away.
-    pub method: Method,
-    /// How many sessions would end.
-    pub sessions: usize,
-    /// Whether `super_read_only` would be lifted for both.
-    pub lifts_read_only: bool,
-    /// The statements that would take it away.
-    pub out: Vec<String>,
-    /// The statements that would bring it back.
-    pub back: Vec<String>,
-}
 
 impl Ready {
     /// Connects to the node and makes every check, changing nothing.
@@ -275,23 +243,6 @@ impl Ready {
         Ok(problems)
     }
 
-    /// What would be done to the node.
-    pub fn preview(&self) -> Preview {
-        let kind = match self.admin.server {
-            Server::MySql => "MySQL",
-            Server::MariaDb => "MariaDB",
-        };
-        let (plan, version) = (&self.plan, &self.admin.version);
-        Preview {
-            version: format!("{kind} {version}"),
-            method: plan.method,
-            sessions: self.sessions,
-            lifts_read_only: plan.lifts,
-            out: plan.as_sent(plan.apply_statements()),
-            back: plan.by_hand(),
-        }
-    }
-
     /// Plans the lock, unless there is nothing to take away.
     fn plan_lock(&mut self, accounts: &[(Account, bool)]) -> Option<String> {
         let plan = &mut self.plan;
@@ -376,72 +327,9 @@ impl Ready {
     }
 
     /// Whether to revoke would do, where the account is to be locked.
-    fn can_be_revoked(&mut self) -> bool {
+    pub(super) fn can_be_revoked(&mut self) -> bool {
         Revoke::plan(&mut self.admin, &self.plan, true)
             .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
-    }
-
-    /// Why this node and that one cannot both be named, if they cannot.
-    pub fn conflict(&mut self, other: &Self) -> Option<String> {
-        if self.plan.server_id != other.plan.server_id {
-            return None;
-        }
-        match self.plan.method {
-            Method::Lock => {
-                let or = if self.can_be_revoked() {
-                    ", or use --method revoke"
-                } else {
-                    ""
-                };
-                Some(format!(
-                    "it is the same server as {}, so to lock the account takes both offline: name one{or}",
-                    other.node()
-                ))
-            }
-            Method::Revoke if self.plan.database == other.plan.database => Some(format!(
-                "it is the same database as {}: name one",
-                other.node()
-            )),
-            Method::Revoke => None,
-        }
-    }
-
-    /// Why another fail-start keeps this node, if one does though it has left nothing there yet.
-    pub fn is_taken(&self) -> Option<String> {
-        (!self.is_claimed).then(|| {
-            let what = match self.plan.method {
-                Method::Lock => "the account on this server",
-                Method::Revoke => "this node",
-            };
-            format!(
-                "another fail-start is taking {what} offline: see `fail-start status {}`",
-                self.plan.node.number
-            )
-        })
-    }
-
-    /// The node.
-    pub fn node(&self) -> &Arc<Node> {
-        &self.plan.node
-    }
-
-    /// What to run by hand to bring the node back.
-    pub fn by_hand(&self) -> Vec<String> {
-        self.plan.by_hand()
-    }
-
-    /// Takes the node offline: when this returns an [`Outage`], no session of the account is left
-    /// and none can get in.
-    ///
-    /// # Errors
-    /// What failed, with what must be brought back.
-    pub fn take_down(
-        self,
-        stop: &AtomicBool,
-        on_progress: &dyn Fn(Progress),
-    ) -> Result<Outage, Box<NotTaken>> {
-        let take_down = TakeDown::new(self.plan, self.ender, stop, on_progress);
-        take_down.run(self.admin, self.guard)
     }
 }
 

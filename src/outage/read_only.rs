@@ -7,55 +7,20 @@
 //! failover that people want to see.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Node;
+pub use crate::outage::left_open::LeftOpen;
 use crate::outage::window::{ALONE, IN_THE_WAY, READ_ONLY_SET, SHORT_WAIT, close, left, open};
 pub use crate::outage::window::{around, around_at_last};
 use crate::server::sql::Server;
-use crate::server::{Admin, Error, cell, in_words};
+use crate::server::{Admin, Error, cell};
 
 /// `ER_OPTION_PREVENTS_STATEMENT`: the server is read-only.
 const READ_ONLY: u16 = 1290;
 /// `ER_LOCK_WAIT_TIMEOUT`: a long statement, or a backup, is in the way for the moment.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
-
-/// What a fail-start whose session was ended in the middle has left on a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOpen {
-    read_only: bool,
-    events: bool,
-    by: String,
-    age: Duration,
-}
-
-impl fmt::Display for LeftOpen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match (self.read_only, self.events) {
-            (true, true) => "super_read_only and the event scheduler were",
-            (true, false) => "super_read_only was",
-            (false, _) => "the event scheduler was",
-        };
-        write!(
-            f,
-            "{what} left off {} ago by a fail-start that was ended in the middle (as {})",
-            in_words(self.age),
-            self.by
-        )
-    }
-}
-
-impl LeftOpen {
-    /// What to say when it is on again.
-    pub fn closed(&self) -> String {
-        match (self.read_only, self.events) {
-            (true, true) => format!("{self}: they are on again"),
-            _ => format!("{self}: it is on again"),
-        }
-    }
-}
 
 /// Why a server on which nothing can be changed must be left alone, with `--lift-read-only` or
 /// without.

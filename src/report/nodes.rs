@@ -9,7 +9,7 @@ use super::Printer;
 use super::text::{milliseconds, rounded, sessions, turned_away};
 use crate::config::Node;
 use crate::outage::hold::Back;
-use crate::outage::prepare::Preview;
+use crate::outage::ready::Preview;
 use crate::outage::recover::NodeStatus;
 use crate::outage::state::UndoEvent;
 use crate::outage::take_down::Taken;

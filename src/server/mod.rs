@@ -11,6 +11,7 @@ pub mod identity;
 pub mod listing;
 pub mod login;
 mod names;
+mod object;
 mod parse;
 pub mod sql;
 mod tokens;

@@ -202,6 +202,11 @@ fn a_signal_reaches_everything_that_the_command_started(kind: Kind) {
         for id in &ids {
             assert!(is_alive(id));
         }
+        wait_until("it is a daemon", || {
+            let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap();
+            let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3);
+            (session == Some(daemon)).then_some(())
+        });
         program.signal(signal);
         let status = if signal == "TERM" { 143 } else { 129 };
         let finished = program.end();
