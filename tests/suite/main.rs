@@ -27,5 +27,6 @@ mod services;
 mod sessions;
 mod shells;
 mod unseen;
+mod versions;
 mod watched;
 mod ways_in;

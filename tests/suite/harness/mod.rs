@@ -25,6 +25,16 @@ pub enum Kind {
     MariaDb,
 }
 
+impl Kind {
+    /// What `scripts/server` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MySql => "mysql",
+            Self::MariaDb => "mariadb",
+        }
+    }
+}
+
 /// Waits until `done` gives something, and panics with `what` when that takes too long.
 #[track_caller]
 pub fn wait_until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {

@@ -49,10 +49,16 @@ pub struct Nodes {
 impl Nodes {
     /// Nodes in the local environment.
     pub fn local(kind: Kind) -> Self {
+        Self::on(kind, servers(kind))
+    }
+
+    /// The same on these servers.
+    pub fn on(kind: Kind, servers: &[Server; 3]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let tag = COUNT.fetch_add(1, Ordering::SeqCst);
-        Self::named(
+        Self::named_on(
             kind,
+            servers,
             &format!("app{tag}"),
             [1, 2, 3].map(|n| format!("t{tag}_node{n}_db")),
         )
@@ -72,7 +78,11 @@ impl Nodes {
 
     /// Nodes with these names, in the local environment.
     pub fn named(kind: Kind, user: &str, databases: [String; 3]) -> Self {
-        let ports = [0, 1, 2].map(|n| servers(kind)[n].port);
+        Self::named_on(kind, servers(kind), user, databases)
+    }
+
+    fn named_on(kind: Kind, servers: &[Server; 3], user: &str, databases: [String; 3]) -> Self {
+        let ports = [0, 1, 2].map(|n| servers[n].port);
         let mut nodes = Self {
             kind,
             user: user.to_owned(),

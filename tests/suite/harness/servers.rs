@@ -49,7 +49,7 @@ GRANT ALL PRIVILEGES ON *.* TO 'tester'@'%' WITH GRANT OPTION;
 impl Server {
     /// Starts a new server with these options on top.
     pub fn start(kind: Kind, options: &[&str]) -> Self {
-        Self::start_new(kind, TempDir::new(), options)
+        Self::start_new(kind.name(), TempDir::new(), options)
     }
 
     /// Starts a new server whose disk can be full and whose clock can jump, see `tests/faults.c`.
@@ -58,13 +58,18 @@ impl Server {
         folder.write(FAULTS, [0; 16]);
         // The kernel's own way to write passes by what is preloaded.
         let own = ["--innodb-use-native-aio=0"];
-        Self::start_new(kind, folder, &[&own, options].concat())
+        Self::start_new(kind.name(), folder, &[&own, options].concat())
     }
 
-    fn start_new(kind: Kind, folder: TempDir, options: &[&str]) -> Self {
+    /// Starts a new server of another release, by the name that `scripts/server` has for it.
+    pub fn start_release(name: &str, options: &[&str]) -> Self {
+        Self::start_new(name, TempDir::new(), options)
+    }
+
+    fn start_new(name: &str, folder: TempDir, options: &[&str]) -> Self {
         let init = folder.write("init.sql", ADMINS);
         let init = format!("--init-file={}", init.display());
-        Self::start_in(kind, folder, &[&[init.as_str()], options].concat())
+        Self::start_in(name, folder, &[&[init.as_str()], options].concat())
     }
 
     /// Fills its disk, or not, and sets its clock off by so many seconds. It must have been
@@ -88,28 +93,28 @@ impl Server {
             .arg(folder.path())
             .status();
         assert!(copied.unwrap().success());
-        Self::start_in(kind, folder, options)
+        Self::start_in(kind.name(), folder, options)
     }
 
     /// Starts the server that was shut down again, on the port that it had.
     pub fn start_again(kind: Kind, folder: TempDir, port: u16, options: &[&str]) -> Self {
-        Self::try_start(kind, folder, port, options)
+        Self::try_start(kind.name(), folder, port, options)
             .unwrap_or_else(|_| panic!("{kind:?} does not start again"))
     }
 
-    fn start_in(kind: Kind, mut folder: TempDir, options: &[&str]) -> Self {
+    fn start_in(name: &str, mut folder: TempDir, options: &[&str]) -> Self {
         // Another program may take the port before the server does.
         for _ in 0..5 {
-            match Self::try_start(kind, folder, free_port(), options) {
+            match Self::try_start(name, folder, free_port(), options) {
                 Ok(server) => return server,
                 Err(again) => folder = again,
             }
         }
-        panic!("{kind:?} does not start");
+        panic!("{name} does not start");
     }
 
     fn try_start(
-        kind: Kind,
+        name: &str,
         folder: TempDir,
         port: u16,
         options: &[&str],
@@ -123,10 +128,7 @@ impl Server {
                 .env("FAIL_START_FAULTS", faults);
         }
         let mut script = script
-            .arg(match kind {
-                Kind::MySql => "mysql",
-                Kind::MariaDb => "mariadb",
-            })
+            .arg(name)
             .arg(folder.path().join("server"))
             .arg(port.to_string())
             .args(["--max-connections=3000", "--character-set-server=utf8mb4"])
