@@ -96,6 +96,11 @@ impl Error {
         matches!(self, Self::Tls(why) if why == NO_TLS)
     }
 
+    /// Whether the server has TLS, but none that would be safe.
+    fn has_no_cipher(&self) -> bool {
+        matches!(self, Self::Tls(why) if why.ends_with(NO_CIPHER))
+    }
+
     /// Why a login to the node was refused, and what to look at.
     pub fn at_login(&self, node: &Node) -> Failure {
         let why = match self {
@@ -112,6 +117,10 @@ impl Error {
                 };
                 format!("login refused for {who} ({why})")
             }
+            Self::Server {
+                code: COMPRESSED_ONLY,
+                ..
+            } => "the server takes compressed connections only".to_owned(),
             error => error.to_string(),
         };
         self.context(format_args!("{why}: {}", advice(node, self)))
@@ -139,6 +148,11 @@ pub(super) const NO_SUCH_THREAD: u16 = 1094;
 const NO_TLS: &str = "the server offers no TLS";
 /// `ER_SECURE_TRANSPORT_REQUIRED`.
 const TLS_REQUIRED: u16 = 3159;
+/// `ER_WRONG_COMPRESSION_ALGORITHM_CLIENT`: `protocol_compression_algorithms` lacks `uncompressed`.
+const COMPRESSED_ONLY: u16 = 3922;
+/// As with the official builds of MySQL 5.7, which have no ECDHE.
+const NO_CIPHER: &str =
+    "the server has none of fail-start's ciphers (ECDHE with AES-GCM or ChaCha20)";
 
 pub(super) fn not_mysql() -> Error {
     Error::Connection("what answers there does not speak MySQL's protocol".to_owned())
@@ -207,6 +221,7 @@ fn tls_failed(why: &str) -> String {
             "UnknownIssuer",
             "no authority that is known has signed its certificate (UnknownIssuer)",
         ),
+        ("HandshakeFailure", NO_CIPHER),
     ];
     let words = known.iter().find(|(name, _)| why.contains(name));
     format!("TLS failed: {}", words.map_or(why, |(_, words)| words))
@@ -271,9 +286,17 @@ fn advice(node: &Node, error: &Error) -> String {
         Error::Server {
             code: TLS_REQUIRED, ..
         } => format!("check {}", node.variables.ssl_mode),
+        Error::Server {
+            code: COMPRESSED_ONLY,
+            ..
+        } => "add 'uncompressed' to its variable protocol_compression_algorithms".to_owned(),
         Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
         Error::Tls(_) if node.environment == Environment::Cloud && error.is_plain() => format!(
             "behind the Cloud SQL Auth Proxy {}=disabled is right; else check it",
+            node.variables.ssl_mode
+        ),
+        Error::Tls(_) if error.has_no_cipher() => format!(
+            "on a network that you trust, {}=disabled goes without TLS",
             node.variables.ssl_mode
         ),
         Error::Tls(_) => {

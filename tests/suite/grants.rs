@@ -9,8 +9,8 @@ use mysql::{Conn, Row};
 use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Program, Server, TempDir, command, login, offline, online,
-    wait_until,
+    Finished, Kind, Nodes, PROMPT, Program, Server, TempDir, command, drop_admin, login, offline,
+    online, own_admin, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -763,6 +763,44 @@ fn a_server_that_writes_names_in_other_quotes_is_understood(kind: Kind) {
         nodes.run(&["recover", "1"], "").assert_status(0);
         assert_eq!(nodes.states(), before);
     }
+}
+
+#[test]
+fn where_a_grant_could_make_an_account_it_may_not() {
+    // MySQL before 8.0 makes one for a grant to an account that is gone, unless the session's sql_mode forbids it. This
+    // server has no such mode: one of the same length stands for it.
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let name = own_admin(&mut nodes);
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite("NO_AUTO_CREATE_USER", "STRICT_TRANS_TABLES");
+    nodes.reach_by(1, proxy.port);
+    let mut admin = nodes.admin(1);
+    let mut modes = |nodes: &Nodes| {
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        let session: Option<String> = admin
+            .exec_first(
+                "SELECT VARIABLE_VALUE FROM performance_schema.variables_by_thread \
+                 JOIN performance_schema.threads USING (THREAD_ID) \
+                 WHERE PROCESSLIST_USER = ? AND VARIABLE_NAME = 'sql_mode'",
+                (&name,),
+            )
+            .unwrap();
+        let undo: Option<String> = admin
+            .exec_first(
+                "SELECT SQL_MODE FROM information_schema.EVENTS WHERE EVENT_SCHEMA = ?",
+                (&nodes.databases[0],),
+            )
+            .unwrap();
+        program.answer("Y\n");
+        program.end().assert_status(0);
+        [session.unwrap(), undo.unwrap()]
+    };
+    assert_eq!(modes(&nodes), ["", ""], "it has no such mode any more");
+    proxy.rewrite("VERSION()", "'5.7.44' ");
+    assert_eq!(modes(&nodes), ["STRICT_TRANS_TABLES"; 2]);
+    proxy.assert_has_rewritten();
+    drop_admin(&nodes, &name);
 }
 
 #[test]

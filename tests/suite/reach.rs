@@ -130,6 +130,63 @@ fn each_tls_mode_does_what_mysql_says(kind: Kind) {
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_server_without_a_modern_cipher_is_told_with_the_mode_to_change(kind: Kind) {
+    // As the official builds of MySQL 5.7, which have no ECDHE.
+    let folder = certificates();
+    let file =
+        |option: &str, name: &str| format!("--ssl-{option}={}", folder.path().join(name).display());
+    let server = Server::start(
+        kind,
+        &[
+            &file("cert", "server.pem"),
+            &file("key", "server.key"),
+            "--tls-version=TLSv1.2",
+            "--ssl-cipher=DHE-RSA-AES128-GCM-SHA256",
+        ],
+    );
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    for mode in ["preferred", "required"] {
+        nodes.set("LOCAL_DB_SSL_MODE", mode);
+        nodes
+            .run(&["1"], "")
+            .assert_status(1)
+            .assert_says("TLS failed: the server has none of fail-start's ciphers (ECDHE")
+            .assert_says(
+                "on a network that you trust, LOCAL_DB_SSL_MODE=disabled goes without TLS",
+            );
+    }
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    nodes
+        .run(&["1"], "Y\n")
+        .assert_status(0)
+        .assert_line(&online(1));
+}
+
+#[test]
+fn a_server_that_takes_compressed_connections_only_is_told_by_its_variable() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let mut admin = nodes.admin(1);
+    let mut takes = |algorithms: &str| {
+        let set = format!("SET GLOBAL protocol_compression_algorithms = '{algorithms}'");
+        admin.query_drop(set).unwrap();
+    };
+    takes("zlib");
+    let says = "the server takes compressed connections only: add 'uncompressed' to its variable protocol_compression_algorithms";
+    nodes.run(&["1"], "").assert_status(1).assert_says(says);
+    let status = nodes.run(&["status", "1"], "");
+    assert!(status.assert_status(1).out.contains(says), "{}", status.out);
+    takes("zlib,uncompressed");
+    nodes
+        .run(&["1"], "Y\n")
+        .assert_status(0)
+        .assert_line(&online(1));
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
 fn a_socket_is_a_host(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     for number in 1..=3 {

@@ -103,16 +103,17 @@ fn literal(text: &str) -> String {
 /// inherits may change what its statements answer, how long they may take, or whether they take
 /// effect at once.
 ///
-/// `NO_AUTO_CREATE_USER` keeps MariaDB from making an account out of a `GRANT` for one that is
-/// gone; MySQL has no such mode any more. A year is the longest `wait_timeout`: the session must
-/// outlive the outage. `lock_wait_timeout`, in seconds, ends a statement on the server by the time
-/// that its caller has given up on it, so that it does not take effect later. Times are UTC, so
-/// that no daylight saving moves a deadline. The limit of a statement's time has another name on
-/// each server; each skips the other's comment.
+/// `NO_AUTO_CREATE_USER` keeps MariaDB, and MySQL before 8.0, from making an account out of a
+/// `GRANT` for one that is gone; a later MySQL never does, and has no such mode. A year is the
+/// longest `wait_timeout`: the session must outlive the outage. `lock_wait_timeout`, in seconds,
+/// ends a statement on the server by the time that its caller has given up on it, so that it does
+/// not take effect later. Times are UTC, so that no daylight saving moves a deadline. The limit of a
+/// statement's time has another name on each server; each skips the other's comment.
 pub fn session(lock_wait_timeout: u64) -> [String; 2] {
     [
         format!(
-            "SET NAMES utf8mb4, SESSION sql_mode = IF(VERSION() LIKE '%MariaDB%', 'NO_AUTO_CREATE_USER', ''), \
+            "SET NAMES utf8mb4, \
+             SESSION sql_mode = IF(VERSION() REGEXP '^5[.]|MariaDB', 'NO_AUTO_CREATE_USER', ''), \
              SESSION autocommit = 1, SESSION completion_type = 0, SESSION sql_big_selects = 1, \
              SESSION sql_select_limit = 18446744073709551615, SESSION sql_quote_show_create = 1, \
              SESSION wait_timeout = 31536000, SESSION lock_wait_timeout = {lock_wait_timeout}, \
