@@ -10,6 +10,7 @@ use test_case::test_case;
 use crate::harness::{
     Kind, Nodes, Server, drop_admin, login, offline, online, own_admin, quoted, wait_until,
 };
+use crate::proxy::Proxy;
 
 /// How many sessions of this admin there are on node 1.
 fn sessions(nodes: &Nodes, admin: &str) -> u64 {
@@ -91,6 +92,27 @@ fn a_node_that_is_brought_back_has_no_guard_any_more(kind: Kind) {
             assert_eq!(nodes.state(1), before);
         }
         drop_admin(&nodes, &admin);
+    }
+}
+
+#[test]
+fn a_deadline_holds_on_a_mysql_without_recursion() {
+    // Before 8.0 there is none, and by default no event scheduler either.
+    let server = Server::start(Kind::MySql, &["--event-scheduler=OFF"]);
+    for mut nodes in Nodes::in_both_environments(Kind::MySql) {
+        nodes.move_to(1, &server);
+        let proxy = Proxy::to(server.port);
+        proxy.rewrite("RECURSIVE", "NOT_KNOWN");
+        proxy.rewrite("cte_max_recursion", "cte_max_not_known");
+        let mode = format!("{}_DB_SSL_MODE", nodes.prefix());
+        nodes.set(&mode, "disabled");
+        nodes.reach_by(1, proxy.port);
+        let before = nodes.state(1);
+        let mut program = nodes.start(&["1", "--for", "1s"]);
+        program.wait_for(&offline(1));
+        program.kill();
+        nodes.assert_offline(1);
+        comes_back_by_itself(&nodes, &before);
     }
 }
 
