@@ -5,7 +5,9 @@ mod program;
 mod servers;
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
@@ -57,7 +59,10 @@ pub struct TempDir(tempfile::TempDir);
 impl TempDir {
     pub fn new() -> Self {
         let mut named = tempfile::Builder::new();
-        Self(named.prefix("fail-start-").tempdir().unwrap())
+        // Some tests look into it as another user.
+        let readable = Permissions::from_mode(0o755);
+        let named = named.prefix("fail-start-").permissions(readable);
+        Self(named.tempdir().unwrap())
     }
 
     pub fn path(&self) -> &Path {
