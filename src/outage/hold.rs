@@ -16,8 +16,6 @@ use crate::server::{Admin, Error};
 pub struct Outage {
     watch: Option<Watch>,
     ender: Ender,
-    /// How often the server had turned the account away when it began, where it counts that.
-    turned_away: Option<u64>,
     taken: Taken,
     changed: Restore,
 }
@@ -45,11 +43,10 @@ pub struct Back {
 
 impl Outage {
     /// That of a node that was proven to be offline just now.
-    pub fn new(changed: Restore, taken: Taken, ender: Ender, turned_away: Option<u64>) -> Self {
+    pub fn new(changed: Restore, taken: Taken, ender: Ender) -> Self {
         Self {
             watch: None,
             ender,
-            turned_away,
             taken,
             changed,
         }
@@ -64,7 +61,7 @@ impl Outage {
             elapsed: Duration::ZERO,
         };
         let changed = Restore::of_another(admin, plan, already);
-        Self::new(changed, taken, Ender::default(), None)
+        Self::new(changed, taken, Ender::default())
     }
 
     /// How the node was taken offline.
@@ -80,7 +77,8 @@ impl Outage {
         if let Some(admin) = self.changed.lend() {
             let plan = self.changed.plan().clone();
             let ender = std::mem::take(&mut self.ender);
-            let watch = Watch::start(admin, ender, plan, self.turned_away, on_progress)?;
+            let turned_away = self.changed.turned_away_before();
+            let watch = Watch::start(admin, ender, plan, turned_away, on_progress)?;
             self.watch = Some(watch);
         }
         Ok(())
@@ -97,7 +95,6 @@ impl Outage {
             ender,
             taken,
             mut changed,
-            ..
         } = self;
         let seen = match watch.map(Watch::end) {
             Some((admin, seen)) => {

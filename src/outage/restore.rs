@@ -116,6 +116,11 @@ impl Restore {
         self.turned_away.before = turned_away;
     }
 
+    /// How often it had done so then, where it counts that.
+    pub fn turned_away_before(&self) -> Option<u64> {
+        self.turned_away.before
+    }
+
     /// Since when somebody else has given the account its access back, if that was seen.
     pub fn was_seen_open(&mut self, since: Option<Instant>) {
         self.opened = since;

@@ -104,7 +104,7 @@ impl<'a> TakeDown<'a> {
                 };
                 changed.has_been_offline(turned_away);
                 changed.keep(admin);
-                Ok(Outage::new(changed, taken, self.ender, turned_away))
+                Ok(Outage::new(changed, taken, self.ender))
             }
             Err(halt) => {
                 changed.keep(admin);

@@ -219,13 +219,10 @@ impl<'a> Run<'a> {
     }
 
     fn status(&mut self, timeout: Duration) -> Result<ExitStatus, Abort> {
-        let mut found = BTreeMap::new();
-        let mut workers = self.work(self.named(), move |node, on_progress| {
+        let workers = self.work(self.named(), move |node, on_progress| {
             recover::status(&node, timeout, on_progress)
         });
-        while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Leave)? {
-            found.insert(number, outcome.or_problem());
-        }
+        let found = self.results(workers)?;
         let mut status = ExitStatus::Done;
         for node in &self.nodes {
             let standing = &found[&node.number];
@@ -238,15 +235,11 @@ impl<'a> Run<'a> {
     }
 
     fn recover(&mut self, named: bool, timeout: Duration) -> Result<ExitStatus, Abort> {
-        let mut workers = self.work(self.named(), move |node, on_progress| {
+        let workers = self.work(self.named(), move |node, on_progress| {
             recover::find(&node, timeout, named, on_progress)
         });
-        let mut found = BTreeMap::new();
-        while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Leave)? {
-            found.insert(number, outcome.or_problem());
-        }
         let mut lost = BTreeMap::new();
-        for (number, found) in found {
+        for (number, found) in self.results(workers)? {
             match found {
                 Ok(RecoverTarget::OrphanedOutage(found)) => {
                     self.by_hand.insert(number, found.by_hand());
@@ -288,6 +281,18 @@ impl<'a> Run<'a> {
         work: impl Fn(I, &dyn Fn(Progress)) -> T + Clone + Send + 'static,
     ) -> Workers<T> {
         Workers::start(items, &self.sender, work)
+    }
+
+    /// What the workers of a step that changes nothing come to.
+    fn results<T: Send + 'static>(
+        &mut self,
+        mut workers: Workers<Result<T, Failure>>,
+    ) -> Result<BTreeMap<u32, Result<T, Failure>>, Abort> {
+        let mut results = BTreeMap::new();
+        while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Leave)? {
+            results.insert(number, outcome.or_problem());
+        }
+        Ok(results)
     }
 
     /// The next node whose worker has ended, and what it came to; nothing when all have. Progress

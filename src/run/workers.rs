@@ -54,9 +54,17 @@ impl<T> Drop for Workers<T> {
     }
 }
 
-fn taken<I>(task: &Mutex<Option<I>>) -> I {
-    let mut task = task.lock().unwrap_or_else(PoisonError::into_inner);
-    task.take().expect("a task is taken once")
+fn run_task<I, T>(
+    number: u32,
+    task: &Mutex<Option<I>>,
+    events: &Sender<Event>,
+    work: &impl Fn(I, &dyn Fn(Progress)) -> T,
+) -> T {
+    let item = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let item = item.expect("a task is run once");
+    work(item, &|progress| {
+        drop(events.send(Event::Progress(number, progress)));
+    })
 }
 
 impl<T: Send + 'static> Workers<T> {
@@ -74,10 +82,7 @@ impl<T: Send + 'static> Workers<T> {
                 let (task, events, work) = (Arc::clone(&task), events.clone(), work.clone());
                 move || {
                     let announcement = Announcement(events);
-                    let on_progress = |progress| {
-                        drop(announcement.0.send(Event::Progress(number, progress)));
-                    };
-                    work(taken(&task), &on_progress)
+                    run_task(number, &task, &announcement.0, &work)
                 }
             };
             let began = Instant::now();
@@ -85,8 +90,7 @@ impl<T: Send + 'static> Workers<T> {
                 running.insert(number, Worker { began, thread });
             } else {
                 // A node that is offline must come back all the same.
-                let on_progress = |progress| drop(events.send(Event::Progress(number, progress)));
-                done.push((number, work(taken(&task), &on_progress)));
+                done.push((number, run_task(number, &task, events, &work)));
             }
         }
         Self {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::batch::{Ended, Rows, cell, held_by};
 use super::connect::Connection;
 use super::error::{Error, NO_EVENTS, NO_TABLE, not_mysql};
-use super::grants::{Grant, Held, Names};
+use super::grants::{Grant, Names};
 use super::identity::ServerId;
 use super::listing::{Session, Wanted};
 use super::sql::{self, Account, ProcessList, Server};
@@ -88,12 +88,7 @@ impl Admin {
             (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
         };
         let variables = Variables::read(&answers[2]);
-        let user = answers[3].first().map(|row| cell(row, 0));
-        let mut admin = Self {
-            user: user.map(user_name).unwrap_or_default(),
-            server_id: ServerId::read(&answers[2]),
-            ..Self::new(connection, &variables, held_by(&answers[4]), may_not_set)
-        };
+        let mut admin = Self::new(connection, &variables, &answers, may_not_set);
         if variables.is_on("wsrep_on") {
             admin.leave_galera()?;
         }
@@ -101,7 +96,14 @@ impl Admin {
     }
 
     /// By what the server says of itself, and of what the admin holds.
-    fn new(connection: Connection, variables: &Variables, held: Held, may_not_set: bool) -> Self {
+    fn new(
+        connection: Connection,
+        variables: &Variables,
+        answers: &[Rows],
+        may_not_set: bool,
+    ) -> Self {
+        let held = held_by(&answers[4]);
+        let user = answers[3].first().map(|row| user_name(cell(row, 0)));
         let server = match variables.get("version") {
             version if version.contains("MariaDB") => Server::MariaDb,
             _ => Server::MySql,
@@ -135,7 +137,7 @@ impl Admin {
             grants: held.grants,
             restrictions: held.restrictions,
             unusable: Vec::new(),
-            user: String::new(),
+            user: user.unwrap_or_default(),
             local_only: local_only.into_iter().map(ToOwned::to_owned).collect(),
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
@@ -147,7 +149,7 @@ impl Admin {
             runs_events: on("event_scheduler"),
             without_events: None,
             mandatory_roles: variables.get("mandatory_roles").to_owned(),
-            server_id: ServerId::read(&Rows::new()),
+            server_id: ServerId::read(&answers[2]),
         }
     }
 
