@@ -95,7 +95,7 @@ pub struct Login {
 }
 
 /// How a node is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Address {
     /// A host name or IP address, and a port.
     Tcp(String, u16),

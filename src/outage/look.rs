@@ -44,11 +44,10 @@ impl Look {
         statements.extend(obstacles.statements());
         let of_both = statements.len();
         statements.extend(questions.statements(node));
-        let (user, wanted) = listed(node, method, options);
         let claim = (!options.dry_run).then(|| claim(node, method));
         // First, so that what is read next stays as it is.
         let claiming = [claim.as_slice(), &statements].concat();
-        let first = admin.sessions(user, wanted, &claiming);
+        let first = ask(node, admin, method, options, &claiming);
         if let Err(error) = &first
             && admin.learns_without_events(error)
         {
@@ -57,7 +56,7 @@ impl Look {
         let (listing, claimed) = match first {
             // A cluster may forbid such locks: then the undo alone keeps others out.
             Err(Error::Server { .. }) if claim.is_some() => {
-                (admin.sessions(user, wanted, &statements), 0)
+                (ask(node, admin, method, options, &statements), 0)
             }
             result => (result, claim.iter().count()),
         };
@@ -78,20 +77,32 @@ impl Look {
     }
 }
 
-/// Whose sessions are listed, and which.
-fn listed<'a>(node: &'a Node, method: Method, options: &Options) -> (&'a str, Wanted<'a>) {
+/// Runs the statements, and lists the account's sessions in a dry run. A real outage needs to know
+/// no more yet than how they are listed, where that is found out by listing.
+fn ask(
+    node: &Node,
+    admin: &mut Admin,
+    method: Method,
+    options: &Options,
+    statements: &[String],
+) -> Result<Listing, Error> {
+    let (user, anywhere) = if options.dry_run {
+        (node.account.user.as_str(), Wanted::All)
+    } else {
+        (sql::NOT_LOGGED_IN, Wanted::Selected)
+    };
     let wanted = match method {
-        Method::Lock if options.dry_run => Wanted::All,
-        Method::Lock => Wanted::Selected,
+        Method::Lock => anywhere,
         Method::Revoke => Wanted::Using(&node.database),
     };
-    // Nobody's else: all that a real outage needs to know yet is how they are listed.
-    let user = if options.dry_run {
-        &node.account.user
-    } else {
-        sql::NOT_LOGGED_IN
-    };
-    (user, wanted)
+    if options.dry_run || admin.learns_by_listing() {
+        return admin.sessions(user, wanted, statements);
+    }
+    let answers = admin.batch_or_error(statements)?;
+    Ok(Listing {
+        answers,
+        ..Listing::default()
+    })
 }
 
 /// What keeps others from taking the same away.

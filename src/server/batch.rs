@@ -46,13 +46,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks which server it is.
+    /// Asks which server it is, where it should be this one.
     ///
     /// # Errors
     /// As [`Self::batch_or_error`].
-    pub fn server_id(&mut self) -> Result<ServerId, Error> {
-        let answers = self.batch_or_error(&[sql::identity()])?;
-        Ok(ServerId::read(&answers.concat()))
+    pub fn server_id(&mut self, expected: &ServerId) -> Result<ServerId, Error> {
+        match self.batch_or_error(&[sql::values_of(expected.variables())]) {
+            // Another has other variables.
+            Err(Error::Server { .. }) => {
+                let answers = self.batch_or_error(&[sql::identity()])?;
+                Ok(ServerId::read(&answers.concat()))
+            }
+            answers => Ok(expected.with_values(&answers?.concat().concat())),
+        }
     }
 
     /// Sends the statements in one round trip. The server runs them in order and stops at the first

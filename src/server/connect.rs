@@ -1,9 +1,10 @@
 //! How a server is reached: names, addresses, TLS, the login.
 
 use std::cell::LazyCell;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Once, mpsc};
+use std::sync::{Mutex, Once, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -229,6 +230,29 @@ fn offer_p256_first() {
     });
 }
 
+/// The addresses whose server offered no TLS a moment ago. That shows once a connection is made,
+/// which is of no use then, so that of a few connections at the same time only the first shall ask.
+struct WithoutTls(Mutex<BTreeMap<Address, Instant>>);
+
+static WITHOUT_TLS: WithoutTls = WithoutTls(Mutex::new(BTreeMap::new()));
+
+impl WithoutTls {
+    /// Longer than to take a node away takes, and so short that a server which was restarted with
+    /// TLS is not asked without it.
+    const A_MOMENT: Duration = Duration::from_secs(1);
+
+    fn add(&self, address: &Address) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(address.clone(), Instant::now());
+    }
+
+    fn holds(&self, address: &Address) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(address)
+            .is_some_and(|at| at.elapsed() < Self::A_MOMENT)
+    }
+}
+
 /// Connects with TLS as the node's mode has it.
 fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
     offer_p256_first();
@@ -242,8 +266,12 @@ fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
     let open = |tls: Option<SslOpts>| Conn::new(Opts::from(options.clone().ssl_opts(tls)));
     match node.ssl_mode {
         SslMode::Disabled => open(None),
+        SslMode::Preferred if WITHOUT_TLS.holds(&node.address) => open(None),
         SslMode::Preferred => match open(Some(tls)) {
-            Err(mysql::Error::DriverError(DriverError::TlsNotSupported)) => open(None),
+            Err(mysql::Error::DriverError(DriverError::TlsNotSupported)) => {
+                WITHOUT_TLS.add(&node.address);
+                open(None)
+            }
             result => result,
         },
         SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity => open(Some(tls)),

@@ -21,6 +21,21 @@ impl ServerId {
         Self(own.collect())
     }
 
+    /// The variables that it is read from.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// That of a server on which those variables have these values.
+    pub fn with_values(&self, values: &[Option<String>]) -> Self {
+        let names = self.0.keys().cloned();
+        Self(
+            names
+                .zip(values.iter().cloned().map(Option::unwrap_or_default))
+                .collect(),
+        )
+    }
+
     fn variable(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }

@@ -39,6 +39,7 @@ pub enum Wanted<'a> {
 }
 
 /// What was listed.
+#[derive(Default)]
 pub struct Listing {
     /// The sessions of the user name, and those whose login is not through.
     pub sessions: Vec<Session>,
@@ -150,6 +151,11 @@ impl Admin {
     ) -> Result<Listing, Error> {
         let listing = self.sessions(user, wanted, &[])?;
         Ok(Listing { answers, ..listing })
+    }
+
+    /// Whether the first listing shows how this server's sessions are listed from then on.
+    pub fn learns_by_listing(&self) -> bool {
+        self.lists_by_performance_schema()
     }
 
     fn lists_by_performance_schema(&self) -> bool {

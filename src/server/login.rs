@@ -32,7 +32,7 @@ impl Login {
     pub fn attempt(node: &Node, server: &ServerId, timeout: Duration) -> Self {
         let database = Some(node.database.as_str());
         let opened = Connection::open(node, &node.account, database, timeout)
-            .and_then(|mut connection| Ok((connection.server_id()?, connection)));
+            .and_then(|mut connection| Ok((connection.server_id(server)?, connection)));
         match opened {
             Ok((at, session)) if at == *server => Self::In(Some(session)),
             Ok((at, _)) => Self::Elsewhere(at),

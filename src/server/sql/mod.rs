@@ -163,6 +163,13 @@ pub fn identity() -> String {
     show_variables(&IDENTITY)
 }
 
+/// The values of these, which is asked in a fraction of the time: an error where the server lacks
+/// one of them.
+pub fn values_of<'a>(variables: impl Iterator<Item = &'a str>) -> String {
+    let values: Vec<String> = variables.map(|name| format!("@@GLOBAL.{name}")).collect();
+    format!("SELECT {}", values.join(", "))
+}
+
 fn show_variables(names: &[&str]) -> String {
     format!(
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('{}')",
