@@ -10,7 +10,7 @@ use crate::outage::plan::Plan;
 use crate::server::grants::{Grant, Object};
 use crate::server::identity::ServerId;
 use crate::server::sql::{self, Server};
-use crate::server::{Admin, Connection, Ended, Error, Rows, cell};
+use crate::server::{Admin, Connection, Ended, Error};
 
 /// The privileges of which one is enough to end anybody's session.
 /// <https://dev.mysql.com/doc/refman/9.7/en/kill.html>
@@ -107,12 +107,12 @@ impl Ender {
     /// For an admin who may not end sessions itself: nobody, as long as nothing else is
     /// [found](Self::by_account), unless the service has a procedure for it, by the answer to
     /// [`sql::KILL_PROCEDURES`].
-    pub fn other_than(admin: &Admin, procedures: &Rows) -> Self {
-        let names = procedures.iter().map(|row| cell(row, 0));
+    pub fn other_than(admin: &Admin, procedures: &[String]) -> Self {
+        let mut names = procedures.iter();
         Self {
             by_admin: false,
             account: None,
-            procedure: names.into_iter().find(|name| may_call(admin, name)),
+            procedure: names.find(|name| may_call(admin, name)).cloned(),
         }
     }
 

@@ -1,13 +1,14 @@
 //! What a statement of the way back is about may be gone: it cannot be run, and must not keep the
 //! others. It is looked for, since an error number alone may have other causes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::outage::plan::Plan;
 use crate::outage::undo;
 use crate::server::grants::{Grant, Object};
 use crate::server::sql;
-use crate::server::{Admin, Error, cell};
+use crate::server::{AccountRow, Admin, Error};
 
 /// The kinds of routines that can be looked for.
 const KINDS: [&str; 5] = [
@@ -83,9 +84,9 @@ impl Gone {
             return Ok(gone);
         }
         let user = &plan.node.account.user;
-        let rows = admin.batch_or_error(&[sql::accounts(plan.server, user)])?;
-        let rows = Admin::accounts(user, &rows[0]);
-        let is_dropped = |account| !rows.iter().any(|(row, _)| *row == account);
+        let mut rows = admin.batch_or_error(&[sql::accounts(plan.server, user)])?;
+        let rows = AccountRow::read(user, &mut rows)?;
+        let is_dropped = |account| !rows.iter().any(|row| row.account == account);
         let mut others = Vec::new();
         for (statement, why) in failed {
             if undo::account(&statement).is_some_and(is_dropped) {
@@ -124,28 +125,26 @@ impl Gone {
 /// # Errors
 /// As [`Admin::batch_or_error`].
 pub fn there(admin: &mut Admin, parts: &[Grant]) -> Result<Vec<bool>, Error> {
-    let mut asked = Vec::new();
-    for part in parts {
-        let question = question(part);
-        if !asked.contains(&question) {
-            asked.push(question);
-        }
+    let asked: BTreeSet<String> = parts.iter().filter_map(question).collect();
+    let asked = Vec::from_iter(asked);
+    let mut answers = admin.batch_or_error(&asked)?;
+    let mut found: BTreeMap<String, Vec<(String, Option<String>)>> = BTreeMap::new();
+    for question in asked {
+        found.insert(question, answers.rows()?);
     }
-    let asked: Vec<String> = asked.into_iter().flatten().collect();
-    let answers = admin.batch_or_error(&asked)?;
     let is_there = |part: &Grant| {
-        let Some(question) = question(part) else {
+        let Some(rows) = question(part).and_then(|question| found.get(&question)) else {
             return true;
         };
-        let at = asked.iter().position(|one| *one == question);
-        let rows = at.map_or(&[][..], |at| &answers[at][..]);
         match part.object() {
             Object::Table { name, .. } => {
                 // The server compares some names without regard to case where a grant does not.
-                let mut rows = rows.iter().filter(|row| cell(row, 0) == *name);
+                let mut rows = rows.iter().filter(|(table, _)| table == name);
                 match part.columns().next() {
-                    Some(column) => {
-                        rows.any(|row| cell(row, 1).to_lowercase() == column.to_lowercase())
+                    Some(wanted) => {
+                        let wanted = wanted.to_lowercase();
+                        let mut columns = rows.filter_map(|(_, column)| column.as_deref());
+                        columns.any(|column| column.to_lowercase() == wanted)
                     }
                     None => part.makes_its_table() || rows.next().is_some(),
                 }

@@ -6,16 +6,14 @@ use crate::outage::obstacles;
 use crate::outage::state::State;
 use crate::outage::ways_in::Questions;
 use crate::server::listing::{Listing, Wanted};
-use crate::server::{Admin, Error, Failure, Rows, cell, sql};
+use crate::server::{Admin, Error, Failure, sql};
 
 /// What was found.
 pub struct Look {
     /// The account's rows, the database, the undo.
     pub state: State,
-    /// What else was asked,
+    /// What else was asked; the answers to it are the listing's.
     pub questions: Questions,
-    /// and the answers to it.
-    pub answers: Vec<Rows>,
     /// What the admin must not touch, and by what else sessions can be ended.
     pub obstacles: obstacles::Answers,
     /// Whether no other fail-start can take the same away meanwhile.
@@ -39,10 +37,8 @@ impl Look {
     ) -> Result<Self, Failure> {
         let questions = Questions::new(method, admin);
         let mut statements = State::statements(admin, node);
-        let of_state = statements.len();
         let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
         statements.extend(obstacles.statements());
-        let of_both = statements.len();
         statements.extend(questions.statements(node));
         let claim = (!options.dry_run).then(|| claim(node, method));
         // First, so that what is read next stays as it is.
@@ -53,25 +49,22 @@ impl Look {
         {
             return Self::at(node, admin, method, options);
         }
-        let (listing, claimed) = match first {
+        let (listing, asks_for_claim) = match first {
             // A cluster may forbid such locks: then the undo alone keeps others out.
             Err(Error::Server { .. }) if claim.is_some() => {
-                (ask(node, admin, method, options, &statements), 0)
+                (ask(node, admin, method, options, &statements), false)
             }
-            result => (result, claim.iter().count()),
+            result => (result, claim.is_some()),
         };
-        let listing = listing.map_err(|error| obstacles::unreadable(node, admin, &error))?;
-        let (claimed, answers) = listing.answers.split_at(claimed);
-        let (of_both, answers) = answers.split_at(of_both);
-        let (state, of_obstacles) = of_both.split_at(of_state);
-        let refused = claimed.iter().flatten().any(|row| cell(row, 0) != "1");
+        let mut listing = listing.map_err(|error| obstacles::unreadable(node, admin, &error))?;
+        let answers = &mut listing.answers;
+        let is_claimed = !asks_for_claim || answers.row()? == Some(Some(true));
         Ok(Self {
-            state: State::from_answers(admin, node, state)
+            state: State::from_answers(admin, node, answers)
                 .map_err(|error| obstacles::unreadable(node, admin, &error))?,
             questions,
-            obstacles: obstacles.read(of_obstacles),
-            is_claimed: !refused,
-            answers: answers.to_vec(),
+            obstacles: obstacles.read(answers)?,
+            is_claimed,
             listing,
         })
     }

@@ -7,7 +7,7 @@ use crate::outage::ender;
 use crate::outage::state::{State, UndoEvent};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Server};
-use crate::server::{Admin, Error, Failure, Rows, cell};
+use crate::server::{self, Admin, Error, Failure};
 
 /// `ER_TABLEACCESS_DENIED_ERROR`.
 const NO_ACCESS_TO_TABLE: u16 = 1142;
@@ -22,9 +22,9 @@ pub struct Questions {
 
 /// What was answered.
 pub struct Answers {
-    system_users: Rows,
+    system_users: Vec<String>,
     /// The procedures that end sessions, where the admin may not.
-    pub procedures: Rows,
+    pub procedures: Vec<String>,
 }
 
 impl Questions {
@@ -45,13 +45,21 @@ impl Questions {
     }
 
     /// Reads their answers.
-    pub fn read(&self, answers: &[Rows]) -> Answers {
-        let mut answers = answers.iter().cloned();
-        let mut next = |asked: bool| asked.then(|| answers.next()).flatten().unwrap_or_default();
-        Answers {
-            system_users: next(self.system_users),
-            procedures: next(self.procedures),
-        }
+    ///
+    /// # Errors
+    /// As [`server::Answers::rows`].
+    pub fn read(&self, answers: &mut server::Answers) -> Result<Answers, Error> {
+        let mut next = |asked: bool| {
+            if asked {
+                answers.rows()
+            } else {
+                Ok(Vec::new())
+            }
+        };
+        Ok(Answers {
+            system_users: next(self.system_users)?,
+            procedures: next(self.procedures)?,
+        })
     }
 }
 
@@ -59,7 +67,7 @@ impl Answers {
     /// The account's rows that this admin must not touch.
     pub fn of_account(&self, node: &Node) -> Vec<String> {
         let begins = format!("'{}'@'", node.account.user);
-        let rows = self.system_users.iter().map(|row| cell(row, 0));
+        let rows = self.system_users.iter();
         rows.filter(|row| row.starts_with(&begins))
             .map(|row| {
                 format!(

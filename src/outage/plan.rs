@@ -13,7 +13,7 @@ use crate::server::grants::{Grant, Names};
 use crate::server::identity::ServerId;
 use crate::server::listing::{Session, Wanted};
 use crate::server::sql::{self, Account, Server};
-use crate::server::{Admin, Error, Rows, held_by, lines, reaches};
+use crate::server::{AccountRow, Admin, Answers, Error, Lines, reaches};
 
 /// How long after the deadline the server brings a node back by itself: fail-start comes first,
 /// while it lives.
@@ -65,6 +65,13 @@ pub struct Plan {
     /// Whether its rights are global, which a session keeps that was open before they were taken
     /// from it there.
     pub sessions_keep_rights: bool,
+}
+
+/// How the account stands, by its server's own word.
+pub struct AccessState {
+    rows: Vec<AccountRow>,
+    /// Revoke: what each of the plan's accounts holds.
+    holds: Vec<Lines>,
 }
 
 impl Plan {
@@ -212,7 +219,7 @@ impl Plan {
         plan
     }
 
-    /// The statements whose answers [`Self::is_out`] and [`Self::is_back`] read.
+    /// The statements whose answers [`Self::read_state`] reads.
     pub fn state_queries(&self) -> Vec<String> {
         match self.method {
             Method::Lock => vec![sql::accounts(self.server, &self.node.account.user)],
@@ -228,74 +235,80 @@ impl Plan {
         self.accounts.iter().map(sql::grants).collect()
     }
 
-    /// The account rows, and whether each is locked.
-    fn rows(&self, answers: &[Rows]) -> Option<Vec<(Account, bool)>> {
-        answers.first().map(|rows| {
-            let mut rows = Admin::accounts(&self.node.account.user, rows);
-            rows.retain(|(row, _)| !self.unusable.contains(row));
-            rows
-        })
+    /// Asks how the account stands.
+    ///
+    /// # Errors
+    /// As [`Admin::batch_or_error`].
+    pub fn state(&self, admin: &mut Admin) -> Result<AccessState, Error> {
+        self.read_state(&mut admin.batch_or_error(&self.state_queries())?)
     }
 
-    /// Revoke: what the account rows hold.
-    fn held(&self, answers: &[Rows]) -> Vec<Grant> {
-        let rows = self.accounts.iter().zip(answers);
-        rows.flat_map(|(account, answer)| {
-            let grants = lines(std::slice::from_ref(answer)).filter_map(Grant::parse);
-            grants.map(move |grant| grant.held_by(account))
-        })
-        .collect()
+    /// Reads the answers to [`Self::state_queries`].
+    ///
+    /// # Errors
+    /// As [`Answers::rows`].
+    pub fn read_state(&self, answers: &mut Answers) -> Result<AccessState, Error> {
+        let mut rows = AccountRow::read(&self.node.account.user, answers)?;
+        rows.retain(|row| !self.unusable.contains(&row.account));
+        let holds = match self.method {
+            Method::Lock => Vec::new(),
+            Method::Revoke => answers.lines(self.accounts.len())?,
+        };
+        Ok(AccessState { rows, holds })
     }
 
     /// Whether the server's own state keeps the account out.
-    pub fn is_out(&self, answers: &[Rows]) -> bool {
+    pub fn is_out(&self, state: &AccessState) -> bool {
         match self.method {
-            Method::Lock => self
-                .rows(answers)
-                .is_some_and(|rows| rows.iter().all(|(_, locked)| *locked)),
+            Method::Lock => state.rows.iter().all(|row| row.is_locked),
             // A row that came meanwhile was not looked at.
             Method::Revoke => {
-                let rows = self.rows(answers).unwrap_or_default();
-                rows.iter().all(|(row, _)| self.accounts.contains(row))
-                    && !reaches(&answers[1..], &self.database, self.names)
+                let mut rows = state.rows.iter();
+                rows.all(|row| self.accounts.contains(&row.account))
+                    && !reaches(&state.holds, &self.database, self.names)
             }
         }
     }
 
     /// Whether the server's own state is what it was before the outage.
-    pub fn is_back(&self, answers: &[Rows]) -> bool {
+    pub fn is_back(&self, state: &AccessState) -> bool {
         match self.method {
-            Method::Lock => {
-                let rows = self.rows(answers).unwrap_or_default();
-                self.accounts
-                    .iter()
-                    .all(|account| rows.contains(&(account.clone(), false)))
-            }
+            Method::Lock => self.accounts.iter().all(|account| {
+                let mut rows = state.rows.iter();
+                rows.any(|row| row.account == *account && !row.is_locked)
+            }),
             Method::Revoke => {
-                let holds = self.held(&answers[1..]);
+                let holds: Vec<Grant> = self.held(state).collect();
                 let mut wanted = self.restore.iter().filter_map(|one| Grant::given_by(one));
-                wanted.all(|grant| {
-                    grant.is_within(&holds) || self.has_globally(&grant, &answers[1..])
-                })
+                wanted.all(|grant| grant.is_within(&holds) || self.has_globally(&grant, state))
             }
         }
     }
 
+    /// Revoke: what the account rows hold.
+    fn held(&self, state: &AccessState) -> impl Iterator<Item = Grant> {
+        let rows = self.accounts.iter().zip(&state.holds);
+        rows.flat_map(|(account, lines)| {
+            let grants = lines.iter().filter_map(Grant::parse);
+            grants.map(|grant| grant.held_by(account))
+        })
+    }
+
     /// Whether the account row of this grant has it by its global ones. To give it then would make
     /// a grant that there was not.
-    fn has_globally(&self, grant: &Grant, answers: &[Rows]) -> bool {
+    fn has_globally(&self, grant: &Grant, state: &AccessState) -> bool {
+        let mut rows = self.accounts.iter().zip(&state.holds);
         self.names == Names::Literal
-            && self.accounts.iter().zip(answers).any(|(account, answer)| {
-                grant.account() == Some(account) && held_by(answer).give_globally(grant)
+            && rows.any(|(account, lines)| {
+                grant.account() == Some(account) && lines.held().give_globally(grant)
             })
     }
 
-    /// The statements of the way back that are to be run, by the same answers.
-    pub fn still_to_run(&self, answers: &[Rows]) -> Vec<String> {
+    /// The statements of the way back that are to be run yet.
+    pub fn still_to_run(&self, state: &AccessState) -> Vec<String> {
         let has = |statement: &&String| {
             self.method == Method::Revoke
-                && Grant::given_by(statement)
-                    .is_some_and(|grant| self.has_globally(&grant, &answers[1..]))
+                && Grant::given_by(statement).is_some_and(|grant| self.has_globally(&grant, state))
         };
         self.restore
             .iter()

@@ -19,7 +19,7 @@ use crate::outage::undo::{self, Undo};
 use crate::server::listing::Listing;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql::{self, Account};
-use crate::server::{ACCESS_DENIED, Admin, Connection, Error, Failure};
+use crate::server::{ACCESS_DENIED, AccountRow, Admin, Connection, Error, Failure};
 
 impl Ready {
     /// Connects to the node and makes every check, changing nothing.
@@ -35,11 +35,11 @@ impl Ready {
         let has_ender = options.keep_sessions || ender::admin_may(&admin);
         let mut login = login_beside(node, &admin, options, has_ender);
         let guard = guard_beside(node, options);
-        let look = Look::at(node, &mut admin, method, options)?;
+        let mut look = Look::at(node, &mut admin, method, options)?;
         let mut problems = obstacles_at(node, &admin, &look, method, options);
         let mut ready = Self::new(node, admin, &look, options, has_ender);
         if problems.is_empty() {
-            problems = ready.plan_for(&look)?;
+            problems = ready.plan_for(&mut look)?;
         }
         // Where something else is wrong, the account may not get in for that.
         if !has_ender && (problems.is_empty() || login.is_none()) {
@@ -203,11 +203,12 @@ impl Ready {
     }
 
     /// Plans what is to be changed, and returns what would keep that from taking the node offline.
-    fn plan_for(&mut self, look: &Look) -> Result<Vec<String>, Failure> {
+    fn plan_for(&mut self, look: &mut Look) -> Result<Vec<String>, Failure> {
         let node = Arc::clone(&self.plan.node);
+        let answers = &mut look.listing.answers;
         let ways = look
             .questions
-            .read(&look.answers, &node, &mut self.admin, &self.plan.accounts);
+            .read(answers, &node, &mut self.admin, &self.plan.accounts);
         let ways = ways
             .map_err(|error| error.context(format_args!("its accounts cannot be read: {error}")))?;
         self.warnings.extend(ways.warnings);
@@ -244,13 +245,10 @@ impl Ready {
     }
 
     /// Plans the lock, unless there is nothing to take away.
-    fn plan_lock(&mut self, accounts: &[(Account, bool)]) -> Option<String> {
+    fn plan_lock(&mut self, accounts: &[AccountRow]) -> Option<String> {
         let plan = &mut self.plan;
-        let open: Vec<Account> = accounts
-            .iter()
-            .filter(|(_, locked)| !locked)
-            .map(|(account, _)| account.clone())
-            .collect();
+        let open = accounts.iter().filter(|row| !row.is_locked);
+        let open: Vec<Account> = open.map(|row| row.account.clone()).collect();
         if open.is_empty() {
             return Some(format!(
                 "'{}' is locked already, and not by fail-start: `fail-start recover {}` unlocks it",

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use crate::config::Node;
 pub use crate::outage::left_open::LeftOpen;
-use crate::outage::window::{ALONE, IN_THE_WAY, READ_ONLY_SET, SHORT_WAIT, close, left, open};
+use crate::outage::window::{
+    ALONE, IN_THE_WAY, InTheWay, READ_ONLY_SET, SHORT_WAIT, close, left, open,
+};
 pub use crate::outage::window::{around, around_at_last};
 use crate::server::sql::Server;
-use crate::server::{Admin, Error, cell};
+use crate::server::{Admin, Error};
 
 /// `ER_OPTION_PREVENTS_STATEMENT`: the server is read-only.
 const READ_ONLY: u16 = 1290;
@@ -244,8 +246,8 @@ impl Admin {
     fn is_alone(&mut self) -> Result<bool, Error> {
         // Before the answer is given up.
         let seconds = (self.timeout().as_secs() / 2).min(10);
-        let answers = self.batch_or_error(&[format!("SELECT GET_LOCK({ALONE}, {seconds})")])?;
-        Ok(answers.concat().iter().any(|row| cell(row, 0) == "1"))
+        let got: Vec<Option<bool>> = self.rows(format!("SELECT GET_LOCK({ALONE}, {seconds})"))?;
+        Ok(got.first() == Some(&Some(true)))
     }
 
     fn then_release<T>(
@@ -271,26 +273,27 @@ impl Admin {
     /// Who holds it, where it is held for long; and as [`Admin::batch_or_error`].
     pub fn wait_for_locks(&mut self) -> Result<(), Error> {
         let began = Instant::now();
-        let mut first: Option<BTreeSet<Vec<Option<String>>>> = None;
+        let mut first: Option<BTreeSet<InTheWay>> = None;
         loop {
-            let rows = self.batch_or_error(&[IN_THE_WAY.to_owned()])?.concat();
+            let rows: Vec<InTheWay> = self.rows(IN_THE_WAY)?;
             let first = first.get_or_insert_with(|| rows.iter().cloned().collect());
             first.retain(|row| rows.contains(row));
             let Some(row) = rows.iter().find(|row| first.contains(*row)) else {
                 return Ok(());
             };
+            let (_, _, of, _, session, user, thread) = row;
             if began.elapsed() > Duration::from_secs(SHORT_WAIT) {
                 return Err(Error::Server {
                     code: LOCK_WAIT_TIMEOUT,
                     message: format!(
                         "session {} of {} holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
-                        cell(row, 4),
-                        if is_replication(&cell(row, 6)) {
+                        session.unwrap_or_default(),
+                        if is_replication(thread.as_deref().unwrap_or_default()) {
                             "the replication".to_owned()
                         } else {
-                            format!("'{}'", cell(row, 5))
+                            format!("'{}'", user.as_deref().unwrap_or_default())
                         },
-                        cell(row, 2).trim_end_matches(" LOCK").to_lowercase()
+                        of.trim_end_matches(" LOCK").to_lowercase()
                     ),
                 });
             }
@@ -315,26 +318,33 @@ impl Admin {
     }
 
     fn look_for_left(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
-        let answers = match self.batch_or_error(&[left()]) {
-            Ok(answers) => answers.concat(),
+        type Left = (
+            Option<bool>,
+            Option<bool>,
+            Option<String>,
+            Option<i64>,
+            Option<String>,
+        );
+        let rows: Vec<Left> = match self.rows(left()) {
             // It does not tell.
             Err(Error::Server { .. }) => return Ok(None),
-            Err(error) => return Err(error),
+            rows => rows?,
         };
-        let Some(row) = answers.first() else {
+        let Some((read_only, events, by, age, role)) = rows.into_iter().next() else {
             return Ok(None);
         };
-        let (read_only, events) = (cell(row, 0) == "1", cell(row, 1) == "1");
-        let age = Duration::from_secs(cell(row, 3).parse().unwrap_or(0));
+        let (read_only, events) = (read_only == Some(true), events == Some(true));
+        let age = age.and_then(|age| age.try_into().ok()).unwrap_or(0);
+        let age = Duration::from_secs(age);
         let is_since = match outage {
             // The server counts whole seconds, and is the first to be changed.
             Some(outage) => age <= outage + Duration::from_secs(2),
-            None => read_only && cell(row, 4) == "SECONDARY",
+            None => read_only && role.as_deref() == Some("SECONDARY"),
         };
         Ok((is_since && (read_only || events)).then(|| LeftOpen {
             read_only,
             events,
-            by: cell(row, 2),
+            by: by.unwrap_or_default(),
             age,
         }))
     }

@@ -12,7 +12,7 @@ use crate::outage::progress::Progress;
 use crate::outage::state::{State, UndoEvent};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
-use crate::server::{Admin, Error, Failure, cell, reaches};
+use crate::server::{Admin, Error, Failure, reaches};
 
 /// How long a program that has claimed a node, and may have been killed, is waited for.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -101,8 +101,8 @@ fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failur
 /// Whether a fail-start is about to take the node. Where a server does not tell that, nobody knows.
 fn is_claimed(admin: &mut Admin, node: &Node) -> bool {
     let asked = sql::claimants(&node.account.user, &node.database);
-    let answers = admin.batch_or_error(&[asked]).unwrap_or_default();
-    answers.concat().iter().any(|row| !cell(row, 0).is_empty())
+    let claimants = admin.rows::<Option<u64>>(asked).unwrap_or_default();
+    claimants.iter().any(Option::is_some)
 }
 
 /// With an event of the undo's name.
@@ -116,8 +116,8 @@ fn stands_with(
         return Ok(NodeStatus::Distrusted(found));
     };
     let plan = Plan::from_undo(node, admin, &found.database, undo, timeout);
-    Ok(match admin.batch_or_error(&plan.state_queries()) {
-        Ok(answers) if plan.is_back(&answers) => NodeStatus::Online(Some(found)),
+    Ok(match plan.state(admin) {
+        Ok(state) if plan.is_back(&state) => NodeStatus::Online(Some(found)),
         // An account row that is gone has no grants to show.
         Ok(_) | Err(Error::Server { .. }) => NodeStatus::Offline(found),
         Err(error) => return Err(error),
@@ -128,7 +128,11 @@ fn stands_with(
 fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<NodeStatus, Error> {
     let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
     let database = state.database.as_deref().unwrap_or_default();
-    let without_grants = !reaches(&admin.batch_or_error(&grants)?, database, admin.names);
+    let without_grants = !reaches(
+        &admin.batch_or_error(&grants)?.lines(grants.len())?,
+        database,
+        admin.names,
+    );
     let locked = state.is_locked();
     Ok(match state.locked_elsewhere(&node.account.user) {
         Some(found) if locked => NodeStatus::LockedElsewhere(found.clone()),

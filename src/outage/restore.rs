@@ -276,11 +276,7 @@ impl Restore {
             }
         }
         // It was to be changed, and something kept it from that.
-        if self.since.is_none()
-            && self
-                .plan
-                .is_back(&admin.batch_or_error(&self.plan.state_queries())?)
-        {
+        if self.since.is_none() && self.plan.is_back(&self.plan.state(admin)?) {
             return Ok(UndoState::Unneeded);
         }
         // Not left yet, or dropped by whoever brought the node back; to do it again changes
@@ -288,12 +284,7 @@ impl Restore {
         let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
         // Where it was watched, that was told when it happened.
         let was_told = self.back_before || self.opened.is_some();
-        if was_left
-            && !was_told
-            && !self
-                .plan
-                .is_out(&admin.batch_or_error(&self.plan.state_queries())?)
-        {
+        if was_left && !was_told && !self.plan.is_out(&self.plan.state(admin)?) {
             self.back_before = true;
             on_progress(Progress::Warning(self.plan.brought_back_by()));
         }
@@ -310,7 +301,7 @@ impl Restore {
         let (failed, is_dropped) = admin.change(&back, last, plan.lifts)?;
         let gone = Gone::look(admin, plan, failed)?;
         let left = plan.without(&gone.statements());
-        if left.is_back(&admin.batch_or_error(&left.state_queries())?) {
+        if left.is_back(&left.state(admin)?) {
             return Ok((gone, is_dropped));
         }
         // What could not be changed back may never have been changed, as on a server that became
@@ -328,8 +319,8 @@ impl Restore {
         if plan.names == Names::Patterns {
             return Ok(plan.restore.clone());
         }
-        match admin.batch_or_error(&plan.state_queries()) {
-            Ok(answers) => Ok(plan.still_to_run(&answers)),
+        match plan.state(admin) {
+            Ok(state) => Ok(plan.still_to_run(&state)),
             // An account row that is gone has no grants to show.
             Err(Error::Server { .. }) => Ok(plan.restore.clone()),
             Err(error) => Err(error),

@@ -5,7 +5,7 @@ use crate::outage::obstacles;
 use crate::outage::plan::Plan;
 use crate::server::grants::{Grant, Names, Object};
 use crate::server::sql::{self, Account, Server};
-use crate::server::{Admin, Error, Failure, Rows, held_by, lines, reaches};
+use crate::server::{Admin, Error, Failure, Lines};
 
 /// What a revoke comes to.
 #[derive(Default)]
@@ -33,11 +33,10 @@ impl Revoke {
     /// # Errors
     /// Why the grants cannot be read, or must not be revoked.
     pub fn plan(admin: &mut Admin, plan: &Plan, everybodys: bool) -> Result<Self, Failure> {
-        let answers = ask(admin, plan)?;
-        let (held, of_all) = answers.split_at(plan.accounts.len());
+        let held = ask(admin, plan)?;
         let mut revoke = Self::default();
-        for (account, answer) in plan.accounts.iter().zip(held) {
-            revoke.read(admin, plan, account, answer)?;
+        for (account, lines) in plan.accounts.iter().zip(&held.rows) {
+            revoke.read(admin, plan, account, lines)?;
         }
         if let Some(may_not) = revoke.may_not.take().filter(|_| revoke.ways_in.is_empty()) {
             return Err(may_not.into());
@@ -50,7 +49,7 @@ impl Revoke {
             ));
         }
         revoke.plan_to_give_back(admin, plan)?;
-        revoke.look_for_others(admin, plan, of_all, everybodys)?;
+        revoke.look_for_others(admin, plan, &held, everybodys)?;
         Ok(revoke)
     }
 
@@ -60,9 +59,9 @@ impl Revoke {
         admin: &Admin,
         plan: &Plan,
         account: &Account,
-        answer: &Rows,
+        lines: &Lines,
     ) -> Result<(), Failure> {
-        for line in lines(std::slice::from_ref(answer)) {
+        for line in lines.iter() {
             match Grant::parse(line).map(|grant| grant.held_by(account)) {
                 Some(grant) if grant.is_on(&plan.database, plan.names) => {
                     self.take(admin, plan, &grant);
@@ -83,7 +82,7 @@ impl Revoke {
                 Some(_) | None => {}
             }
         }
-        match part_of_global(plan, account, answer) {
+        match part_of_global(plan, account, lines) {
             Some(Ok(part)) => {
                 self.take(admin, plan, &part);
                 self.parts.push(part);
@@ -121,24 +120,23 @@ impl Revoke {
         Ok(())
     }
 
-    /// The ways in that every account has, by the answers that follow those of the account's rows.
+    /// The ways in that every account has.
     fn look_for_others(
         &mut self,
         admin: &mut Admin,
         plan: &Plan,
-        of_all: &[Rows],
+        held: &Holders,
         everybodys: bool,
     ) -> Result<(), Failure> {
-        let (to_all, public) = of_all.split_at(1.min(of_all.len()));
         if everybodys {
-            let to_all = lines(to_all);
+            let to_all = held.everybody.iter();
             let to_all = to_all.filter(|pattern| plan.names.include(pattern, &plan.database));
             self.ways_in
                 .extend(to_all.map(|pattern| {
                     format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
                 }));
         }
-        let public = lines(public).filter_map(Grant::parse);
+        let public = held.public.iter().filter_map(|line| Grant::parse(line));
         let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
         self.ways_in
             .extend(public.map(|grant| format!("{grant} TO PUBLIC")));
@@ -147,32 +145,52 @@ impl Revoke {
     }
 }
 
-/// What each account row holds, and what all do.
-fn ask(admin: &mut Admin, plan: &Plan) -> Result<Vec<Rows>, Failure> {
+/// What is held, and by whom.
+struct Holders {
+    /// Each account row.
+    rows: Vec<Lines>,
+    /// The account without a name: databases, as patterns.
+    everybody: Vec<String>,
+    /// MariaDB's `PUBLIC`: the lines of its `SHOW GRANTS`.
+    public: Vec<String>,
+}
+
+fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
     let mut statements = plan.grants();
     statements.push(sql::GRANTED_TO_ALL.to_owned());
     if plan.server == Server::MariaDb {
         // Before 10.11 it is an error, which then says that there is none.
         statements.push(sql::PUBLIC_GRANTS.to_owned());
     }
-    let (answers, result) = admin.batch(&statements);
+    let (mut answers, result) = admin.batch(&statements);
     match result {
-        Err(Error::Server { .. }) if answers.len() > plan.accounts.len() => Ok(answers),
-        Err(error) => Err(error.context(format_args!(
-            "the grants of '{}' cannot be read: {error}",
-            plan.node.account.user
-        ))),
-        Ok(()) => Ok(answers),
+        Err(Error::Server { .. }) if answers.len() > plan.accounts.len() => {}
+        Err(error) => {
+            return Err(error.context(format_args!(
+                "the grants of '{}' cannot be read: {error}",
+                plan.node.account.user
+            )));
+        }
+        Ok(()) => {}
     }
+    Ok(Holders {
+        rows: answers.lines(plan.accounts.len())?,
+        everybody: answers.rows()?,
+        public: if answers.len() == 0 {
+            Vec::new()
+        } else {
+            answers.rows()?
+        },
+    })
 }
 
 /// What an account row holds on the database by its global grants, where that can be taken away
 /// there alone; or the way in that it stays, where it cannot be.
-fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Result<Grant, String>> {
+fn part_of_global(plan: &Plan, account: &Account, lines: &Lines) -> Option<Result<Grant, String>> {
     if plan.names == Names::Patterns {
         return None;
     }
-    let held = held_by(answer);
+    let held = lines.held();
     let global = held.globally_on(&plan.database);
     if global.is_empty() {
         return None;
@@ -194,8 +212,8 @@ fn part_of_global(plan: &Plan, account: &Account, answer: &Rows) -> Option<Resul
 fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Error> {
     let mut ways_in = Vec::new();
     for role in Account::list(&admin.mandatory_roles) {
-        match admin.batch_or_error(&[sql::grants(&role)]) {
-            Ok(grants) if reaches(&grants, database, admin.names) => {
+        match admin.rows(sql::grants(&role)).map(Lines) {
+            Ok(lines) if lines.held().reaches(database, admin.names) => {
                 ways_in.push(format!("{role}, a mandatory role of this server"));
             }
             // The server ignores one that does not exist.

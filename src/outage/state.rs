@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::config::Node;
 use crate::outage::undo::Undo;
 use crate::server::sql::{self, Account};
-use crate::server::{Admin, Error, Rows, cell, in_words};
+use crate::server::{AccountRow, Admin, Answers, Error, in_words};
 
 /// What a server says of a node.
 pub struct State {
-    /// The account's rows, and whether each is locked.
-    pub accounts: Vec<(Account, bool)>,
+    /// The account's rows.
+    pub accounts: Vec<AccountRow>,
     /// The node's database, as the server spells it.
     pub database: Option<String>,
     undos: Vec<UndoEvent>,
@@ -49,9 +49,13 @@ enum Maker {
     Unknown,
 }
 
+/// A row of [`sql::undos`].
+type UndoRow = (String, String, String, i64, Option<String>, Option<String>);
+
 impl UndoEvent {
-    fn read(row: &[Option<String>], admin: &Admin, node: &Node) -> Self {
-        let (database, definer, body) = (cell(row, 0), cell(row, 1), cell(row, 5));
+    fn read(row: UndoRow, admin: &Admin, node: &Node) -> Self {
+        let (database, definer, since, age, until, body) = row;
+        let body = body.unwrap_or_default();
         // The account may make events in its own database; only the admin's are trusted, from
         // whichever host it came.
         let maker = definer.rsplit_once('@').map_or("", |(user, _)| user);
@@ -68,9 +72,10 @@ impl UndoEvent {
         Self {
             undo,
             maker,
-            since: cell(row, 2),
-            age: Duration::from_secs(cell(row, 3).parse().unwrap_or(0)),
-            until: row.get(4).cloned().flatten(),
+            since,
+            // A clock that was put back makes it come.
+            age: Duration::from_secs(age.try_into().unwrap_or(0)),
+            until,
             database,
             definer,
         }
@@ -137,13 +142,13 @@ impl State {
     /// # Errors
     /// Why it could not be asked.
     pub fn read(admin: &mut Admin, node: &Node) -> Result<Self, Error> {
-        let answers = match admin.batch_or_error(&Self::statements(admin, node)) {
+        let mut answers = match admin.batch_or_error(&Self::statements(admin, node)) {
             Err(error) if admin.learns_without_events(&error) => {
                 admin.batch_or_error(&Self::statements(admin, node))?
             }
             answers => answers?,
         };
-        Self::from_answers(admin, node, &answers)
+        Self::from_answers(admin, node, &mut answers)
     }
 
     /// What is asked.
@@ -162,24 +167,20 @@ impl State {
     ///
     /// # Errors
     /// Where more has to be asked, as [`Admin::batch_or_error`].
-    pub fn from_answers(admin: &mut Admin, node: &Node, answers: &[Rows]) -> Result<Self, Error> {
-        if let Some(rows) = answers.first() {
-            admin.learn_unusable(rows)?;
-        }
-        let admin = &*admin;
-        let mut accounts = answers
-            .first()
-            .map_or_else(Vec::new, |rows| Admin::accounts(&node.account.user, rows));
-        accounts.retain(|(row, _)| !admin.unusable.contains(row));
-        let mut answers = answers.iter().skip(1);
-        let mut next = || answers.next().cloned().unwrap_or_default();
+    pub fn from_answers(
+        admin: &mut Admin,
+        node: &Node,
+        answers: &mut Answers,
+    ) -> Result<Self, Error> {
+        let mut accounts = AccountRow::read(&node.account.user, answers)?;
+        admin.learn_unusable(&accounts)?;
+        accounts.retain(|row| !admin.unusable.contains(&row.account));
+        let database = answers.row()?;
+        let undos = answers.rows()?.into_iter();
         Ok(Self {
             accounts,
-            database: next().first().map(|row| cell(row, 0)),
-            undos: next()
-                .iter()
-                .map(|row| UndoEvent::read(row, admin, node))
-                .collect(),
+            database,
+            undos: undos.map(|row| UndoEvent::read(row, admin, node)).collect(),
         })
     }
 
@@ -222,14 +223,14 @@ impl State {
 
     /// Whether every row of the account is locked.
     pub fn is_locked(&self) -> bool {
-        self.accounts.iter().all(|(_, locked)| *locked)
+        self.accounts.iter().all(|row| row.is_locked)
     }
 
     /// The account's rows.
     pub fn rows(&self) -> Vec<Account> {
         self.accounts
             .iter()
-            .map(|(account, _)| account.clone())
+            .map(|row| row.account.clone())
             .collect()
     }
 }

@@ -10,12 +10,12 @@ use crate::outage::drain::{Next, SessionDrain, timed_out};
 use crate::outage::ender::Ender;
 use crate::outage::guard::Guard;
 use crate::outage::hold::Outage;
-use crate::outage::plan::Plan;
+use crate::outage::plan::{AccessState, Plan};
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
 use crate::server::listing::{Listing, Session};
 use crate::server::login::{Login, leads_elsewhere};
-use crate::server::{Admin, EVENT_EXISTS, Error, Failure, Rows};
+use crate::server::{Admin, EVENT_EXISTS, Error, Failure};
 
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +158,7 @@ impl<'a> TakeDown<'a> {
         &self,
         admin: &mut Admin,
         changed: &mut Restore,
-    ) -> Result<(Listing, Vec<Rows>), Halt> {
+    ) -> Result<(Listing, AccessState), Halt> {
         // From here on the node may be changed, also when no answer tells so.
         changed.may_be_changed(true);
         let plan = &self.plan;
@@ -188,7 +188,8 @@ impl<'a> TakeDown<'a> {
             }
             Err(error) => Err(error.into()),
             Ok(mut listing) => {
-                let state = listing.answers.split_off(out.len());
+                let _changed = listing.answers.take(out.len());
+                let state = plan.read_state(&mut listing.answers)?;
                 Ok((listing, state))
             }
         }
@@ -199,7 +200,7 @@ impl<'a> TakeDown<'a> {
         &mut self,
         admin: &mut Admin,
         mut listing: Listing,
-        mut state: Vec<Rows>,
+        mut state: AccessState,
     ) -> Result<(), Halt> {
         let plan = self.plan.clone();
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
@@ -255,7 +256,7 @@ impl<'a> TakeDown<'a> {
                 plan.wanted(),
                 &plan.state_queries(),
             )?;
-            state = std::mem::take(&mut listing.answers);
+            state = plan.read_state(&mut listing.answers)?;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::server::sql;
-use crate::server::{Admin, Error, cell};
+use crate::server::{Admin, Error};
 
 /// The time from one look to the next; also what keeps a connection from being forgotten on its
 /// way.
@@ -173,20 +173,18 @@ impl Watcher {
         let plan = &self.plan;
         let user = &plan.node.account.user;
         let mut asked = plan.state_queries();
-        let state = asked.len();
         if self.turned_away_before.is_some() {
             asked.push(sql::turned_away(user));
         }
-        let listing = admin.sessions(user, plan.wanted_later(), &asked)?;
-        let (state, counts) = listing.answers.split_at(state);
-        if let (Some(before), Some(count)) = (self.turned_away_before, counts.first()) {
-            let now = count
-                .first()
-                .map_or(0, |row| cell(row, 0).parse().unwrap_or(0));
-            self.count_turned_away(before, now);
+        let mut listing = admin.sessions(user, plan.wanted_later(), &asked)?;
+        let state = plan.read_state(&mut listing.answers)?;
+        if let Some(before) = self.turned_away_before {
+            // `NULL` for a user name that has never met an error.
+            let now: Option<Option<u64>> = listing.answers.row()?;
+            self.count_turned_away(before, now.flatten().unwrap_or(0));
         }
         let plan = &self.plan;
-        if !plan.is_out(state) {
+        if !plan.is_out(&state) {
             if !self.is_open {
                 self.is_open = true;
                 self.seen().opened.get_or_insert_with(Instant::now);

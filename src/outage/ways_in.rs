@@ -6,7 +6,7 @@ use crate::config::Method;
 use crate::config::Node;
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
-use crate::server::{Admin, Error, Rows, cell, lines};
+use crate::server::{Admin, Answers, Error};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -58,28 +58,25 @@ impl Questions {
     /// As [`Admin::batch_or_error`].
     pub fn read(
         &self,
-        answers: &[Rows],
+        answers: &mut Answers,
         node: &Node,
         admin: &mut Admin,
         accounts: &[Account],
     ) -> Result<WaysIn, Error> {
         let (user, database) = (&node.account.user, &node.database);
-        let mut answers = answers.iter();
-        let mut next = || answers.next().map_or(&[][..], Vec::as_slice);
         let mut found = WaysIn::default();
-        for proxy in next() {
-            let (name, host) = (cell(proxy, 0), cell(proxy, 1));
+        for (name, host) in answers.rows::<(String, String)>()? {
             found.open.push(format!(
                 "'{name}'@'{host}', which may log in as '{user}' (GRANT PROXY)"
             ));
         }
-        let anonymous = next().iter().map(|row| Account {
-            user: String::new(),
-            host: cell(row, 0),
-        });
-        for account in anonymous {
-            let grants = admin.batch_or_error(&[sql::grants(&account)])?;
-            let mut grants = lines(&grants).filter_map(Grant::parse);
+        for host in answers.rows::<String>()? {
+            let account = Account {
+                user: String::new(),
+                host,
+            };
+            let grants: Vec<String> = admin.rows(sql::grants(&account))?;
+            let mut grants = grants.iter().filter_map(|line| Grant::parse(line));
             if let Some(grant) = grants.find(|grant| grant.reaches(database, admin.names)) {
                 let host = &account.host;
                 found.open.push(format!(
@@ -87,13 +84,22 @@ impl Questions {
                 ));
             }
         }
-        let rows = next();
         match self.method {
-            Method::Lock if admin.runs_events => found.warnings.extend(events(rows, accounts)),
-            Method::Lock => {}
-            Method::Revoke => found.warnings.extend(definer_objects(rows, node)),
+            Method::Lock => {
+                let events = own_events(&answers.rows()?, accounts);
+                found.warnings.extend(events.filter(|_| admin.runs_events));
+            }
+            Method::Revoke => {
+                let count = answers.row()?.unwrap_or(0);
+                found.warnings.extend(definer_objects(count, node));
+            }
         }
-        match next().len() {
+        let prepared_transactions = if self.asks_for_prepared {
+            answers.count()?
+        } else {
+            0
+        };
+        match prepared_transactions {
             0 => {}
             1 => found.warnings.push(prepared("a transaction", "is")),
             count => found
@@ -105,15 +111,15 @@ impl Questions {
 }
 
 /// Events whose definer is one of these rows.
-fn events(rows: &[Vec<Option<String>>], accounts: &[Account]) -> Option<String> {
+fn own_events(events: &[(String, String, String)], accounts: &[Account]) -> Option<String> {
     let definers: Vec<String> = accounts
         .iter()
         .map(|account| format!("{}@{}", account.user, account.host))
         .collect();
-    let own: Vec<String> = rows
+    let own: Vec<String> = events
         .iter()
-        .filter(|row| definers.contains(&cell(row, 2)))
-        .map(|row| format!("`{}`.`{}`", cell(row, 0), cell(row, 1)))
+        .filter(|(_, _, definer)| definers.contains(definer))
+        .map(|(database, name, _)| format!("`{database}`.`{name}`"))
         .collect();
     let first = own.first()?;
     let (them, go) = match own.len() {
@@ -126,8 +132,7 @@ fn events(rows: &[Vec<Option<String>>], accounts: &[Account]) -> Option<String> 
 }
 
 /// Objects that stop working for others too.
-fn definer_objects(rows: &[Vec<Option<String>>], node: &Node) -> Option<String> {
-    let count: u64 = cell(rows.first()?, 0).parse().ok()?;
+fn definer_objects(count: u64, node: &Node) -> Option<String> {
     let (objects, run) = match count {
         0 => return None,
         1 => ("1 view, routine or trigger".to_owned(), "runs"),

@@ -102,6 +102,17 @@ pub(super) const IN_THE_WAY: &str = "SELECT OWNER_THREAD_ID, OWNER_EVENT_ID, OBJ
                           WHERE (OBJECT_TYPE IN ('GLOBAL', 'COMMIT') OR OBJECT_TYPE = 'BACKUP LOCK' AND LOCK_TYPE = 'SHARED') \
                           AND NOT (PROCESSLIST_ID <=> CONNECTION_ID()) ORDER BY LOCK_STATUS";
 
+/// A row of [`IN_THE_WAY`].
+pub(super) type InTheWay = (
+    Option<u64>,
+    Option<u64>,
+    String,
+    String,
+    Option<u64>,
+    Option<String>,
+    Option<String>,
+);
+
 /// What was left as it must not be: whether `super_read_only`, whether the event scheduler; who set
 /// the first, how long ago, and the member's role. By who set it, and when; `read_only` stays on
 /// while it is lifted.

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::batch::{Ended, Rows, cell, held_by};
+use mysql::prelude::FromRow;
+
+use super::answers::Answers;
+use super::batch::Ended;
 use super::connect::Connection;
 use super::error::{Error, NO_EVENTS, NO_TABLE, not_mysql};
 use super::grants::{Grant, Names};
+use super::held::Held;
 use super::identity::ServerId;
 use super::listing::{Session, Wanted};
 use super::sql::{self, Account, ProcessList, Server};
@@ -73,7 +77,7 @@ impl Admin {
     pub fn open(node: &Node, timeout: Duration) -> Result<Self, Error> {
         let mut connection = Connection::open_where_room_is_kept(node, timeout)?;
         let [settings, read_write] = sql::session(timeout.as_secs().max(1));
-        let (answers, last) = connection.batch(&[
+        let (mut answers, last) = connection.batch(&[
             settings,
             read_write,
             sql::variables(),
@@ -87,8 +91,12 @@ impl Admin {
             (5, Err(Error::Server { .. })) => true,
             (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
         };
-        let variables = Variables::read(&answers[2]);
-        let mut admin = Self::new(connection, &variables, &answers, may_not_set);
+        let _settings = answers.take(2);
+        let variables = Variables(answers.rows()?.into_iter().collect());
+        let user = answers.row::<String>()?.map(user_name);
+        let held = answers.lines(1)?.remove(0).held();
+        let mut admin = Self::new(connection, &variables, held, may_not_set);
+        admin.user = user.unwrap_or_default();
         if variables.is_on("wsrep_on") {
             admin.leave_galera()?;
         }
@@ -96,14 +104,7 @@ impl Admin {
     }
 
     /// By what the server says of itself, and of what the admin holds.
-    fn new(
-        connection: Connection,
-        variables: &Variables,
-        answers: &[Rows],
-        may_not_set: bool,
-    ) -> Self {
-        let held = held_by(&answers[4]);
-        let user = answers[3].first().map(|row| user_name(cell(row, 0)));
+    fn new(connection: Connection, variables: &Variables, held: Held, may_not_set: bool) -> Self {
         let server = match variables.get("version") {
             version if version.contains("MariaDB") => Server::MariaDb,
             _ => Server::MySql,
@@ -137,7 +138,7 @@ impl Admin {
             grants: held.grants,
             restrictions: held.restrictions,
             unusable: Vec::new(),
-            user: user.unwrap_or_default(),
+            user: String::new(),
             local_only: local_only.into_iter().map(ToOwned::to_owned).collect(),
             binary_logged: may_not_set && on("log_bin"),
             replicated_by_galera: false,
@@ -149,7 +150,7 @@ impl Admin {
             runs_events: on("event_scheduler"),
             without_events: None,
             mandatory_roles: variables.get("mandatory_roles").to_owned(),
-            server_id: ServerId::read(&answers[2]),
+            server_id: ServerId::read(variables.0.clone()),
         }
     }
 
@@ -188,12 +189,20 @@ impl Admin {
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`].
-    pub fn batch_or_error(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+    pub fn batch_or_error(&mut self, statements: &[String]) -> Result<Answers, Error> {
         self.connection.batch_or_error(statements)
     }
 
+    /// The rows that one statement answers.
+    ///
+    /// # Errors
+    /// As [`Connection::batch_or_error`] and [`Answers::rows`].
+    pub fn rows<T: FromRow>(&mut self, statement: impl Into<String>) -> Result<Vec<T>, Error> {
+        self.batch_or_error(&[statement.into()])?.rows()
+    }
+
     /// As [`Connection::batch`].
-    pub fn batch(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+    pub fn batch(&mut self, statements: &[String]) -> (Answers, Result<(), Error>) {
         self.connection.batch(statements)
     }
 
@@ -202,9 +211,9 @@ impl Admin {
         if self.server == Server::MariaDb {
             return None;
         }
-        let answers = self.batch_or_error(&[sql::turned_away(user)]).ok()?;
-        // No row for a user name that has never met an error.
-        Some(cell(answers.first()?.first()?, 0).parse().unwrap_or(0))
+        let counts = self.rows::<Option<u64>>(sql::turned_away(user)).ok()?;
+        // `NULL` for a user name that has never met an error.
+        Some(counts.first()?.unwrap_or(0))
     }
 
     /// Ends one of the admin's own sessions, which everybody may; it may have ended by itself.
@@ -239,11 +248,10 @@ impl Admin {
         let (user, began) = (self.user.clone(), Instant::now());
         let mut told = false;
         loop {
-            let listing = self.sessions(&user, Wanted::Selected, &[sql::UPTIME.to_owned()])?;
-            let uptime = listing.answers.concat();
-            let uptime = uptime.first().and_then(|row| cell(row, 1).parse().ok());
+            let mut listing = self.sessions(&user, Wanted::Selected, &[sql::UPTIME.to_owned()])?;
+            let uptime: Option<(String, u64)> = listing.answers.row()?;
             // The server counts whole seconds, and age may be told by its clock.
-            let is_later = uptime.is_some_and(|uptime: u64| uptime + 2 < age.as_secs());
+            let is_later = uptime.is_some_and(|(_, uptime)| uptime + 2 < age.as_secs());
             let is_it = |session: &Session| session.id == id && session.user == user;
             if is_later || !listing.sessions.iter().any(is_it) {
                 return Ok(());
@@ -287,58 +295,64 @@ impl Admin {
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`].
-    pub fn learn_unusable(&mut self, rows: &Rows) -> Result<(), Error> {
-        let by_another =
-            |row: &&Vec<_>| self.server == Server::MySql && cell(row, 3) != sql::OWN_PLUGIN;
-        let rows: Vec<_> = rows.iter().filter(by_another).collect();
+    pub fn learn_unusable(&mut self, rows: &[AccountRow]) -> Result<(), Error> {
+        let by_another = |row: &&AccountRow| {
+            row.plugin
+                .as_deref()
+                .is_some_and(|one| one != sql::OWN_PLUGIN)
+        };
+        let rows: Vec<&AccountRow> = rows.iter().filter(by_another).collect();
         if rows.is_empty() {
             return Ok(());
         }
-        let plugins = self.batch_or_error(&[sql::PLUGINS.to_owned()])?.concat();
-        let is_gone = |row: &&&Vec<_>| {
-            let plugin = cell(row, 3);
-            let mut known = plugins.iter();
-            !known.any(|one| cell(one, 0).eq_ignore_ascii_case(&plugin))
+        let known: Vec<String> = self.rows(sql::PLUGINS)?;
+        let is_gone = |row: &&&AccountRow| {
+            let mut known = known.iter();
+            let plugin = row.plugin.as_deref().unwrap_or_default();
+            !known.any(|one| one.eq_ignore_ascii_case(plugin))
         };
         let gone = rows.iter().filter(is_gone);
-        self.unusable = gone
-            .map(|row| Account {
-                user: cell(row, 0),
-                host: cell(row, 1),
-            })
-            .collect();
+        self.unusable = gone.map(|row| row.account.clone()).collect();
         Ok(())
     }
+}
 
-    /// The account rows of the user name, and whether each is locked.
-    pub fn accounts(user: &str, rows: &Rows) -> Vec<(Account, bool)> {
-        rows.iter()
-            .map(|row| {
-                (
-                    Account {
-                        user: cell(row, 0),
-                        host: cell(row, 1),
-                    },
-                    cell(row, 2) == "Y",
-                )
-            })
-            .filter(|(account, _)| account.user == user)
-            .collect()
+/// An account row, by the answer to [`sql::accounts`].
+pub struct AccountRow {
+    /// Its name.
+    pub account: Account,
+    /// Whether it is locked.
+    pub is_locked: bool,
+    /// MySQL: the plugin that it logs in by.
+    plugin: Option<String>,
+}
+
+impl AccountRow {
+    /// Those of this user name. The server's comparison of names may be looser.
+    ///
+    /// # Errors
+    /// As [`Answers::rows`].
+    pub fn read(user: &str, answers: &mut Answers) -> Result<Vec<Self>, Error> {
+        let rows = answers.rows::<(String, String, String, Option<String>)>()?;
+        let rows = rows.into_iter().map(|(user, host, locked, plugin)| Self {
+            account: Account { user, host },
+            is_locked: locked == "Y",
+            plugin,
+        });
+        Ok(rows.filter(|row| row.account.user == user).collect())
     }
 }
 
 /// What a server's variables are set to.
-struct Variables(HashMap<String, String>);
+struct Variables(HashMap<String, Option<String>>);
 
 impl Variables {
-    fn read(rows: &Rows) -> Self {
-        let pairs = rows.iter().map(|row| (cell(row, 0), cell(row, 1)));
-        Self(pairs.collect())
-    }
-
     /// Empty where the server has none of this name.
     fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+        self.0
+            .get(name)
+            .and_then(Option::as_deref)
+            .unwrap_or_default()
     }
 
     fn is_on(&self, name: &str) -> bool {

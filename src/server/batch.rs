@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 use mysql::prelude::Queryable;
 use mysql::{Row, Value};
 
+use super::answers::Answers;
 use super::connect::Connection;
 use super::error::{Error, NO_SUCH_THREAD, explain};
-use super::grants::{Held, Names};
 use super::identity::ServerId;
 use super::sql;
-
-/// The rows that one statement answers; `None` is `NULL`.
-pub type Rows = Vec<Vec<Option<String>>>;
 
 /// What became of sessions that were told to end.
 #[derive(Debug, Default)]
@@ -54,23 +51,26 @@ impl Connection {
         match self.batch_or_error(&[sql::values_of(expected.variables())]) {
             // Another has other variables.
             Err(Error::Server { .. }) => {
-                let answers = self.batch_or_error(&[sql::identity()])?;
-                Ok(ServerId::read(&answers.concat()))
+                let variables = self.batch_or_error(&[sql::identity()])?.rows()?;
+                Ok(ServerId::read(variables))
             }
-            answers => Ok(expected.with_values(&answers?.concat().concat())),
+            answers => {
+                let row: Option<Row> = answers?.row()?;
+                Ok(expected.with_values(row.into_iter().flat_map(texts)))
+            }
         }
     }
 
     /// Sends the statements in one round trip. The server runs them in order and stops at the first
     /// that fails: the answers of those before it, and its error.
-    pub fn batch(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+    pub fn batch(&mut self, statements: &[String]) -> (Answers, Result<(), Error>) {
         self.send(statements, |_| {})
     }
 
     /// As [`Self::batch`], but looks for answers in pauses only, each an eighth of the time that it
     /// has taken already: a server that has to wake the reader for each of a thousand small answers
     /// is slowed down by that.
-    fn batch_patiently(&mut self, statements: &[String]) -> (Vec<Rows>, Result<(), Error>) {
+    fn batch_patiently(&mut self, statements: &[String]) -> (Answers, Result<(), Error>) {
         let began = Instant::now();
         self.send(statements, |waited| {
             if waited > Duration::from_micros(100) {
@@ -84,30 +84,30 @@ impl Connection {
         &mut self,
         statements: &[String],
         after_each: impl Fn(Duration),
-    ) -> (Vec<Rows>, Result<(), Error>) {
+    ) -> (Answers, Result<(), Error>) {
         let mut answers = Vec::with_capacity(statements.len());
+        let result = self.send_into(&mut answers, statements, after_each);
+        let result = result.map_err(|error| explain(&error, self.timeout));
+        (Answers::new(answers), result)
+    }
+
+    fn send_into(
+        &mut self,
+        answers: &mut Vec<Vec<Row>>,
+        statements: &[String],
+        after_each: impl Fn(Duration),
+    ) -> Result<(), mysql::Error> {
         if statements.is_empty() {
-            return (answers, Ok(()));
+            return Ok(());
         }
-        let timeout = self.timeout;
-        let mut result = match self.conn.query_iter(statements.join(";\n")) {
-            Ok(result) => result,
-            Err(error) => return (answers, Err(explain(&error, timeout))),
-        };
+        let mut result = self.conn.query_iter(statements.join(";\n"))?;
         let mut began = Instant::now();
         while let Some(set) = result.iter() {
-            let mut rows = Rows::new();
-            for row in set {
-                match row {
-                    Ok(row) => rows.push(texts(row)),
-                    Err(error) => return (answers, Err(explain(&error, timeout))),
-                }
-            }
-            answers.push(rows);
+            answers.push(set.collect::<Result<_, _>>()?);
             after_each(began.elapsed());
             began = Instant::now();
         }
-        (answers, Ok(()))
+        Ok(())
     }
 
     /// Sends the statements, each of which ends a session, in as few round trips as the server
@@ -139,7 +139,7 @@ impl Connection {
     ///
     /// # Errors
     /// The error of the first statement that failed; those after it were not run.
-    pub fn batch_or_error(&mut self, statements: &[String]) -> Result<Vec<Rows>, Error> {
+    pub fn batch_or_error(&mut self, statements: &[String]) -> Result<Answers, Error> {
         match self.batch(statements) {
             (answers, Ok(())) if answers.len() == statements.len() => Ok(answers),
             (answers, Ok(())) => {
@@ -153,39 +153,11 @@ impl Connection {
     }
 }
 
-/// The cell's text; empty where it is `NULL` or not there.
-pub fn cell(row: &[Option<String>], column: usize) -> String {
-    row.get(column).cloned().flatten().unwrap_or_default()
-}
-
-fn texts(row: Row) -> Vec<Option<String>> {
-    row.unwrap_raw()
-        .into_iter()
-        .map(|value| match value {
-            None | Some(Value::NULL) => None,
-            Some(Value::Bytes(bytes)) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            Some(other) => Some(other.as_sql(true)),
-        })
-        .collect()
-}
-
-/// The lines of `SHOW GRANTS`, of one account row or several.
-pub fn lines(answers: &[Rows]) -> impl Iterator<Item = &str> + Clone {
-    answers
-        .iter()
-        .flatten()
-        .filter_map(|row| row.first()?.as_deref())
-}
-
-/// What an account row holds, by the answer to its `SHOW GRANTS`.
-pub fn held_by(answer: &Rows) -> Held {
-    Held::read(lines(std::slice::from_ref(answer)))
-}
-
-/// Whether any of these account rows, by the answers to `SHOW GRANTS`, reaches the database, in
-/// whatever way.
-pub fn reaches(answers: &[Rows], database: &str, names: Names) -> bool {
-    answers
-        .iter()
-        .any(|answer| held_by(answer).reaches(database, names))
+/// The text of each column. Whatever a session's character set is, it is no reason to fail.
+fn texts(row: Row) -> impl Iterator<Item = String> {
+    row.unwrap_raw().into_iter().map(|value| match value {
+        None | Some(Value::NULL) => String::new(),
+        Some(Value::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Some(other) => other.as_sql(true),
+    })
 }

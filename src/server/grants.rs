@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-pub use super::held::Held;
 pub use super::names::Names;
 use super::names::unescape;
 pub use super::object::Object;

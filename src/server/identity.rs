@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::Address;
-use crate::server::{Rows, cell};
+use crate::server::sql;
 
-/// The values of [`sql::IDENTITY`](crate::server::sql::IDENTITY), by their variables.
+/// The values of [`sql::IDENTITY`], by their variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerId(BTreeMap<String, String>);
 
 impl ServerId {
-    /// Reads it from rows of names and values, which may hold other variables too.
-    pub fn read(rows: &Rows) -> Self {
-        let own = rows
-            .iter()
-            .map(|row| (cell(row, 0), cell(row, 1)))
-            .filter(|(name, _)| crate::server::sql::IDENTITY.contains(&name.as_str()));
-        Self(own.collect())
+    /// Reads it from variables and their values, among which may be others too.
+    pub fn read(variables: impl IntoIterator<Item = (String, Option<String>)>) -> Self {
+        let own = variables
+            .into_iter()
+            .filter(|(name, _)| sql::IDENTITY.contains(&name.as_str()));
+        Self(
+            own.map(|(name, value)| (name, value.unwrap_or_default()))
+                .collect(),
+        )
     }
 
     /// The variables that it is read from.
@@ -27,13 +29,8 @@ impl ServerId {
     }
 
     /// That of a server on which those variables have these values.
-    pub fn with_values(&self, values: &[Option<String>]) -> Self {
-        let names = self.0.keys().cloned();
-        Self(
-            names
-                .zip(values.iter().cloned().map(Option::unwrap_or_default))
-                .collect(),
-        )
+    pub fn with_values(&self, values: impl Iterator<Item = String>) -> Self {
+        Self(self.0.keys().cloned().zip(values).collect())
     }
 
     fn variable(&self, name: &str) -> &str {

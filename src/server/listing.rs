@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::server::sql::{self, ProcessList};
-use crate::server::{Admin, Error, NO_TABLE, Rows, cell};
+use crate::server::{Admin, Answers, Error, NO_TABLE};
 
 /// One session of somebody else, as the server's process list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,16 @@ pub struct Session {
     /// locks tell that.
     pub uses_it: bool,
 }
+
+/// A row of [`sql::sessions`].
+type Listed = (
+    u64,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<bool>,
+    Option<bool>,
+);
 
 /// Which sessions of a user name count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +56,7 @@ pub struct Listing {
     /// Whether [`Session::uses_it`] can be relied on.
     pub by_locks: bool,
     /// The answers of the statements that ran first.
-    pub answers: Vec<Rows>,
+    pub answers: Answers,
 }
 
 /// How long after somebody has read it the list of transactions shows what it showed then, and a
@@ -76,7 +86,7 @@ impl Admin {
         if self.lists_by_performance_schema() {
             asked.push(sql::LIST_GAPS.to_owned());
         }
-        let (mut answers, result) = self.batch(&asked);
+        let (answers, result) = self.batch(&asked);
         match result {
             // MySQL before 8.0.22 has no such table.
             Err(Error::Server { code: NO_TABLE, .. })
@@ -87,18 +97,18 @@ impl Admin {
             }
             result => result?,
         }
-        let gaps: HashMap<String, String> = answers
-            .drain((statements.len() + 1).min(answers.len())..)
-            .flatten()
-            .map(|row| (cell(&row, 0), cell(&row, 1)))
-            .collect();
+        let mut last = answers;
+        let answers = last.take(statements.len());
+        let listed: Vec<Listed> = last.rows()?;
+        let gaps: HashMap<String, String> = if self.lists_by_performance_schema() {
+            last.rows()?.into_iter().collect()
+        } else {
+            HashMap::new()
+        };
         let none = |gap: &str| gaps.get(gap).is_none_or(|count| count == "0");
-        let listed = answers.pop().unwrap_or_default();
 
         // A list that lacks this session is no list.
-        let own = listed
-            .iter()
-            .find(|row| cell(row, 0) == self.id.to_string());
+        let own = listed.iter().find(|row| row.0 == self.id);
         if self.lists_by_performance_schema()
             && (own.is_none() || !none("Performance_schema_thread_instances_lost"))
         {
@@ -106,12 +116,12 @@ impl Admin {
             return self.sessions_after(answers, user, wanted);
         }
         // Nor do locks tell anything where those that this list itself needs are not shown.
-        let own_locks = own.is_some_and(|row| cell(row, 5) == "1");
+        let own_locks = own.is_some_and(|row| row.5 == Some(true));
         if by_locks.is_some() && !(own_locks && none("Performance_schema_metadata_lock_lost")) {
             self.reads_locks = false;
             return self.sessions_after(answers, user, wanted);
         }
-        let mut sessions = self.read(&listed, user);
+        let mut sessions = self.read(listed, user);
         // Only a session that has selected no database may be missing.
         if wanted == Wanted::All && !none("Mysqlx_sessions") {
             self.add_from_the_other_list(&mut sessions, user)?;
@@ -135,9 +145,9 @@ impl Admin {
             return Ok(());
         }
         let other = sql::sessions(ProcessList::InformationSchema, user, None);
-        let all = self.batch_or_error(&[other])?;
+        let all = self.rows(other)?;
         let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
-        let more = all.iter().flat_map(|rows| self.read(rows, user));
+        let more = self.read(all, user).into_iter();
         sessions.extend(more.filter(|session| !known.contains(&session.id)));
         Ok(())
     }
@@ -145,7 +155,7 @@ impl Admin {
     /// The same, after the statements have run and answered.
     fn sessions_after(
         &mut self,
-        answers: Vec<Rows>,
+        answers: Answers,
         user: &str,
         wanted: Wanted,
     ) -> Result<Listing, Error> {
@@ -162,18 +172,18 @@ impl Admin {
         self.process_list == ProcessList::PerformanceSchema
     }
 
-    fn read(&self, rows: &Rows, user: &str) -> Vec<Session> {
-        rows.iter()
-            .filter_map(|row| {
-                let (user, command) = (cell(row, 1), cell(row, 3));
-                Some(Session {
-                    id: cell(row, 0).parse().ok()?,
+    fn read(&self, rows: Vec<Listed>, user: &str) -> Vec<Session> {
+        rows.into_iter()
+            .map(|(id, user, database, command, uses_it, _)| {
+                let (user, command) = (user.unwrap_or_default(), command.unwrap_or_default());
+                Session {
+                    id,
                     is_logging_in: user == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER,
                     user,
-                    database: row.get(2).cloned().flatten(),
+                    database,
                     is_idle: command == "Sleep",
-                    uses_it: cell(row, 4) == "1",
-                })
+                    uses_it: uses_it == Some(true),
+                }
             })
             // The server's comparison of names may be looser than ours.
             .filter(|session| {
@@ -196,9 +206,10 @@ impl Admin {
         // A list that lacks this session's own transaction is from before.
         let own = self.id;
         let is_new = |ids: &BTreeSet<u64>| ids.contains(&own);
-        let mut ids = transaction_ids(
-            &self.batch_or_error(&[sql::BEGIN.to_owned(), sql::TRANSACTIONS.to_owned()])?,
-        );
+        let first = [sql::BEGIN.to_owned(), sql::TRANSACTIONS.to_owned()];
+        let mut first = self.batch_or_error(&first)?;
+        let _begin = first.take(1);
+        let mut ids: BTreeSet<u64> = first.rows()?.into_iter().collect();
         if !is_new(&ids) {
             let waiting = {
                 let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +217,7 @@ impl Admin {
             };
             let _alone = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                ids = transaction_ids(&self.batch_or_error(&[sql::TRANSACTIONS.to_owned()])?);
+                ids = self.rows(sql::TRANSACTIONS)?.into_iter().collect();
                 if is_new(&ids) {
                     break;
                 }
@@ -224,9 +235,4 @@ impl Admin {
         ids.remove(&own);
         Ok(ids)
     }
-}
-
-fn transaction_ids(answers: &[Rows]) -> BTreeSet<u64> {
-    let rows = answers.iter().flatten();
-    rows.filter_map(|row| cell(row, 0).parse().ok()).collect()
 }

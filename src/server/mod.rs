@@ -2,6 +2,7 @@
 //! folder that knows the mysql crate and rustls; of the program it knows the settings alone.
 
 mod admin;
+mod answers;
 mod batch;
 mod connect;
 mod error;
@@ -16,8 +17,9 @@ mod parse;
 pub mod sql;
 mod tokens;
 
-pub use self::admin::Admin;
-pub use self::batch::{Ended, Rows, cell, held_by, lines, reaches};
+pub use self::admin::{AccountRow, Admin};
+pub use self::answers::{Answers, Lines, reaches};
+pub use self::batch::Ended;
 pub use self::connect::{Connection, at_same_address};
 pub use self::error::{
     ACCESS_DENIED, EVENT_EXISTS, Error, Failure, NO_DATABASE, NO_TABLE, TOO_MANY_CONNECTIONS,

@@ -103,18 +103,18 @@ pub fn open_only(database: &str, table: &str) -> String {
     format!("SELECT 1 FROM {database}.{table} LIMIT 0")
 }
 
-/// The routine's name, if it is there. `LIBRARY` is MySQL's, and has a table of its own.
+/// The routine's name, as [`columns`] has it, if it is there. `LIBRARY` is MySQL's, and has a table of its own.
 /// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-libraries-table.html>
 pub fn routine(kind: &str, database: &str, name: &str) -> String {
     if kind == "LIBRARY" {
         return format!(
-            "SELECT LIBRARY_NAME FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {} AND LIBRARY_NAME = {}",
+            "SELECT LIBRARY_NAME, NULL FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {} AND LIBRARY_NAME = {}",
             literal(database),
             literal(name)
         );
     }
     format!(
-        "SELECT ROUTINE_NAME FROM information_schema.ROUTINES \
+        "SELECT ROUTINE_NAME, NULL FROM information_schema.ROUTINES \
          WHERE ROUTINE_TYPE = {} AND ROUTINE_SCHEMA = {} AND ROUTINE_NAME = {}",
         literal(kind),
         literal(database),

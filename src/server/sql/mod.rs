@@ -209,7 +209,7 @@ pub fn accounts(server: Server, user: &str) -> String {
         ),
         // A role has a row there too, with no host.
         Server::MariaDb => format!(
-            "SELECT User, Host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N') FROM mysql.global_priv \
+            "SELECT User, Host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N'), NULL FROM mysql.global_priv \
              WHERE User = {user} AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) ORDER BY Host"
         ),
     }
