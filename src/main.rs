@@ -5,6 +5,7 @@ mod config;
 mod exit_status;
 mod options;
 mod outage;
+mod reason;
 mod report;
 mod run;
 mod server;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Args, Task};
 use crate::exit_status::ExitStatus;
+use crate::reason::Kind;
 use crate::report::{Audience, Printer};
 
 fn main() -> ExitCode {
@@ -20,9 +22,8 @@ fn main() -> ExitCode {
     // is told next.
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");
-        Printer::standard(Audience::Person).general_error(format!(
-            "fail-start itself broke down (please report it): {what}"
-        ));
+        let broke_down = format!("fail-start itself broke down (please report it): {what}");
+        Printer::standard(Audience::Person).general_error(&Kind::BrokeDown.told(broke_down));
     }));
     let args = match Args::read() {
         Ok(args) => args,
@@ -32,16 +33,16 @@ fn main() -> ExitCode {
             } else {
                 Audience::Person
             };
-            Printer::standard(audience).general_error(wrong.message);
+            Printer::standard(audience).general_error(&Kind::Arguments.told(wrong.message));
             return ExitStatus::Usage.into();
         }
     };
     let mut printer = Printer::standard(audience(&args));
-    let warn = |warning| printer.general_warning(warning);
+    let warn = |warning| printer.general_warning(&Kind::Configuration.told(warning));
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
         Ok(config) => config,
         Err(error) => {
-            printer.general_error(format!("{error:#}"));
+            printer.general_error(&Kind::Configuration.told(format_args!("{error:#}")));
             return ExitStatus::Usage.into();
         }
     };
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => status.into(),
         Err(error) => {
-            printer.general_error(format!("{error:#}"));
+            printer.general_error(&Kind::BrokeDown.told(format_args!("{error:#}")));
             ExitStatus::Failed.into()
         }
     }

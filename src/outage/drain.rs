@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::reason::{Kind, Reason};
 use crate::server::in_words;
 use crate::server::listing::Session;
 
@@ -159,7 +160,7 @@ impl SessionDrain {
 }
 
 /// What to say of sessions that do not end.
-pub fn timed_out(left: usize, timeout: Duration) -> String {
+pub fn timed_out(left: usize, timeout: Duration) -> Reason {
     let (have, timeout) = (
         if left == 1 {
             "session has"
@@ -168,7 +169,9 @@ pub fn timed_out(left: usize, timeout: Duration) -> String {
         },
         in_words(timeout),
     );
-    format!("{left} {have} not ended within {timeout} (--timeout)")
+    Kind::SessionsLeft.told(format_args!(
+        "{left} {have} not ended within {timeout} (--timeout)"
+    ))
 }
 
 #[cfg(test)]

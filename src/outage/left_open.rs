@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::reason::{Kind, Reason};
 use crate::server::in_words;
 
 /// What a fail-start whose session was ended in the middle has left on a node.
@@ -32,10 +33,10 @@ impl fmt::Display for LeftOpen {
 
 impl LeftOpen {
     /// What to say when it is on again.
-    pub fn closed(&self) -> String {
-        match (self.read_only, self.events) {
+    pub fn closed(&self) -> Reason {
+        Kind::LeftOpen.told(match (self.read_only, self.events) {
             (true, true) => format!("{self}: they are on again"),
             _ => format!("{self}: it is on again"),
-        }
+        })
     }
 }

@@ -5,6 +5,7 @@ use crate::config::Method;
 use crate::config::Node;
 use crate::outage::ender;
 use crate::outage::state::{State, UndoEvent};
+use crate::reason::{Kind, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Server};
 use crate::server::{self, Admin, Error, Failure};
@@ -65,15 +66,15 @@ impl Questions {
 
 impl Answers {
     /// The account's rows that this admin must not touch.
-    pub fn of_account(&self, node: &Node) -> Vec<String> {
+    pub fn of_account(&self, node: &Node) -> Vec<Reason> {
         let begins = format!("'{}'@'", node.account.user);
         let rows = self.system_users.iter();
         rows.filter(|row| row.starts_with(&begins))
             .map(|row| {
-                format!(
+                Kind::SystemUser.told(format_args!(
                     "{row} holds SYSTEM_USER, so that {}, which does not, may change nothing about it",
                     node.admin.user
-                )
+                ))
             })
             .collect()
     }
@@ -85,32 +86,32 @@ fn holds(admin: &Admin, privilege: &str) -> bool {
 }
 
 /// What the admin lacks, and what the server forbids.
-pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
+pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<Reason> {
     let mut problems = Vec::new();
     if admin.user == node.account.user {
-        problems.push(format!(
+        problems.push(Kind::AdminIsAccount.told(format_args!(
             "the application's account and the admin are both '{}', which would lock itself out: check {} and {}",
             admin.user,
             node.variables.user,
             node.variables.admin_user
-        ));
+        )));
     }
     if admin.innodb_read_only {
-        problems.push(
-            "no account can be changed there (innodb_read_only), as on a reader of Aurora: name the writer's address".to_owned(),
-        );
+        problems.push(Kind::ReadOnly.told(
+            "no account can be changed there (innodb_read_only), as on a reader of Aurora: name the writer's address",
+        ));
     }
     if admin.may_not_write_read_only {
-        problems.push(format!(
+        problems.push(Kind::ReadOnly.told(format_args!(
             "it is read-only, and {} may not write there: it lacks the privilege READ_ONLY ADMIN ON *.*",
             node.admin.user
-        ));
+        )));
     }
     if admin.replicated_by_galera {
-        problems.push(format!(
+        problems.push(Kind::WouldReachCluster.told(format_args!(
             "{} may not switch Galera's replication off (wsrep_on), so the whole cluster would go offline: grant it SUPER",
             node.admin.user
-        ));
+        )));
     }
     let mut needed = vec!["PROCESS"];
     if method == Method::Lock {
@@ -118,10 +119,10 @@ pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<String> {
     }
     for privilege in needed {
         if !holds(admin, privilege) {
-            problems.push(format!(
+            problems.push(Kind::LacksPrivilege.told(format_args!(
                 "{} lacks the privilege {privilege} ON *.*",
                 node.admin.user
-            ));
+            )));
         }
     }
     problems
@@ -133,26 +134,26 @@ pub fn may_lock(admin: &Admin) -> bool {
 }
 
 /// What of this grant, which the account holds, the admin may not revoke and give back.
-pub fn to_revoke(node: &Node, admin: &Admin, grant: &Grant) -> Option<String> {
+pub fn to_revoke(node: &Node, admin: &Admin, grant: &Grant) -> Option<Reason> {
     let needs = grant.needs_to_pass_on(&admin.grants, admin.names)?;
     let or = if may_lock(admin) {
         ". Use --method lock"
     } else {
         ""
     };
-    Some(format!(
+    Some(Kind::LacksPrivilege.told(format_args!(
         "{} may not revoke {grant} from '{}' and grant it again: it needs {needs}{or}",
         node.admin.user, node.account.user
-    ))
+    )))
 }
 
 /// Who holds the node already, and what must not be touched.
-pub fn held(node: &Node, state: &State, method: Method) -> Option<String> {
+pub fn held(node: &Node, state: &State, method: Method) -> Option<Reason> {
     match state.found() {
-        Some(found) if found.undo.is_some() => Some(format!(
+        Some(found) if found.undo.is_some() => Some(Kind::AlreadyOffline.told(format_args!(
             "it is offline already, {found}: `fail-start recover {}` brings it back",
             node.number
-        )),
+        ))),
         Some(found) => Some(found.distrust()),
         None if method == Method::Lock => state
             .locked_elsewhere(&node.account.user)

@@ -9,6 +9,7 @@ use crate::outage::ender;
 use crate::outage::read_only;
 use crate::outage::state::State;
 use crate::outage::undo::{self, Undo};
+use crate::reason::{Kind, Reason};
 use crate::server::grants::{Grant, Names};
 use crate::server::identity::ServerId;
 use crate::server::listing::{Session, Wanted};
@@ -165,10 +166,10 @@ impl Plan {
         if found.is_some() && found == self.undo.as_ref() {
             return Ok(admin);
         }
-        Err(Error::Connection(format!(
+        Err(Error::NotYet(Kind::SeveralServers.told(format_args!(
             "its address leads to another server now: {}, not {}",
             admin.server_id, self.server_id
-        )))
+        ))))
     }
 
     /// Everything that changes the node, the undo first.
@@ -318,14 +319,14 @@ impl Plan {
     }
 
     /// Who may have brought the node back before its time.
-    pub fn brought_back_by(&self) -> String {
+    pub fn brought_back_by(&self) -> Reason {
         let or_its_server = match self.hold_for {
             Some(_) => ", or its server did it, by whose clock the deadline had come",
             None => "",
         };
-        format!(
+        Kind::Opened.told(format_args!(
             "it was back already: somebody ran `fail-start recover`, or opened it by hand{or_its_server}"
-        )
+        ))
     }
 
     /// Whether this is a session of the account, and not fail-start's own.

@@ -16,6 +16,7 @@ use crate::outage::ready::Ready;
 use crate::outage::revoke::Revoke;
 use crate::outage::take_down::in_transactions;
 use crate::outage::undo::{self, Undo};
+use crate::reason::{Kind, Reason};
 use crate::server::listing::Listing;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql::{self, Account};
@@ -46,7 +47,7 @@ impl Ready {
             problems.extend(ready.find_ender(login.take().and_then(|login| login.join().ok()))?);
         }
         if !problems.is_empty() {
-            return Err(problems.join("\n").into());
+            return Err(problems.into());
         }
         if ready.plan.lifts {
             ready.admin.wait_for_locks()?;
@@ -103,15 +104,15 @@ impl Ready {
         let (plan, admin) = (&self.plan, &self.admin);
         let (who, account) = (&plan.node.admin.user, &plan.node.account.user);
         if plan.method == Method::Revoke && admin.may_not_read_locks && !plan.keep_sessions {
-            self.warnings.push(format!(
+            self.warnings.push(Kind::EndsOtherSessions.told(format_args!(
                 "{who} may not read performance_schema.metadata_locks, so every session of '{account}' that has a transaction \
                  open ends, whatever database it uses"
-            ));
+            )));
         }
         if admin.binary_logged {
-            self.warnings.push(format!(
+            self.warnings.push(Kind::ReachesReplicas.told(format_args!(
                 "{who} may not switch the binary log off (sql_log_bin), so replicas of this node go offline with it"
-            ));
+            )));
         }
     }
 
@@ -137,7 +138,7 @@ impl Ready {
 
     /// Finds who ends the sessions of the account where the admin may not: this login of it, or the
     /// service's procedure; returns why there is nobody.
-    fn find_ender(&mut self, login: Option<Login>) -> Result<Option<String>, Failure> {
+    fn find_ender(&mut self, login: Option<Login>) -> Result<Option<Reason>, Failure> {
         let warnings = self.warnings.len();
         if let Some(login) = login {
             self.take_login(login)?;
@@ -148,7 +149,7 @@ impl Ready {
         // Not told twice.
         let why_not = self.warnings.drain(warnings..).next();
         let (node, admin) = (&self.plan.node, &self.admin);
-        Ok(Some(ender::nobody(node, admin, why_not.as_deref())))
+        Ok(Some(ender::nobody(node, admin, why_not.as_ref())))
     }
 
     /// What a login before the outage says.
@@ -174,11 +175,11 @@ impl Ready {
                     } => "wrong password?".to_owned(),
                     error => error.to_string(),
                 };
-                self.warnings.push(format!(
+                self.warnings.push(Kind::LoginNotTried.told(format_args!(
                     "cannot log in as '{}' before the outage ({why}), so no login proves it: check {}",
                     self.plan.node.account.user,
                     self.plan.node.variables.password
-                ));
+                )));
             }
         }
         Ok(())
@@ -198,12 +199,14 @@ impl Ready {
             ""
         };
         self.warnings.extend(same.iter().map(|number| {
-            format!("node {number} is on the same server and goes offline too{spare}")
+            Kind::NeighbourGoesToo.told(format_args!(
+                "node {number} is on the same server and goes offline too{spare}"
+            ))
         }));
     }
 
     /// Plans what is to be changed, and returns what would keep that from taking the node offline.
-    fn plan_for(&mut self, look: &mut Look) -> Result<Vec<String>, Failure> {
+    fn plan_for(&mut self, look: &mut Look) -> Result<Vec<Reason>, Failure> {
         let node = Arc::clone(&self.plan.node);
         let answers = &mut look.listing.answers;
         let ways = look
@@ -217,11 +220,11 @@ impl Ready {
             Method::Revoke => format!("revoke the grants on `{}`", self.plan.database),
         };
         let problem = |way_in: &String, first: &str| {
-            format!(
+            Kind::OtherWayIn.told(format_args!(
                 "to {how} would not take it offline, since there is also {way_in}: {first}revoke that"
-            )
+            ))
         };
-        let mut problems: Vec<String> = ways.open.iter().map(|way| problem(way, "")).collect();
+        let mut problems: Vec<Reason> = ways.open.iter().map(|way| problem(way, "")).collect();
         match self.plan.method {
             Method::Lock => problems.extend(self.plan_lock(&look.state.accounts)),
             Method::Revoke => {
@@ -234,10 +237,10 @@ impl Ready {
                 };
                 problems.extend(more.iter().map(|way| problem(way, first)));
                 if problems.is_empty() && self.plan.restore.is_empty() {
-                    problems.push(format!(
+                    problems.push(Kind::NothingToRevoke.told(format_args!(
                         "'{}' holds nothing on `{}`, so there is nothing to revoke: `fail-start recover {}` grants it ALL PRIVILEGES",
                         node.account.user, self.plan.database, node.number
-                    ));
+                    )));
                 }
             }
         }
@@ -245,15 +248,15 @@ impl Ready {
     }
 
     /// Plans the lock, unless there is nothing to take away.
-    fn plan_lock(&mut self, accounts: &[AccountRow]) -> Option<String> {
+    fn plan_lock(&mut self, accounts: &[AccountRow]) -> Option<Reason> {
         let plan = &mut self.plan;
         let open = accounts.iter().filter(|row| !row.is_locked);
         let open: Vec<Account> = open.map(|row| row.account.clone()).collect();
         if open.is_empty() {
-            return Some(format!(
+            return Some(Kind::AlreadyLocked.told(format_args!(
                 "'{}' is locked already, and not by fail-start: `fail-start recover {}` unlocks it",
                 plan.node.account.user, plan.node.number
-            ));
+            )));
         }
         plan.take_down = vec![sql::lock(&open)];
         plan.restore = open.iter().map(sql::unlock).collect();
@@ -292,11 +295,11 @@ impl Ready {
             None
         };
         match why_not {
-            Some(why) => self.warnings.push(format!(
+            Some(why) => self.warnings.push(Kind::NoUndo.told(format_args!(
                 "{why}, so nothing on the node says how to bring it back: if fail-start is killed, `fail-start recover {}` \
                  can only unlock the account or grant it ALL PRIVILEGES",
                 plan.node.number
-            )),
+            ))),
             None => plan.undo = Some(undo),
         }
     }
@@ -306,10 +309,10 @@ impl Ready {
         // No event runs on a server that is read-only.
         let by_event = self.plan.undo.is_some() && self.admin.runs_events && !self.plan.lifts;
         if let (Some(why), false) = (why_no_guard, by_event) {
-            self.warnings.push(format!(
+            self.warnings.push(Kind::DeadlineNotKept.told(format_args!(
                 "if fail-start is killed, the server will not bring it back at the deadline: no session could be left there \
                  to do that ({why})"
-            ));
+            )));
         }
     }
 
@@ -338,7 +341,7 @@ fn obstacles_at(
     look: &Look,
     method: Method,
     options: &Options,
-) -> Vec<String> {
+) -> Vec<Reason> {
     let mut problems = obstacles::of_admin(node, admin, method);
     problems.extend(read_only::problems(node, admin, options.lift_read_only));
     problems.extend(look.state.problems(node));

@@ -1,5 +1,7 @@
 //! What a step, or the watch over a node, has to tell before it is done.
 
+use crate::reason::Reason;
+
 /// Something to tell while a step takes long.
 #[derive(Debug)]
 pub enum Progress {
@@ -10,7 +12,7 @@ pub enum Progress {
     /// The node could not be brought back yet, for this reason; it is tried again.
     Retrying(String),
     /// Something that the user should know of the node.
-    Warning(String),
+    Warning(Reason),
     /// So many logins and statements of the account were refused since the node went offline.
     TurnedAway(u64),
 }

@@ -16,6 +16,7 @@ use crate::outage::window::{
     ALONE, IN_THE_WAY, InTheWay, READ_ONLY_SET, SHORT_WAIT, close, left, open,
 };
 pub use crate::outage::window::{around, around_at_last};
+use crate::reason::{Kind, Reason};
 use crate::server::sql::Server;
 use crate::server::{Admin, Error};
 
@@ -26,45 +27,44 @@ const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
 /// Why a server on which nothing can be changed must be left alone, with `--lift-read-only` or
 /// without.
-pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
-    let mut problems: Vec<String> = forbids_its_admin(&admin.read_only_mode)
+pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<Reason> {
+    let mut problems: Vec<Reason> = forbids_its_admin(&admin.read_only_mode)
         .into_iter()
         .collect();
     if !admin.read_only {
         return problems;
     }
     if !lift {
-        problems.push(
+        problems.push(Kind::ReadOnly.told(
             "it is read-only even for its admin (super_read_only): with --lift-read-only that is switched off for the \
-             milliseconds that it takes"
-                .to_owned(),
-        );
+             milliseconds that it takes",
+        ));
         return problems;
     }
     let who = &node.admin.user;
     if !tells_roles(&admin.version) {
-        problems.push(format!(
+        problems.push(Kind::ReadOnly.told(format_args!(
             "--lift-read-only needs MySQL 8.0 or later, this is {}",
             admin.version
-        ));
+        )));
     }
     if admin.local_only.is_empty() {
-        problems.push(format!(
+        problems.push(Kind::LacksPrivilege.told(format_args!(
             "{who} may not switch the binary log off (sql_log_bin), so its group or its replicas would go offline too: \
              --lift-read-only needs that"
-        ));
+        )));
     }
     for privilege in ["SYSTEM_VARIABLES_ADMIN", "CONNECTION_ADMIN"] {
         if !admin.holds(privilege) && !admin.holds("SUPER") {
-            problems.push(format!(
+            problems.push(Kind::LacksPrivilege.told(format_args!(
                 "{who} lacks the privilege {privilege}, which --lift-read-only needs: grant it ON *.*"
-            ));
+            )));
         }
     }
     if !admin.reads_performance_schema() {
-        problems.push(format!(
+        problems.push(Kind::LacksPrivilege.told(format_args!(
             "{who} may not read performance_schema, which --lift-read-only needs: grant it SELECT ON performance_schema.*"
-        ));
+        )));
     }
     problems
 }
@@ -72,11 +72,12 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<String> {
 /// What to say of a MariaDB server whose `read_only` has this value, if it lets not even its admin
 /// write.
 /// <https://mariadb.com/kb/en/server-system-variables/#read_only>
-pub fn forbids_its_admin(read_only: &str) -> Option<String> {
+pub fn forbids_its_admin(read_only: &str) -> Option<Reason> {
     (read_only == "NO_LOCK_NO_ADMIN").then(|| {
-        "it is read-only even for its admin (read_only = NO_LOCK_NO_ADMIN), and --lift-read-only does not lift that: SET GLOBAL \
-         read_only = NO_LOCK"
-            .to_owned()
+        Kind::ReadOnly.told(
+            "it is read-only even for its admin (read_only = NO_LOCK_NO_ADMIN), and --lift-read-only does not lift that: SET \
+             GLOBAL read_only = NO_LOCK",
+        )
     })
 }
 
@@ -406,7 +407,9 @@ mod tests {
     #[test]
     fn mariadbs_mode_that_nobody_may_write_in_is_refused_by_name() {
         let why = forbids_its_admin("NO_LOCK_NO_ADMIN").unwrap();
-        assert!(why.contains("NO_LOCK_NO_ADMIN") && why.contains("--lift-read-only does not"));
+        assert!(
+            why.text.contains("NO_LOCK_NO_ADMIN") && why.text.contains("--lift-read-only does not")
+        );
         for may in ["OFF", "ON", "NO_LOCK", "0", "1", ""] {
             assert_eq!(forbids_its_admin(may), None, "{may}");
         }

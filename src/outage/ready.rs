@@ -10,6 +10,7 @@ use crate::outage::hold::Outage;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::take_down::{NotTaken, TakeDown};
+use crate::reason::{Kind, Reason};
 use crate::server::Admin;
 use crate::server::sql::Server;
 
@@ -20,7 +21,7 @@ pub struct Ready {
     pub(super) guard: Option<Guard>,
     pub(super) ender: Ender,
     /// What the user should know before it goes offline.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Reason>,
     /// How many sessions would end, if that was asked.
     pub(super) sessions: usize,
     /// Whether no other fail-start can take the same away meanwhile.
@@ -62,7 +63,7 @@ impl Ready {
     }
 
     /// Why this node and that one cannot both be named, if they cannot.
-    pub fn conflict(&mut self, other: &Self) -> Option<String> {
+    pub fn conflict(&mut self, other: &Self) -> Option<Reason> {
         if self.plan.server_id != other.plan.server_id {
             return None;
         }
@@ -73,30 +74,32 @@ impl Ready {
                 } else {
                     ""
                 };
-                Some(format!(
+                Some(Kind::SameServer.told(format_args!(
                     "it is the same server as {}, so to lock the account takes both offline: name one{or}",
                     other.node()
-                ))
+                )))
             }
-            Method::Revoke if self.plan.database == other.plan.database => Some(format!(
-                "it is the same database as {}: name one",
-                other.node()
-            )),
+            Method::Revoke if self.plan.database == other.plan.database => {
+                Some(Kind::SameDatabase.told(format_args!(
+                    "it is the same database as {}: name one",
+                    other.node()
+                )))
+            }
             Method::Revoke => None,
         }
     }
 
     /// Why another fail-start keeps this node, if one does though it has left nothing there yet.
-    pub fn is_taken(&self) -> Option<String> {
+    pub fn is_taken(&self) -> Option<Reason> {
         (!self.is_claimed).then(|| {
             let what = match self.plan.method {
                 Method::Lock => "the account on this server",
                 Method::Revoke => "this node",
             };
-            format!(
+            Kind::TakenByAnother.told(format_args!(
                 "another fail-start is taking {what} offline: see `fail-start status {}`",
                 self.plan.node.number
-            )
+            ))
         })
     }
 

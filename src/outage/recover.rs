@@ -10,6 +10,7 @@ use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::{State, UndoEvent};
+use crate::reason::Kind;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
 use crate::server::{Admin, Error, Failure, reaches};
@@ -55,10 +56,10 @@ pub fn status(
     let mut look = look(node, timeout)?;
     let outage = look.state.found().map(|found| found.age);
     if let Some(left) = look.admin.left_open(outage)? {
-        on_progress(Progress::Warning(format!(
+        on_progress(Progress::Warning(Kind::LeftOpen.told(format_args!(
             "{left}; to switch on again what was on: fail-start recover {}",
             node.number
-        )));
+        ))));
     }
     Ok(look.standing)
 }
@@ -70,7 +71,7 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     let problems = state.problems(node);
     if !problems.is_empty() {
-        return Err(problems.join("\n").into());
+        return Err(problems.into());
     }
     let standing = match state.found().cloned() {
         Some(found) => stands_with(found, node, &mut admin, timeout),
@@ -192,9 +193,9 @@ pub fn find(
             without_grants,
         } if named => {
             let (restore, what) = by_the_guide(&state, &admin, database, locked, without_grants);
-            on_progress(Progress::Warning(format!(
+            on_progress(Progress::Warning(Kind::UndoMissing.told(format_args!(
                 "nothing on this node says how it was before: {what}"
-            )));
+            ))));
             let method = if locked { Method::Lock } else { Method::Revoke };
             let plan = Plan {
                 accounts: state.rows(),
@@ -261,12 +262,12 @@ impl OrphanedOutage {
             let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
                 Login::In(_) => return Ok(back),
                 Login::KeptOut(error) | Login::NotTried(error) => error.to_string(),
-                Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other),
+                Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other).text,
             };
-            on_progress(Progress::Warning(format!(
+            on_progress(Progress::Warning(Kind::LoginFails.told(format_args!(
                 "it is as it was, but a login as '{}' does not work: {why_not}",
                 plan.node.account.user
-            )));
+            ))));
         }
         Ok(back)
     }

@@ -8,6 +8,7 @@ use crate::outage::hold::Back;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::State;
+use crate::reason::Kind;
 use crate::server::grants::Names;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::{ACCESS_DENIED, Admin, Error, sql};
@@ -169,7 +170,7 @@ impl Restore {
             match self.restore_once(left.max(Duration::from_secs(1)), on_progress) {
                 Ok(()) => self.is_changed = false,
                 // The kept connection may have been cut long ago: that says nothing about the node.
-                Err(Error::Connection(_)) if kept => {}
+                Err(Error::Connection(_) | Error::NotYet(_)) if kept => {}
                 // It will not get better by itself.
                 Err(
                     error @ (Error::Refused(_)
@@ -220,13 +221,14 @@ impl Restore {
             self.drop_undo(&mut admin, is_dropped)?;
         }
         for grant in &gone.grants {
-            on_progress(Progress::Warning(format!("it is back without {grant}")));
+            let lost = Kind::GrantLost.told(format_args!("it is back without {grant}"));
+            on_progress(Progress::Warning(lost));
         }
         if !gone.rows.is_empty() {
-            return Err(Error::Refused(format!(
+            return Err(Error::Refused(Kind::AccountDropped.told(format_args!(
                 "somebody dropped what these are about: {}",
                 gone.rows.join("; ")
-            )));
+            ))));
         }
         Ok(())
     }
@@ -265,7 +267,8 @@ impl Restore {
                 Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoState::There),
                 Some(found) if found.undo.is_some() => {
                     let why = "somebody brought it back and took it offline again";
-                    return Err(Error::Refused(format!("{why}, {found}")));
+                    let taken_again = Kind::TakenByAnother.told(format_args!("{why}, {found}"));
+                    return Err(Error::Refused(taken_again));
                 }
                 // What is to be run is known here, whatever somebody made of it there.
                 Some(found) => {
@@ -309,7 +312,7 @@ impl Restore {
         let why = "the server took the statements, but the account is not as before";
         Err(gone
             .other
-            .unwrap_or_else(|| Error::Connection(why.to_owned())))
+            .unwrap_or_else(|| Error::NotYet(Kind::NotAsBefore.told(why))))
     }
 
     /// What is to be run yet. With partial revokes, to give back what is back already, and held
@@ -336,10 +339,11 @@ impl Restore {
             Login::KeptOut(error) => {
                 format!("'{user}' cannot log in any more: has its password changed? ({error})")
             }
-            Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other),
+            Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other).text,
             Login::NotTried(error) => format!("a login as '{user}' could not be tried: {error}"),
         };
-        on_progress(Progress::Warning(format!("it is as it was, but {but}")));
+        let but = Kind::LoginFails.told(format_args!("it is as it was, but {but}"));
+        on_progress(Progress::Warning(but));
     }
 
     fn drop_undo(&self, admin: &mut Admin, is_dropped: bool) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use crate::outage::gone;
 use crate::outage::obstacles;
 use crate::outage::plan::Plan;
+use crate::reason::{Kind, Reason};
 use crate::server::grants::{Grant, Names, Object};
 use crate::server::sql::{self, Account, Server};
 use crate::server::{Admin, Error, Failure, Lines};
@@ -19,11 +20,11 @@ pub struct Revoke {
     /// The ways in that it would leave.
     pub ways_in: Vec<String>,
     /// What the user should know.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Reason>,
     /// What is given back, each by itself.
     parts: Vec<Grant>,
     /// Why this admin may not.
-    may_not: Option<String>,
+    may_not: Option<Reason>,
 }
 
 impl Revoke {
@@ -42,11 +43,11 @@ impl Revoke {
             return Err(may_not.into());
         }
         if revoke.sessions_keep_rights {
-            revoke.warnings.push(format!(
+            revoke.warnings.push(Kind::EndsOtherSessions.told(format_args!(
                 "'{}' holds its rights ON *.*, which a session keeps that is open: all of its sessions on this server end, also \
                  those on other nodes, where it gets in again at once",
                 plan.node.account.user
-            ));
+            )));
         }
         revoke.plan_to_give_back(admin, plan)?;
         revoke.look_for_others(admin, plan, &held, everybodys)?;
@@ -74,10 +75,10 @@ impl Revoke {
                     self.ways_in.push(grant.to_string());
                 }
                 None if line.starts_with("GRANT ") => {
-                    return Err(Failure::from(format!(
+                    return Err(Failure::from(Kind::UnknownGrant.told(format_args!(
                         "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it \
                          back: use --method lock"
-                    )));
+                    ))));
                 }
                 Some(_) | None => {}
             }
@@ -111,11 +112,11 @@ impl Revoke {
         let all = back.iter().chain(&lost).filter_map(|(part, _)| part.give());
         self.restore = all.collect();
         self.warnings.extend(lost.iter().map(|(part, _)| {
-            format!(
+            Kind::GrantNotRestorable.told(format_args!(
                 "'{}' holds {part}, which is of no use any more and cannot be granted again: the table, column or routine is \
                  gone, or the view does not work. The node will come back without it",
                 plan.node.account.user
-            )
+            ))
         }));
         Ok(())
     }

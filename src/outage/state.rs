@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Node;
 use crate::outage::undo::Undo;
+use crate::reason::{Kind, Reason};
 use crate::server::sql::{self, Account};
 use crate::server::{AccountRow, Admin, Answers, Error, in_words};
 
@@ -92,11 +93,11 @@ impl UndoEvent {
     }
 
     /// Why it is not run, if it is not this admin's and this version's.
-    pub fn distrust(&self) -> String {
+    pub fn distrust(&self) -> Reason {
         let Self {
             database, definer, ..
         } = self;
-        match &self.maker {
+        Kind::UndoNotTrusted.told(match &self.maker {
             Maker::AnotherAdmin => format!(
                 "what would bring it back, the event {} in `{database}`, was left or altered by another account, '{definer}': run \
                  `fail-start recover` as that one, if it is an admin of yours",
@@ -111,7 +112,7 @@ impl UndoEvent {
                  CREATE EVENT) before you do anything about it",
                 sql::UNDO
             ),
-        }
+        })
     }
 }
 
@@ -185,19 +186,19 @@ impl State {
     }
 
     /// What is missing: no node can do without it.
-    pub fn problems(&self, node: &Node) -> Vec<String> {
+    pub fn problems(&self, node: &Node) -> Vec<Reason> {
         let mut problems = Vec::new();
         if self.accounts.is_empty() {
-            problems.push(format!(
+            problems.push(Kind::NoAccount.told(format_args!(
                 "it has no account named '{}': check {}",
                 node.account.user, node.variables.user
-            ));
+            )));
         }
         if self.database.is_none() {
-            problems.push(format!(
+            problems.push(Kind::NoDatabase.told(format_args!(
                 "it has no database named '{}': check {}",
                 node.database, node.variables.database
-            ));
+            )));
         }
         problems
     }
@@ -237,11 +238,11 @@ impl State {
 
 impl UndoEvent {
     /// What another node on the same server was locked for.
-    pub fn elsewhere(&self) -> String {
-        format!(
+    pub fn elsewhere(&self) -> Reason {
+        Kind::AlreadyOffline.told(format_args!(
             "the account is locked on this server for the node with the database `{}`, {self}: bring that one back first \
              (fail-start recover)",
             self.database
-        )
+        ))
     }
 }

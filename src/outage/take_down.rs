@@ -13,6 +13,7 @@ use crate::outage::hold::Outage;
 use crate::outage::plan::{AccessState, Plan};
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
+use crate::reason::{Kind, Reason};
 use crate::server::listing::{Listing, Session};
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::{Admin, EVENT_EXISTS, Error, Failure};
@@ -56,8 +57,8 @@ impl From<Error> for Halt {
     }
 }
 
-fn fail<T>(why: impl Into<String>) -> Result<T, Halt> {
-    Err(Halt::Failed(Failure::from(why.into())))
+fn fail<T>(reason: Reason) -> Result<T, Halt> {
+    Err(Halt::Failed(reason.into()))
 }
 
 /// What takes a node down.
@@ -144,7 +145,9 @@ impl<'a> TakeDown<'a> {
         match login.map(thread::JoinHandle::join) {
             None => Ok(()),
             Some(Ok(outcome)) => self.is_proven_by(outcome),
-            Some(Err(_)) => fail("a login as the account could not be tried"),
+            Some(Err(_)) => {
+                fail(Kind::LoginNotTried.told("a login as the account could not be tried"))
+            }
         }
     }
 
@@ -181,10 +184,10 @@ impl<'a> TakeDown<'a> {
                 if let Some(guard) = plan.guard {
                     admin.kill_own(guard)?;
                 }
-                fail(format!(
+                fail(Kind::TakenByAnother.told(format_args!(
                     "another fail-start took it at the same time: see `fail-start status {}`",
                     plan.node.number
-                ))
+                )))
             }
             Err(error) => Err(error.into()),
             Ok(mut listing) => {
@@ -210,7 +213,9 @@ impl<'a> TakeDown<'a> {
         let mut using = None;
         loop {
             if !plan.is_out(&state) {
-                return fail("somebody gave the account its access back meanwhile");
+                return fail(
+                    Kind::Opened.told("somebody gave the account its access back meanwhile"),
+                );
             }
             if plan.keep_sessions {
                 self.tell_of_kept(&listing);
@@ -291,29 +296,29 @@ impl<'a> TakeDown<'a> {
     }
 
     fn tell_of_logins(&self) {
-        (self.on_progress)(Progress::Warning(format!(
+        (self.on_progress)(Progress::Warning(Kind::LoginsUnderWay.told(format_args!(
             "a login that began before the outage is still under way: should it be one of '{}', its session ends as soon as it \
              gets in",
             self.plan.node.account.user
-        )));
+        ))));
     }
 
     /// Whether a login of the account says that the node is offline.
     fn is_proven_by(&self, login: Login) -> Result<(), Halt> {
         match login {
             Login::KeptOut(_) => Ok(()),
-            Login::In(_) => fail("a login as the account still works"),
+            Login::In(_) => fail(Kind::StillGetsIn.told("a login as the account still works")),
             Login::Elsewhere(other) => fail(leads_elsewhere(&self.plan.server_id, &other)),
             Login::NotTried(error @ Error::Server { .. }) => {
-                (self.on_progress)(Progress::Warning(format!(
+                (self.on_progress)(Progress::Warning(Kind::LoginNotTried.told(format_args!(
                     "a login as '{}' could not be tried ({error}), so OFFLINE rests on what the server says",
                     self.plan.node.account.user
-                )));
+                ))));
                 Ok(())
             }
-            Login::NotTried(error) => fail(format!(
+            Login::NotTried(error) => fail(Kind::LoginNotTried.told(format_args!(
                 "a login as the account could not be tried: {error}"
-            )),
+            ))),
         }
     }
 }

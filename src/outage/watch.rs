@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
+use crate::reason::{Kind, Reason};
 use crate::server::sql;
 use crate::server::{Admin, Error};
 
@@ -126,21 +127,21 @@ impl Watcher {
         match looked {
             Ok(()) => {
                 if was_away {
-                    self.warn("can be reached again");
+                    self.warn(Kind::ReachableAgain.told("can be reached again"));
                 }
                 self.seen().away = false;
                 self.unwatched = false;
             }
             Err(error @ Error::Server { .. }) if self.admin.is_some() => {
                 if !self.unwatched {
-                    self.warn(format!("cannot be watched: {error}"));
+                    self.warn(Kind::NotWatched.told(format_args!("cannot be watched: {error}")));
                 }
                 self.unwatched = true;
             }
             Err(error) => {
                 self.seen().away = true;
                 if !was_away {
-                    self.warn(format!("cannot be reached any more: {error}"));
+                    self.warn(Kind::Away.told(format_args!("cannot be reached any more: {error}")));
                 }
             }
         }
@@ -194,7 +195,7 @@ impl Watcher {
         }
         if self.is_open {
             self.is_open = false;
-            self.warn("the account is kept out again");
+            self.warn(Kind::KeptOutAgain.told("the account is kept out again"));
         }
         // Who keeps it out now, after it was open, may have left sessions alone.
         if plan.keep_sessions || self.seen().opened.is_some() {
@@ -228,17 +229,17 @@ impl Watcher {
         let first = self.seen().got_in == 0;
         self.seen().got_in += ended;
         if first && ended > 0 {
-            self.warn(format!(
+            self.warn(Kind::GotIn.told(format_args!(
                 "a session of '{}' got in and was ended, as every further one will be",
                 self.plan.node.account.user
-            ));
+            )));
         }
         Ok(true)
     }
 
     fn tell_no_end(&mut self, text: &str) {
         if !std::mem::replace(&mut self.cannot_end, true) {
-            self.warn(text);
+            self.warn(Kind::CannotEndSessions.told(text));
         }
     }
 
@@ -246,7 +247,7 @@ impl Watcher {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn warn(&self, text: impl Into<String>) {
-        (self.on_progress)(Progress::Warning(text.into()));
+    fn warn(&self, reason: Reason) {
+        (self.on_progress)(Progress::Warning(reason));
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::config::Method;
 use crate::config::Node;
+use crate::reason::{Kind, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
 use crate::server::{Admin, Answers, Error};
@@ -14,7 +15,7 @@ pub struct WaysIn {
     /// Ways in that stay open, for a person.
     pub open: Vec<String>,
     /// What the user should know of.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Reason>,
 }
 
 /// What is asked in one round trip with other things, and how its answers are read.
@@ -111,7 +112,7 @@ impl Questions {
 }
 
 /// Events whose definer is one of these rows.
-fn own_events(events: &[(String, String, String)], accounts: &[Account]) -> Option<String> {
+fn own_events(events: &[(String, String, String)], accounts: &[Account]) -> Option<Reason> {
     let definers: Vec<String> = accounts
         .iter()
         .map(|account| format!("{}@{}", account.user, account.host))
@@ -126,27 +127,27 @@ fn own_events(events: &[(String, String, String)], accounts: &[Account]) -> Opti
         1 => (format!("the event {first}"), "goes"),
         count => (format!("{count} events, {first} among them,"), "go"),
     };
-    Some(format!(
+    Some(Kind::OwnEvents.told(format_args!(
         "{them} of the account itself {go} on, as the server runs that without a login: --method revoke would stop it"
-    ))
+    )))
 }
 
 /// Objects that stop working for others too.
-fn definer_objects(count: u64, node: &Node) -> Option<String> {
+fn definer_objects(count: u64, node: &Node) -> Option<Reason> {
     let (objects, run) = match count {
         0 => return None,
         1 => ("1 view, routine or trigger".to_owned(), "runs"),
         count => (format!("{count} views, routines and triggers"), "run"),
     };
-    Some(format!(
+    Some(Kind::DefinerObjects.told(format_args!(
         "{objects} in `{}` {run} with the rights of '{}', so meanwhile for nobody: --method lock would spare them",
         node.database, node.account.user
-    ))
+    )))
 }
 
-fn prepared(transactions: &str, are: &str) -> String {
-    format!(
+fn prepared(transactions: &str, are: &str) -> Reason {
+    Kind::PreparedTransactions.told(format_args!(
         "{transactions} on this server {are} prepared (XA RECOVER) and held by no session: it keeps its locks, and whoever may \
          log in may commit it meanwhile"
-    )
+    ))
 }

@@ -24,6 +24,7 @@ use self::runs::{Outcome, Set, Tried, in_words};
 pub use self::text::rounded;
 use self::text::{columns, in_seconds, milliseconds, printable, room, turned_away, within};
 use crate::config::Node;
+use crate::reason::Reason;
 use crate::server::Failure;
 
 /// Who reads standard output.
@@ -315,34 +316,49 @@ impl Printer {
     }
 
     /// Something about a node that the user should know; it goes on.
-    pub fn warning(&mut self, node: &Node, text: impl Display) {
-        let style = AnsiColor::Yellow.on_default().bold();
-        self.labelled("warning:", style, &format!(" {node}: {text}"));
-        self.event("warning", Some(node), json!({"message": text.to_string()}));
+    pub fn warning(&mut self, node: &Node, reason: &Reason) {
+        self.warn(&format!(" {node}: {reason}"));
+        self.reason("warning", Some(node), reason, json!({}));
     }
 
     /// Something about no node in particular that the user should know; it goes on.
-    pub fn general_warning(&mut self, text: impl Display) {
+    pub fn general_warning(&mut self, reason: &Reason) {
+        self.warn(&format!(" {reason}"));
+        self.reason("warning", None, reason, json!({}));
+    }
+
+    fn warn(&mut self, line: &str) {
         let style = AnsiColor::Yellow.on_default().bold();
-        self.labelled("warning:", style, &format!(" {text}"));
-        self.event("warning", None, json!({"message": text.to_string()}));
+        self.labelled("warning:", style, line);
     }
 
     /// What failed at a node.
     pub fn error(&mut self, node: &Node, problem: &Failure) {
-        for line in problem.to_string().lines() {
-            self.error_line(&format!(" {node}: {line}"));
-            let more = json!({"code": problem.code, "message": line});
-            self.event("error", Some(node), more);
+        for reason in &problem.reasons {
+            for line in reason.text.lines() {
+                self.error_line(&format!(" {node}: {line}"));
+                let line = reason.kind.told(line);
+                self.reason("error", Some(node), &line, json!({"code": problem.code}));
+            }
         }
     }
 
     /// What failed, at no node in particular.
-    pub fn general_error(&mut self, text: impl Display) {
-        for line in text.to_string().lines() {
+    pub fn general_error(&mut self, reason: &Reason) {
+        for line in reason.text.lines() {
             self.error_line(&format!(" {line}"));
-            self.event("error", None, json!({"code": null, "message": line}));
+            let line = reason.kind.told(line);
+            self.reason("error", None, &line, json!({"code": null}));
         }
+    }
+
+    fn reason(&mut self, event: &str, node: Option<&Node>, reason: &Reason, more: Value) {
+        let mut object = json!({"kind": reason.kind.to_string()});
+        if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+            object.extend(more);
+            object.insert("message".to_owned(), reason.text.clone().into());
+        }
+        self.event(event, node, object);
     }
 
     fn error_line(&mut self, line: &str) {

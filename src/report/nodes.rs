@@ -82,8 +82,10 @@ impl Printer {
                 };
                 (state, format!("{how}, not by fail-start ({hint})"), None)
             }
-            Ok(NodeStatus::LockedElsewhere(found)) => ("locked", found.elsewhere(), Some(found)),
-            Ok(NodeStatus::Distrusted(found)) => ("distrusted", found.distrust(), None),
+            Ok(NodeStatus::LockedElsewhere(found)) => {
+                ("locked", found.elsewhere().text, Some(found))
+            }
+            Ok(NodeStatus::Distrusted(found)) => ("distrusted", found.distrust().text, None),
             Err(why) => ("unreachable", why.to_string(), None),
         };
         self.out(&format!("{node}: {text}"));

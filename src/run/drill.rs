@@ -15,6 +15,7 @@ use super::{Abort, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::options::{DrillOptions, Options};
+use crate::reason::{Kind, Reason};
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Printer, rounded};
 
@@ -42,11 +43,11 @@ pub fn drill(
         .take(MOST_SETS + 1)
         .collect();
     if sets.len() > MOST_SETS {
-        printer.general_error(format!(
+        printer.general_error(&Kind::Arguments.told(format_args!(
             "{} nodes make more than {MOST_SETS} sets of at most {}: lower --at-once, or name fewer nodes",
             nodes.len(),
             settings.at_once
-        ));
+        )));
         return Ok(ExitStatus::Usage);
     }
     if options.dry_run {
@@ -58,7 +59,7 @@ pub fn drill(
     let junit = match settings.junit.as_ref().map(File::create).transpose() {
         Ok(junit) => junit,
         Err(error) => {
-            printer.general_error(cannot_write(&settings, &error));
+            printer.general_error(&cannot_write(&settings, &error));
             return Ok(ExitStatus::Usage);
         }
     };
@@ -81,7 +82,7 @@ pub fn drill(
         && let Err(error) = write_junit(&drill.runs, file)
     {
         let why = cannot_write(&drill.settings, &error);
-        drill.run.printer.general_error(why);
+        drill.run.printer.general_error(&why);
         if status == ExitStatus::Done {
             return Ok(ExitStatus::Command(EXIT_CANCELED));
         }
@@ -90,13 +91,13 @@ pub fn drill(
 }
 
 /// Why the JUnit XML cannot be written.
-fn cannot_write(settings: &DrillOptions, error: &io::Error) -> String {
+fn cannot_write(settings: &DrillOptions, error: &io::Error) -> Reason {
     let path = settings.junit.clone().unwrap_or_default();
     let why = match error.kind() {
         ErrorKind::NotFound => "no such folder".to_owned(),
         kind => kind.to_string(),
     };
-    format!("cannot write {}: {why}", path.display())
+    Kind::CannotWrite.told(format_args!("cannot write {}: {why}", path.display()))
 }
 
 /// Checks every node, and says what would be tried.
@@ -154,7 +155,8 @@ impl Drill<'_> {
                 _ => "takes too long while every node is online".to_owned(),
             };
             let error = format!("the command {how}: a drill would tell nothing");
-            self.run.printer.general_error(error);
+            let error = Kind::CommandFailed.told(error);
+            self.run.printer.general_error(&error);
             return Err(Abort(ExitStatus::Failed));
         }
         for set in sets {
@@ -286,10 +288,12 @@ impl Drill<'_> {
         match unnamed_file().and_then(|file| Ok((file.try_clone()?, file))) {
             Ok((to, kept)) => (Output::Kept(to), Some(kept)),
             Err(error) => {
-                self.run.printer.general_warning(format!(
-                    "the output cannot be kept ({}), so all of it is shown: check TMPDIR",
-                    error.kind()
-                ));
+                self.run
+                    .printer
+                    .general_warning(&Kind::OutputNotKept.told(format_args!(
+                        "the output cannot be kept ({}), so all of it is shown: check TMPDIR",
+                        error.kind()
+                    )));
                 (live, None)
             }
         }

@@ -32,6 +32,7 @@ use crate::outage::hold::Back;
 use crate::outage::plan::GRACE;
 use crate::outage::progress::Progress;
 use crate::outage::recover::{self, NodeStatus, OrphanedOutage, RecoverTarget};
+use crate::reason::{Kind, Reason};
 use crate::report::Printer;
 use crate::server::Failure;
 
@@ -124,7 +125,7 @@ struct Run<'a> {
     /// Whether a node could not be brought back.
     not_restored: bool,
     /// The warnings of nodes that were told before.
-    warned: BTreeSet<(u32, String)>,
+    warned: BTreeSet<(u32, Reason)>,
     /// Tells the workers to change nothing more.
     stop: Arc<AtomicBool>,
     /// What brings back each node that may be changed.
@@ -343,20 +344,22 @@ impl<'a> Run<'a> {
     fn progress(&mut self, number: u32, progress: &Progress) {
         let node = self.node(number);
         match progress {
-            Progress::SessionsKept(left) => self.printer.warning(
-                &node,
-                match left {
-                    1 => "1 open session still reaches it (--keep-sessions)".to_owned(),
-                    left => format!("{left} open sessions still reach it (--keep-sessions)"),
-                },
-            ),
+            Progress::SessionsKept(left) => {
+                let still = match left {
+                    1 => "1 open session still reaches".to_owned(),
+                    left => format!("{left} open sessions still reach"),
+                };
+                let kept = Kind::SessionsKept.told(still + " it (--keep-sessions)");
+                self.printer.warning(&node, &kept);
+            }
             Progress::SessionsLeft(left) => self.printer.note(format!(
                 "{node}: waiting for its sessions to end, {left} left"
             )),
             Progress::Retrying(why) => {
-                self.printer.warning(&node, format!("{why}; trying again"));
+                let retrying = Kind::Retrying.told(format_args!("{why}; trying again"));
+                self.printer.warning(&node, &retrying);
             }
-            Progress::Warning(text) => self.printer.warning(&node, text),
+            Progress::Warning(reason) => self.printer.warning(&node, reason),
             Progress::TurnedAway(count) => self.printer.turned_away(&node, *count),
         }
     }
@@ -373,13 +376,15 @@ impl<T> Ended<Result<T, Failure>> {
 }
 
 fn broke_down() -> Failure {
-    Failure::from("fail-start itself broke down here (please report it)".to_owned())
+    Kind::BrokeDown
+        .told("fail-start itself broke down here (please report it)")
+        .into()
 }
 
 impl NotStarted {
     /// Tells why, and returns the status for it.
-    fn told(&self, printer: &mut Printer) -> ExitStatus {
-        printer.general_error(&self.why);
+    fn told(self, printer: &mut Printer) -> ExitStatus {
+        printer.general_error(&Kind::CommandNotStarted.told(self.why));
         ExitStatus::Command(self.status)
     }
 }

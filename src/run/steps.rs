@@ -16,6 +16,7 @@ use crate::outage::progress::Progress;
 use crate::outage::ready::Ready;
 use crate::outage::restore::RESTORE_RETRY_FOR;
 use crate::outage::take_down::NotTaken;
+use crate::reason::Kind;
 use crate::server::{Error, Failure, in_words};
 
 /// How one node is brought back.
@@ -134,7 +135,8 @@ impl Run<'_> {
         });
         if let Err(why) = watching {
             let unwatched = format!("the system has no thread left ({why}), so it is not watched");
-            self.printer.warning(&self.node(number), unwatched);
+            let unwatched = Kind::NotWatched.told(unwatched);
+            self.printer.warning(&self.node(number), &unwatched);
         }
         node
     }
@@ -157,8 +159,8 @@ impl Run<'_> {
             if first.elapsed() < ONE_INTERRUPT {
                 return Ok(());
             }
-            self.printer
-                .general_error("left before every node was back");
+            let left = Kind::LeftEarly.told("left before every node was back");
+            self.printer.general_error(&left);
             for (&number, statements) in &self.by_hand {
                 self.printer.by_hand(&self.node(number), statements);
             }
@@ -203,8 +205,8 @@ impl Run<'_> {
                 Ended::Panicked => self.not_restored(number, &broke_down()),
                 Ended::TimedOut => {
                     let tried = in_words(RESTORE_RETRY_FOR);
-                    let why = format!("nothing was heard of it for {tried}");
-                    self.not_restored(number, &why.into());
+                    let nothing = format_args!("nothing was heard of it for {tried}");
+                    self.not_restored(number, &Kind::Silent.told(nothing).into());
                 }
             }
         }

@@ -11,6 +11,7 @@ use super::Run;
 use super::command::{KILL_AFTER, NotStarted, Output, Running, Setup, State};
 use super::events::{Answers, Event, Interrupt, ONE_INTERRUPT};
 use crate::exit_status::ExitStatus;
+use crate::reason::Kind;
 use crate::server::in_words;
 
 impl Run<'_> {
@@ -46,9 +47,8 @@ impl Run<'_> {
 
     fn input_has_ended(&mut self) -> ExitStatus {
         self.printer.end_prompt();
-        self.printer.general_error(
-            "standard input has ended, so nobody can answer: bringing the nodes back",
-        );
+        let ended = "standard input has ended, so nobody can answer: bringing the nodes back";
+        self.printer.general_error(&Kind::EndOfInput.told(ended));
         self.printer.note(
             "hint: run it in a terminal, or say how long the outage is to last: --for 30s, or -- COMMAND",
         );

@@ -16,6 +16,7 @@ use super::identity::ServerId;
 use super::listing::{Session, Wanted};
 use super::sql::{self, Account, ProcessList, Server};
 use crate::config::Node;
+use crate::reason::Kind;
 
 /// The admin's connection: what its server is, and what only the admin may do.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -260,9 +261,8 @@ impl Admin {
                 self.kill_own(id)?;
                 told = true;
             } else if began.elapsed() > self.connection.timeout {
-                return Err(Error::Connection(
-                    "an earlier session of fail-start does not end".to_owned(),
-                ));
+                let stays = "an earlier session of fail-start does not end";
+                return Err(Error::NotYet(Kind::SessionsLeft.told(stays)));
             } else {
                 thread::sleep(Duration::from_millis(2));
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mysql::DriverError;
 
 use crate::config::{Address, Environment, Node, SslMode};
+use crate::reason::{Kind, Reason};
 
 /// Why a statement or a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,10 @@ pub enum Error {
     NobodyThere(String),
     /// The connection could not be encrypted as asked.
     Tls(String),
+    /// It is not as it must be, and may yet come.
+    NotYet(Reason),
     /// The server would do it, but fail-start must not.
-    Refused(String),
+    Refused(Reason),
 }
 
 impl fmt::Display for Error {
@@ -38,39 +41,53 @@ impl fmt::Display for Error {
             Self::Connection(cause)
             | Self::Name(cause)
             | Self::NobodyThere(cause)
-            | Self::Tls(cause)
-            | Self::Refused(cause) => f.write_str(cause),
+            | Self::Tls(cause) => f.write_str(cause),
+            Self::NotYet(reason) | Self::Refused(reason) => f.write_str(&reason.text),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
-/// What is wrong with a node, for a person, and the server's error number if it came from there.
+/// What is wrong with a node, and the server's error number if it came from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The server's error number.
     pub code: Option<u16>,
-    text: String,
+    /// What all is wrong.
+    pub reasons: Vec<Reason>,
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let texts: Vec<&str> = self.reasons.iter().map(|one| &*one.text).collect();
+        f.write_str(&texts.join("\n"))
     }
 }
 
 impl Failure {
     /// This problem, told in these words.
     pub fn context(&self, text: impl fmt::Display) -> Self {
-        let text = text.to_string();
-        Self { text, ..*self }
+        let kind = self.reasons.first().map_or(Kind::BrokeDown, |one| one.kind);
+        Self {
+            code: self.code,
+            ..kind.told(text).into()
+        }
     }
 }
 
-impl From<String> for Failure {
-    fn from(text: String) -> Self {
-        Self { code: None, text }
+impl From<Vec<Reason>> for Failure {
+    fn from(reasons: Vec<Reason>) -> Self {
+        Self {
+            code: None,
+            reasons,
+        }
+    }
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        vec![reason].into()
     }
 }
 
@@ -87,8 +104,26 @@ impl Error {
             Self::Server { code, .. } => Some(*code),
             _ => None,
         };
-        let text = text.to_string();
-        Failure { code, text }
+        Failure {
+            code,
+            ..self.kind().told(text).into()
+        }
+    }
+
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Server {
+                code: ACCESS_DENIED | NO_PASSWORD,
+                ..
+            } => Kind::LoginRefused,
+            Self::Server { .. } => Kind::ServerError,
+            Self::Connection(_) => Kind::Unreachable,
+            Self::Name(_) => Kind::UnknownHost,
+            Self::NobodyThere(_) => Kind::NothingListens,
+            Self::Tls(_) => Kind::Tls,
+            Self::NotYet(reason) | Self::Refused(reason) => reason.kind,
+        }
     }
 
     /// Whether the server has no TLS at all.
@@ -190,9 +225,9 @@ pub(super) fn explain(error: &mysql::Error, timeout: Duration) -> Error {
             };
         }
         mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
-            return Error::Refused(format!(
+            return Error::Refused(Kind::UnknownPlugin.told(format_args!(
                 "the account logs in by the plugin {plugin}, which fail-start does not have: give it another"
-            ));
+            )));
         }
         mysql::Error::DriverError(
             DriverError::UnsupportedProtocol(_)
@@ -307,7 +342,7 @@ fn advice(node: &Node, error: &Error) -> String {
         }
         Error::Name(_) => format!("check {}", node.variables.host),
         Error::NobodyThere(_) => format!("is the server running? Check {}", at(node)),
-        Error::Connection(_) => format!("check {}", at(node)),
+        Error::Connection(_) | Error::NotYet(_) => format!("check {}", at(node)),
     }
 }
 
@@ -372,7 +407,7 @@ mod tests {
         assert!(explained(DriverError::TlsNotSupported).is_plain());
         let plugin = explained(DriverError::UnknownAuthPlugin("kerberos".to_owned()));
         assert!(
-            matches!(&plugin, Error::Refused(why) if why.contains("the plugin kerberos")),
+            matches!(&plugin, Error::Refused(why) if why.text.contains("the plugin kerberos")),
             "{plugin}"
         );
         let denied = mysql::MySqlError {

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::reason::Kind;
 use crate::server::sql::{self, ProcessList};
 use crate::server::{Admin, Answers, Error, NO_TABLE};
 
@@ -222,11 +223,10 @@ impl Admin {
                     break;
                 }
                 if began.elapsed() > self.timeout() {
-                    return Err(Error::Connection(
+                    return Err(Error::NotYet(Kind::CannotEndSessions.told(
                         "its list of open transactions is never made anew: somebody else reads \
-                         information_schema.INNODB_TRX all the time"
-                            .to_owned(),
-                    ));
+                         information_schema.INNODB_TRX all the time",
+                    )));
                 }
                 thread::sleep(TRANSACTIONS_ARE_KEPT);
             }

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Node;
+use crate::reason::{Kind, Reason};
 use crate::server::identity::ServerId;
 use crate::server::{ACCESS_DENIED, Connection, Error, NO_DATABASE, TOO_MANY_CONNECTIONS};
 
@@ -69,9 +70,9 @@ impl Login {
 }
 
 /// What to say where the account's login leads to another server than the admin's.
-pub fn leads_elsewhere(ours: &ServerId, theirs: &ServerId) -> String {
-    format!(
+pub fn leads_elsewhere(ours: &ServerId, theirs: &ServerId) -> Reason {
+    Kind::SeveralServers.told(format_args!(
         "its address leads to several servers, to {ours} and to {theirs}: a proxy or load balancer? Name one server's own \
          address"
-    )
+    ))
 }

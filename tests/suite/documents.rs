@@ -70,6 +70,32 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
+fn every_kind_of_warning_and_error_is_listed() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let (source, docs) = (read("src/reason.rs"), read("docs/for-programs.md"));
+    let (_, kinds) = source.split_once("pub enum Kind {").unwrap();
+    let (kinds, _) = kinds.split_once('}').unwrap();
+    let (_, listed) = docs.split_once("## Kinds").unwrap();
+    let listed: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+    let mut count = 0;
+    for kind in kinds
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(','))
+    {
+        let mut name = String::new();
+        for c in kind.chars() {
+            if c.is_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.extend(c.to_lowercase());
+        }
+        assert!(listed.contains(&&*name), "{name}");
+        count += 1;
+    }
+    assert!(count > 50, "{count}");
+}
+
+#[test]
 fn every_test_that_is_named_is_there() {
     let suite = fs::read_dir(Path::new(ROOT).join("tests/suite")).unwrap();
     let files = suite

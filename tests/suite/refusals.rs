@@ -633,15 +633,15 @@ fn what_does_not_speak_the_protocol_is_said_to_be_no_mysql() {
 
 /// Nodes 2 and 3 stand for the innocent ones: none of them may be touched when node 1 cannot be
 /// failed.
-fn refused(nodes: &Nodes, says: &[&str]) {
+fn refused(nodes: &Nodes, kinds: &[&str], says: &[&str]) {
     let before = nodes.states();
     let mut open = [nodes.log_in(2).unwrap(), nodes.log_in(3).unwrap()];
-    let finished = nodes.run(&["1", "2", "3"], "Y\n");
+    let finished = nodes.run(&["1", "2", "3", "--json"], "Y\n");
     finished.assert_status(1).assert_says("nothing was changed");
+    assert_eq!(finished.kinds(), kinds);
     for text in says {
         finished.assert_says(text);
     }
-    assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
     for session in &mut open {
         session.write().unwrap();
     }
@@ -656,6 +656,7 @@ fn a_wrong_admin_password_is_named_and_not_shown(kind: Kind) {
         nodes.set(&name, "s3cret");
         refused(
             &nodes,
+            &["login_refused"],
             &[
                 "node 1 (127.0.0.1:",
                 "login refused for",
@@ -674,6 +675,7 @@ fn every_node_that_is_down_is_named(kind: Kind) {
     nodes.reach_by(1, free_port());
     refused(
         &nodes,
+        &["nothing_listens"],
         &[
             "error: node 1 (127.0.0.1:",
             "nothing listens there",
@@ -710,11 +712,13 @@ fn an_account_or_database_that_is_not_there_is_named(kind: Kind) {
     nodes.set("LOCAL_DB_NAME", "no such database");
     refused(
         &nodes,
+        &["no_database"],
         &["no database named 'no such database'", "LOCAL_DB_NAME"],
     );
     nodes.set("LOCAL_DB_USER_NODE1", "nobody");
     refused(
         &nodes,
+        &["no_account", "no_database"],
         &[
             "no database named",
             "no account named 'nobody'",
@@ -728,7 +732,7 @@ fn an_account_or_database_that_is_not_there_is_named(kind: Kind) {
 fn the_admin_itself_is_not_failed(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     nodes.set("LOCAL_DB_USER_NODE1", "tester");
-    refused(&nodes, &["are both 'tester'"]);
+    refused(&nodes, &["admin_is_account"], &["are both 'tester'"]);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -750,6 +754,7 @@ fn an_admin_who_lacks_a_privilege_is_told_which(kind: Kind) {
     };
     refused(
         &nodes,
+        &["lacks_privilege", "lacks_privilege", "cannot_end_sessions"],
         &[
             "lacks the privilege PROCESS",
             to_kill,
@@ -777,6 +782,7 @@ fn another_way_in_is_named_in_cloud(kind: Kind) {
         // Who has no name gets in whichever way the account is kept out.
         refused(
             &nodes,
+            &["other_way_in"],
             &[
                 says,
                 if grant.contains("''@") {

@@ -5,22 +5,20 @@
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Server, login, online, quoted, servers, wait_until,
-};
+use crate::harness::{Kind, Nodes, PROMPT, Server, login, online, quoted, servers, wait_until};
 use crate::proxy::Proxy;
 
 /// Asserts that node 1 is refused for this reason, and that nothing is changed.
 #[track_caller]
-fn refused(nodes: &Nodes, args: &[&str], says: &[&str]) -> Finished {
+fn refused(nodes: &Nodes, args: &[&str], kind: &str, says: &[&str]) {
     let before = nodes.states();
-    let finished = nodes.run(args, "Y\n");
+    let finished = nodes.run(&[args, &["--json"]].concat(), "Y\n");
     finished.assert_status(1).assert_says("nothing was changed");
+    assert_eq!(finished.kinds(), [kind]);
     for text in says {
         finished.assert_says(text);
     }
     assert_eq!(nodes.states(), before);
-    finished
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -100,6 +98,7 @@ fn an_account_without_a_name_that_reaches_the_database_is_a_way_in(kind: Kind) {
         refused(
             &nodes,
             args,
+            "other_way_in",
             &[
                 "''@'10.9.8.7'",
                 "holds INSERT ON",
@@ -215,7 +214,12 @@ fn an_address_that_leads_to_several_servers_is_refused(kind: Kind) {
     let proxy = Proxy::between(&[nodes.port(1), nodes.port(2)]);
     nodes.reach_by(1, proxy.port);
     for args in [&["1"][..], &["1", "--method", "revoke"], &["1"]] {
-        refused(&nodes, args, &["leads to several servers", "load balancer"]);
+        refused(
+            &nodes,
+            args,
+            "several_servers",
+            &["leads to several servers", "load balancer"],
+        );
     }
     other
         .query_drop(format!(
@@ -287,6 +291,7 @@ fn a_mandatory_role_that_reaches_the_database_is_a_way_in() {
     refused(
         &nodes,
         &["1"],
+        "other_way_in",
         &[
             "`all of us`@`%`, a mandatory role of this server",
             "--method lock",
@@ -315,6 +320,7 @@ fn an_account_that_may_log_in_as_this_one_is_a_way_in() {
         refused(
             &nodes,
             args,
+            "other_way_in",
             &["'px'@'%', which may log in as", "GRANT PROXY"],
         );
     }

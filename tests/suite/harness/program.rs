@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::*;
 
 /// The question, to the letter.
@@ -243,6 +245,21 @@ fn read_into(
 }
 
 impl Finished {
+    /// What standard output has: one JSON object a line, and nothing else.
+    pub fn events(&self) -> Vec<Value> {
+        let parsed = self.out.lines().map(serde_json::from_str);
+        parsed
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|error| panic!("{error}: {}", self.out))
+    }
+
+    /// What each warning and error among them is about.
+    pub fn kinds(&self) -> Vec<String> {
+        let events = self.events().into_iter();
+        let kinds = events.filter_map(|event| Some(event["kind"].as_str()?.to_owned()));
+        kinds.collect()
+    }
+
     /// Asserts the exit status, and shows everything where it is another.
     #[track_caller]
     pub fn assert_status(&self, status: i32) -> &Self {
