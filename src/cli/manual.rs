@@ -80,36 +80,14 @@ pub fn page(root: &Command) -> String {
         name.to_uppercase(),
         escaped(&name)
     ));
-    page.section("NAME");
-    let about = root
-        .get_about()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let about = about.split(':').next().unwrap_or_default();
-    page.line(&format!(
-        "{} \\- {}",
-        escaped(&name),
-        escaped(&about.to_lowercase().replace("mysql", "MySQL"))
-    ));
-
-    page.section("SYNOPSIS");
-    let commands = || root.get_subcommands().filter(|one| !one.is_hide_set());
-    page.line(&synopsis(&name, &root));
-    for command in commands() {
-        page.line(".br");
-        page.line(&synopsis(
-            &format!("{name} {}", command.get_name()),
-            command,
-        ));
-    }
-
+    page.name_and_synopsis(&root);
     page.section("DESCRIPTION");
     for paragraph in DESCRIPTION {
         page.paragraph(paragraph);
     }
 
     page.section("COMMANDS");
-    for command in commands() {
+    for command in commands(&root) {
         page.command(command);
     }
 
@@ -133,10 +111,37 @@ pub fn page(root: &Command) -> String {
     page.0
 }
 
+fn commands(root: &Command) -> impl Iterator<Item = &Command> {
+    root.get_subcommands().filter(|one| !one.is_hide_set())
+}
+
 /// The page's source, as it grows.
 struct Page(String);
 
 impl Page {
+    fn name_and_synopsis(&mut self, root: &Command) {
+        let name = root.get_name();
+        self.section("NAME");
+        let about = root
+            .get_about()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let about = about.split(':').next().unwrap_or_default();
+        self.line(&format!(
+            "{} \\- {}",
+            escaped(name),
+            escaped(&about.to_lowercase().replace("mysql", "MySQL"))
+        ));
+
+        self.section("SYNOPSIS");
+        self.line(&synopsis(name, root));
+        for command in commands(root) {
+            self.line(".br");
+            let name = format!("{name} {}", command.get_name());
+            self.line(&synopsis(&name, command));
+        }
+    }
+
     fn line(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');

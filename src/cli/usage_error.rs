@@ -64,6 +64,17 @@ fn takes_one_of(what: &str, values: &str) -> String {
     }
 }
 
+fn conflict(option: &str, prior: &str) -> String {
+    if Some(option) == prior.split(' ').next() {
+        return format!("{option} is given twice");
+    }
+    let name = |text: &str| match text {
+        text if text.contains("COMMAND") => "a command".to_owned(),
+        text => text.to_owned(),
+    };
+    format!("{} cannot be used with {}", name(option), name(prior))
+}
+
 /// What was typed.
 struct Line {
     root: Command,
@@ -88,23 +99,7 @@ impl Line {
         match error.kind() {
             ErrorKind::UnknownArgument => self.unknown(option),
             ErrorKind::MissingRequiredArgument => self.missing(&argument),
-            ErrorKind::ArgumentConflict
-                if option
-                    == context(ContextKind::PriorArg)
-                        .split(' ')
-                        .next()
-                        .unwrap_or_default() =>
-            {
-                format!("{option} is given twice")
-            }
-            ErrorKind::ArgumentConflict => {
-                let name = |text: &str| match text {
-                    text if text.contains("COMMAND") => "a command".to_owned(),
-                    text => text.to_owned(),
-                };
-                let other = name(&context(ContextKind::PriorArg));
-                format!("{} cannot be used with {other}", name(option))
-            }
+            ErrorKind::ArgumentConflict => conflict(option, &context(ContextKind::PriorArg)),
             ErrorKind::InvalidValue if is_option && value.is_empty() => {
                 needs_a_value(option, &argument, &context(ContextKind::ValidValue))
             }
@@ -229,7 +224,6 @@ impl Line {
 
     fn no_node(&self, text: &str) -> String {
         let command = self.command();
-        let is_root = self.active().get_name() == self.root.get_name();
         if let Some(numbers) = several(text) {
             return format!("separate numbers with spaces: {command} {numbers}");
         }
@@ -246,18 +240,8 @@ impl Line {
             };
             return format!("{text} comes first: {} {text}{nodes}", self.root.get_name());
         }
-        if is_root {
-            let names = self
-                .root
-                .get_subcommands()
-                .map(|one| one.get_name().to_owned());
-            if let Some(name) = nearest(text, names) {
-                return format!("there is no '{text}': did you mean {command} {name}?");
-            }
-            let mut options = self.root.get_arguments().filter_map(long);
-            if let Some(option) = options.find(|option| option.trim_start_matches('-') == text) {
-                return format!("'{text}' is not a node number: did you mean {option}?");
-            }
+        if let Some(meant) = self.meant_instead_of_node(text) {
+            return meant;
         }
         let holds_command = self.active().get_positionals().any(clap::Arg::is_last_set);
         if holds_command && let Some(before) = self.forgotten_dashes(text) {
@@ -280,6 +264,26 @@ impl Line {
             }
             _ => format!("'{text}' is not a node number (example: {command} 1 3)"),
         }
+    }
+
+    /// A subcommand or an option that is nearly this.
+    fn meant_instead_of_node(&self, text: &str) -> Option<String> {
+        if self.active().get_name() != self.root.get_name() {
+            return None;
+        }
+        let commands = self.root.get_subcommands();
+        let names = commands.map(|one| one.get_name().to_owned());
+        if let Some(name) = nearest(text, names) {
+            let command = self.command();
+            return Some(format!(
+                "there is no '{text}': did you mean {command} {name}?"
+            ));
+        }
+        let mut options = self.root.get_arguments().filter_map(long);
+        let option = options.find(|option| option.trim_start_matches('-') == text)?;
+        Some(format!(
+            "'{text}' is not a node number: did you mean {option}?"
+        ))
     }
 
     /// The same with a `--`, where what follows the numbers can be a command, as in `1 make test`.

@@ -74,6 +74,38 @@ impl SessionDrain {
 
     /// Decides by this listing, of which those that `ends` names must go.
     pub fn next(&mut self, listed: &[Session], ends: impl Fn(&Session) -> bool) -> Next {
+        let (sessions, logins, settled) = self.look(listed, ends);
+        let left = sessions.len() + logins.len();
+        self.clean = if left == 0 && settled {
+            self.clean + 1
+        } else {
+            0
+        };
+        // Never by one listing alone: a login may have been between two lists.
+        if self.clean >= 2 {
+            return Next::Drained;
+        }
+        let fresh = |of: BTreeSet<u64>| of.difference(&self.killed).copied().collect::<Vec<_>>();
+        let (sessions, logins) = (fresh(sessions), fresh(logins));
+        if !(sessions.is_empty() && logins.is_empty()) {
+            self.killed.extend(sessions.iter().chain(&logins));
+            self.last_killed = Instant::now();
+            return Next::Kill { sessions, logins };
+        }
+        if left > 0 && self.last_killed.elapsed() > self.timeout {
+            return Next::TimedOut(left);
+        }
+        let pause = self.pause(left);
+        Next::Wait { left, pause }
+    }
+
+    /// Which sessions and which logins must go, and whether what cannot be ended keeps the rest
+    /// from being all.
+    fn look(
+        &mut self,
+        listed: &[Session],
+        ends: impl Fn(&Session) -> bool,
+    ) -> (BTreeSet<u64>, BTreeSet<u64>, bool) {
         let ids = |of: &dyn Fn(&&Session) -> bool| -> BTreeSet<u64> {
             listed.iter().filter(of).map(|one| one.id).collect()
         };
@@ -100,30 +132,7 @@ impl SessionDrain {
         let is_unendable = |id| self.unendable.contains_key(id);
         let sessions_settled = !waits || !all_sessions.iter().any(is_unendable);
         let logins_settled = early.iter().all(hangs) || is_late && !self.ends_logins;
-        let settled = sessions_settled && logins_settled;
-
-        let left = sessions.len() + logins.len();
-        self.clean = if left == 0 && settled {
-            self.clean + 1
-        } else {
-            0
-        };
-        // Never by one listing alone: a login may have been between two lists.
-        if self.clean >= 2 {
-            return Next::Drained;
-        }
-        let fresh = |of: BTreeSet<u64>| of.difference(&self.killed).copied().collect::<Vec<_>>();
-        let (sessions, logins) = (fresh(sessions), fresh(logins));
-        if !(sessions.is_empty() && logins.is_empty()) {
-            self.killed.extend(sessions.iter().chain(&logins));
-            self.last_killed = Instant::now();
-            return Next::Kill { sessions, logins };
-        }
-        if left > 0 && self.last_killed.elapsed() > self.timeout {
-            return Next::TimedOut(left);
-        }
-        let pause = self.pause(left);
-        Next::Wait { left, pause }
+        (sessions, logins, sessions_settled && logins_settled)
     }
 
     /// These logins cannot be ended: each is waited for, until it is a session or gone, or the

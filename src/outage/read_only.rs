@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::config::Node;
 pub use crate::outage::left_open::LeftOpen;
 use crate::outage::window::{
-    ALONE, IN_THE_WAY, InTheWay, READ_ONLY_SET, SHORT_WAIT, close, left, open,
+    ALONE, IN_THE_WAY, InTheWay, Left, READ_ONLY_SET, SHORT_WAIT, close, left, open,
 };
 pub use crate::outage::window::{around, around_at_last};
 use crate::reason::{Kind, Reason};
@@ -319,13 +319,6 @@ impl Admin {
     }
 
     fn look_for_left(&mut self, outage: Option<Duration>) -> Result<Option<LeftOpen>, Error> {
-        type Left = (
-            Option<bool>,
-            Option<bool>,
-            Option<String>,
-            Option<i64>,
-            Option<String>,
-        );
         let rows: Vec<Left> = match self.rows(left()) {
             // It does not tell.
             Err(Error::Server { .. }) => return Ok(None),

@@ -64,51 +64,50 @@ impl Questions {
         admin: &mut Admin,
         accounts: &[Account],
     ) -> Result<WaysIn, Error> {
-        let (user, database) = (&node.account.user, &node.database);
-        let mut found = WaysIn::default();
-        for (name, host) in answers.rows::<(String, String)>()? {
-            found.open.push(format!(
-                "'{name}'@'{host}', which may log in as '{user}' (GRANT PROXY)"
-            ));
-        }
-        for host in answers.rows::<String>()? {
-            let account = Account {
-                user: String::new(),
-                host,
-            };
-            let grants: Vec<String> = admin.rows(sql::grants(&account))?;
-            let mut grants = grants.iter().filter_map(|line| Grant::parse(line));
-            if let Some(grant) = grants.find(|grant| grant.reaches(database, admin.names)) {
-                let host = &account.host;
-                found.open.push(format!(
-                    "''@'{host}', the account without a name, which takes any login from there and holds {grant}"
-                ));
-            }
-        }
+        let open = open_ways(answers, node, admin)?;
+        let mut warnings = Vec::new();
         match self.method {
             Method::Lock => {
                 let events = own_events(&answers.rows()?, accounts);
-                found.warnings.extend(events.filter(|_| admin.runs_events));
+                warnings.extend(events.filter(|_| admin.runs_events));
             }
             Method::Revoke => {
                 let count = answers.row()?.unwrap_or(0);
-                found.warnings.extend(definer_objects(count, node));
+                warnings.extend(definer_objects(count, node));
             }
         }
-        let prepared_transactions = if self.asks_for_prepared {
-            answers.count()?
-        } else {
-            0
-        };
-        match prepared_transactions {
-            0 => {}
-            1 => found.warnings.push(prepared("a transaction", "is")),
-            count => found
-                .warnings
-                .push(prepared(&format!("{count} transactions"), "are")),
+        if self.asks_for_prepared {
+            warnings.extend(prepared(answers.count()?));
         }
-        Ok(found)
+        Ok(WaysIn { open, warnings })
     }
+}
+
+/// Who else gets in: by a grant of `PROXY`, or without a name.
+fn open_ways(answers: &mut Answers, node: &Node, admin: &mut Admin) -> Result<Vec<String>, Error> {
+    let user = &node.account.user;
+    let proxies: Vec<(String, String)> = answers.rows()?;
+    let mut open: Vec<String> = proxies
+        .iter()
+        .map(|(name, host)| {
+            format!("'{name}'@'{host}', which may log in as '{user}' (GRANT PROXY)")
+        })
+        .collect();
+    for host in answers.rows::<String>()? {
+        let account = Account {
+            user: String::new(),
+            host,
+        };
+        let grants: Vec<String> = admin.rows(sql::grants(&account))?;
+        let mut grants = grants.iter().filter_map(|line| Grant::parse(line));
+        if let Some(grant) = grants.find(|grant| grant.reaches(&node.database, admin.names)) {
+            open.push(format!(
+                "''@'{}', the account without a name, which takes any login from there and holds {grant}",
+                account.host
+            ));
+        }
+    }
+    Ok(open)
 }
 
 /// Events whose definer is one of these rows.
@@ -145,9 +144,14 @@ fn definer_objects(count: u64, node: &Node) -> Option<Reason> {
     )))
 }
 
-fn prepared(transactions: &str, are: &str) -> Reason {
-    Kind::PreparedTransactions.told(format_args!(
+fn prepared(count: usize) -> Option<Reason> {
+    let (transactions, are) = match count {
+        0 => return None,
+        1 => ("a transaction".to_owned(), "is"),
+        count => (format!("{count} transactions"), "are"),
+    };
+    Some(Kind::PreparedTransactions.told(format_args!(
         "{transactions} on this server {are} prepared (XA RECOVER) and held by no session: it keeps its locks, and whoever may \
          log in may commit it meanwhile"
-    ))
+    )))
 }

@@ -113,6 +113,15 @@ pub(super) type InTheWay = (
     Option<String>,
 );
 
+/// A row of [`left`].
+pub(super) type Left = (
+    Option<bool>,
+    Option<bool>,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+);
+
 /// What was left as it must not be: whether `super_read_only`, whether the event scheduler; who set
 /// the first, how long ago, and the member's role. By who set it, and when; `read_only` stays on
 /// while it is lifted.

@@ -38,6 +38,21 @@ type Listed = (
     Option<bool>,
 );
 
+/// What the server lists.
+#[derive(Default)]
+struct List {
+    rows: Vec<Listed>,
+    /// By [`sql::LIST_GAPS`], where that was asked.
+    gaps: HashMap<String, String>,
+}
+
+impl List {
+    /// Whether the server counts any of this.
+    fn counts(&self, gap: &str) -> bool {
+        self.gaps.get(gap).is_some_and(|count| count != "0")
+    }
+}
+
 /// Which sessions of a user name count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted<'a> {
@@ -82,49 +97,16 @@ impl Admin {
             }
             _ => None,
         };
-        let mut asked = statements.to_vec();
-        asked.push(sql::sessions(self.process_list, user, by_locks));
-        if self.lists_by_performance_schema() {
-            asked.push(sql::LIST_GAPS.to_owned());
+        let (answers, list) = self.list(user, by_locks, statements)?;
+        if self.must_list_otherwise(list.as_ref(), by_locks.is_some()) {
+            let listing = self.sessions(user, wanted, &[])?;
+            return Ok(Listing { answers, ..listing });
         }
-        let (answers, result) = self.batch(&asked);
-        match result {
-            // MySQL before 8.0.22 has no such table.
-            Err(Error::Server { code: NO_TABLE, .. })
-                if answers.len() == statements.len() && self.lists_by_performance_schema() =>
-            {
-                self.process_list = ProcessList::InformationSchema;
-                return self.sessions_after(answers, user, wanted);
-            }
-            result => result?,
-        }
-        let mut last = answers;
-        let answers = last.take(statements.len());
-        let listed: Vec<Listed> = last.rows()?;
-        let gaps: HashMap<String, String> = if self.lists_by_performance_schema() {
-            last.rows()?.into_iter().collect()
-        } else {
-            HashMap::new()
-        };
-        let none = |gap: &str| gaps.get(gap).is_none_or(|count| count == "0");
-
-        // A list that lacks this session is no list.
-        let own = listed.iter().find(|row| row.0 == self.id);
-        if self.lists_by_performance_schema()
-            && (own.is_none() || !none("Performance_schema_thread_instances_lost"))
-        {
-            self.process_list = ProcessList::InformationSchema;
-            return self.sessions_after(answers, user, wanted);
-        }
-        // Nor do locks tell anything where those that this list itself needs are not shown.
-        let own_locks = own.is_some_and(|row| row.5 == Some(true));
-        if by_locks.is_some() && !(own_locks && none("Performance_schema_metadata_lock_lost")) {
-            self.reads_locks = false;
-            return self.sessions_after(answers, user, wanted);
-        }
-        let mut sessions = self.read(listed, user);
+        let list = list.unwrap_or_default();
         // Only a session that has selected no database may be missing.
-        if wanted == Wanted::All && !none("Mysqlx_sessions") {
+        let lacks_some = wanted == Wanted::All && list.counts("Mysqlx_sessions");
+        let mut sessions = self.read(list.rows, user);
+        if lacks_some {
             self.add_from_the_other_list(&mut sessions, user)?;
         }
         Ok(Listing {
@@ -132,6 +114,58 @@ impl Admin {
             by_locks: by_locks.is_some(),
             answers,
         })
+    }
+
+    /// Runs the statements, and reads the server's list; there is none where it has no such table,
+    /// as MySQL before 8.0.22.
+    fn list(
+        &mut self,
+        user: &str,
+        by_locks: Option<&str>,
+        statements: &[String],
+    ) -> Result<(Answers, Option<List>), Error> {
+        let mut asked = statements.to_vec();
+        asked.push(sql::sessions(self.process_list, user, by_locks));
+        if self.lists_by_performance_schema() {
+            asked.push(sql::LIST_GAPS.to_owned());
+        }
+        let (mut answers, result) = self.batch(&asked);
+        let has_run = answers.len() == statements.len() && self.lists_by_performance_schema();
+        match result {
+            Err(Error::Server { code: NO_TABLE, .. }) if has_run => return Ok((answers, None)),
+            result => result?,
+        }
+        let first = answers.take(statements.len());
+        let rows = answers.rows()?;
+        let mut list = List {
+            rows,
+            ..List::default()
+        };
+        if self.lists_by_performance_schema() {
+            list.gaps = answers.rows()?.into_iter().collect();
+        }
+        Ok((first, Some(list)))
+    }
+
+    /// Whether this list shows that it is none to rely on: then another is made from now on.
+    fn must_list_otherwise(&mut self, list: Option<&List>, by_locks: bool) -> bool {
+        let id = self.id;
+        let own = list.and_then(|list| list.rows.iter().find(|row| row.0 == id));
+        let has_gap = |gap| list.is_some_and(|list| list.counts(gap));
+        // A list that lacks this session is no list.
+        if self.lists_by_performance_schema()
+            && (own.is_none() || has_gap("Performance_schema_thread_instances_lost"))
+        {
+            self.process_list = ProcessList::InformationSchema;
+            return true;
+        }
+        // Nor do locks tell anything where those that this list itself needs are not shown.
+        let own_locks = own.is_some_and(|row| row.5 == Some(true));
+        if by_locks && (!own_locks || has_gap("Performance_schema_metadata_lock_lost")) {
+            self.reads_locks = false;
+            return true;
+        }
+        false
     }
 
     /// Adds what MySQL's other list shows beside these, unless it would wait for one that changes
@@ -151,17 +185,6 @@ impl Admin {
         let more = self.read(all, user).into_iter();
         sessions.extend(more.filter(|session| !known.contains(&session.id)));
         Ok(())
-    }
-
-    /// The same, after the statements have run and answered.
-    fn sessions_after(
-        &mut self,
-        answers: Answers,
-        user: &str,
-        wanted: Wanted,
-    ) -> Result<Listing, Error> {
-        let listing = self.sessions(user, wanted, &[])?;
-        Ok(Listing { answers, ..listing })
     }
 
     /// Whether the first listing shows how this server's sessions are listed from then on.
