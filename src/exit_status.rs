@@ -1,7 +1,5 @@
 //! The exit statuses, and which outranks which.
 
-use std::process::ExitCode;
-
 /// How the program ends. [`ExitStatus::NotRestored`] outranks all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -19,12 +17,12 @@ pub enum ExitStatus {
     /// fail-start itself broke down, and every node is back.
     Panicked,
     /// The status of the command that the outage lasted for, or one that stands for it.
-    Command(u8),
+    Command(i32),
 }
 
 /// The status where a command was to run and the nodes could not be taken offline, as `timeout` has
 /// it for its own errors.
-pub const EXIT_CANCELED: u8 = 125;
+pub const EXIT_CANCELED: i32 = 125;
 
 impl ExitStatus {
     /// This one, where it stands for a command that was to run: 1 may be the command's own.
@@ -34,19 +32,18 @@ impl ExitStatus {
             status => status,
         }
     }
-}
 
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        Self::from(match status {
-            ExitStatus::Done => 0,
-            ExitStatus::Failed => 1,
-            ExitStatus::Usage => 2,
-            ExitStatus::NotRestored => 3,
-            ExitStatus::Interrupted => 130,
+    /// As the system has it: a byte, and on Windows all of a number.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotRestored => 3,
+            Self::Interrupted => 130,
             // As of any Rust program.
-            ExitStatus::Panicked => 101,
-            ExitStatus::Command(status) => status,
-        })
+            Self::Panicked => 101,
+            Self::Command(status) => status,
+        }
     }
 }

@@ -9,15 +9,18 @@ mod reason;
 mod report;
 mod run;
 mod server;
-
-use std::process::ExitCode;
+mod system;
 
 use crate::cli::{Args, Task};
 use crate::exit_status::ExitStatus;
 use crate::reason::Kind;
 use crate::report::{Audience, Printer};
 
-fn main() -> ExitCode {
+fn main() {
+    std::process::exit(run().code());
+}
+
+fn run() -> ExitStatus {
     // One line instead of a stack trace: what matters to a user is that the nodes come back, which
     // is told next.
     std::panic::set_hook(Box::new(|panic| {
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
                 Audience::Person
             };
             Printer::standard(audience).general_error(&Kind::Arguments.told(wrong.message));
-            return ExitStatus::Usage.into();
+            return ExitStatus::Usage;
         }
     };
     let mut printer = Printer::standard(audience(&args));
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             printer.general_error(&Kind::Configuration.told(format_args!("{error:#}")));
-            return ExitStatus::Usage.into();
+            return ExitStatus::Usage;
         }
     };
     let lifts = match &args.task {
@@ -60,10 +63,10 @@ fn main() -> ExitCode {
         Task::Recover => run::recover(nodes, !args.nodes.is_empty(), args.timeout, &mut printer),
     };
     match result {
-        Ok(status) => status.into(),
+        Ok(status) => status,
         Err(error) => {
             printer.general_error(&Kind::BrokeDown.told(format_args!("{error:#}")));
-            ExitStatus::Failed.into()
+            ExitStatus::Failed
         }
     }
 }

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::names::is_ours;
 use super::statements::{Statement, Statements, Value, is_space};
+use crate::system::is_named_pipe;
 
 /// What the file sets of ours.
 #[derive(Default)]
@@ -81,7 +81,7 @@ pub fn open(path: &Path) -> std::result::Result<File, String> {
     if kind.is_dir() {
         return Err("it is a directory".to_owned());
     }
-    if kind.is_fifo() && !path.starts_with("/dev") {
+    if is_named_pipe(path, kind) {
         return Err("it is a pipe".to_owned());
     }
     File::open(path).map_err(|error| reason(&error))
@@ -234,17 +234,24 @@ fn agreed(name: &str, value: &Value, earlier: &Earlier) -> std::result::Result<S
         || read.contains("\\\\")
         || read.ends_with('\\')
         || read.contains("${"));
-    let spelling = if value.text.contains("${") && value.text.contains(":-") {
-        "fail-start knows no ${NAME:-default}: write the value itself"
-    } else if single {
-        "not every reader reads this the same: put the value in single quotes"
-    } else if read.contains('$') {
-        "not every reader reads this the same: put the value in double quotes, with \\ before each \" and \\, and with \
-         ${DOLLAR} for each $, after a line DOLLAR='$'"
+    if value.text.contains("${") && value.text.contains(":-") {
+        return Err("fail-start knows no ${NAME:-default}: write the value itself".to_owned());
+    }
+    let this = if value.text.contains('\\') {
+        "a backslash"
     } else {
-        "not every reader reads this the same: put the value in double quotes, with \\ before each \" and \\"
+        "this"
     };
-    Err(spelling.to_owned())
+    let spelling = if single {
+        "single quotes"
+    } else if read.contains('$') {
+        "double quotes, with \\ before each \" and \\, and with ${DOLLAR} for each $, after a line DOLLAR='$'"
+    } else {
+        "double quotes, with \\ before each \" and \\"
+    };
+    Err(format!(
+        "not every reader reads {this} the same: put the value in {spelling}"
+    ))
 }
 
 /// What was set earlier in the file, as python-dotenv reads it; nothing where there was no `=`.

@@ -249,6 +249,7 @@ mod tests {
 
     use super::env_file::parse;
     use super::*;
+    use crate::system::HAS_SOCKETS;
 
     fn settings(content: &str) -> Settings {
         Settings::new(Variables {
@@ -385,15 +386,35 @@ mod tests {
 
     #[test]
     fn a_host_may_be_a_socket_or_an_ipv6_address() {
+        let socket = "LOCAL_DB_HOST=/run/my.sock";
+        if HAS_SOCKETS {
+            let address = Address::Socket("/run/my.sock".to_owned());
+            assert_eq!(node(socket, 1).address, address);
+        } else {
+            let told =
+                "LOCAL_DB_HOST: a socket does not do here: expected a host name or an IP address";
+            assert_eq!(problems(socket, 1), told);
+        }
         assert_eq!(
-            node("LOCAL_DB_HOST=/run/my.sock", 1).address,
-            Address::Socket("/run/my.sock".to_owned())
+            problems(r#"LOCAL_DB_HOST="\\\\.\\pipe\\mysql""#, 1),
+            "LOCAL_DB_HOST: a named pipe does not do here: expected a host name or an IP address"
         );
         for host in ["::1", "[::1]"] {
             let node = node(&format!("LOCAL_DB_HOST={host}"), 1);
             assert_eq!(node.address, Address::Tcp("::1".to_owned(), 3306));
             assert_eq!(node.address.to_string(), "[::1]:3306");
         }
+    }
+
+    #[test]
+    fn a_path_of_windows_needs_single_quotes() {
+        let problem = |content: &str| parse(content.as_bytes()).err().unwrap()[0].text.clone();
+        assert_eq!(
+            problem(r"LOCAL_DB_SSL_CA=C:\certs\ca.pem"),
+            "LOCAL_DB_SSL_CA: not every reader reads a backslash the same: put the value in single quotes"
+        );
+        let quoted = r"LOCAL_DB_NAME='C:\certs\ca.pem'";
+        assert_eq!(node(quoted, 1).database, r"C:\certs\ca.pem");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use super::env_file::{self, EnvFile};
 use super::names::{CLOUD_SWITCH, is_ours, known_names, misspelling, node_number};
 use super::{Address, Environment, Login, Node, NodeVariables, Secret, SslMode};
+use crate::system::HAS_SOCKETS;
 
 /// What a variable is set to, if it is, and which one that is: the one to set, if none is.
 struct Setting {
@@ -227,7 +228,15 @@ impl Settings {
         }
         let number = self.port(&port)?.unwrap_or(default_port);
         let name = host.value.as_deref().unwrap_or("localhost");
-        let address = if name.starts_with('/') {
+        let is_socket = name.starts_with('/');
+        if name.starts_with('\\') || is_socket && !HAS_SOCKETS {
+            let what = if is_socket { "socket" } else { "named pipe" };
+            bail!(
+                "{}: a {what} does not do here: expected a host name or an IP address",
+                self.variables.named(&host)
+            );
+        }
+        let address = if is_socket {
             Address::Socket(name.to_owned())
         } else {
             let bare = name

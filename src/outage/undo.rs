@@ -76,7 +76,7 @@ impl Undo {
             guard,
             server: plain(server),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            host: plain(&rustix::system::uname().nodename().to_string_lossy()),
+            host: plain(&gethostname::gethostname().to_string_lossy()),
             process: std::process::id(),
             session,
             statements,

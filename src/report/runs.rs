@@ -55,7 +55,7 @@ pub enum Outcome {
     /// It ended with status 0.
     Passed,
     /// It ended with this status.
-    Failed(u8),
+    Failed(i32),
     /// It was ended, since it took too long.
     TimedOut,
     /// It ended, or was ended, since the drill was to end.

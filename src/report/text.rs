@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::termios::tcgetwinsize;
+use terminal_size::{Width, terminal_size_of};
 
 /// The text with its control characters escaped, those that turn the direction of writing too:
 /// names and messages come from servers and files.
@@ -32,9 +32,9 @@ pub(super) fn sessions(count: usize) -> String {
 /// How many columns there are on a line of the terminal without its last one, where some go on to
 /// the next line.
 pub(super) fn room() -> usize {
-    let size = tcgetwinsize(io::stderr()).map(|size| usize::from(size.ws_col));
+    let size = terminal_size_of(io::stderr());
     // One that does not tell is as wide as they come.
-    size.ok().filter(|&columns| columns > 0).unwrap_or(80) - 1
+    size.map_or(80, |(Width(columns), _)| usize::from(columns)) - 1
 }
 
 /// How many columns the text takes at most: some characters take two.

@@ -1,10 +1,9 @@
 //! The drill: a command is run before, during and after the loss of each set of nodes, one set
 //! after the other.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::iter::successors;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -305,22 +304,25 @@ impl Drill<'_> {
             && tried.outcome != Outcome::Passed
         {
             self.run.printer.run_begins(&tried.title());
-            let mut at = 0;
-            let mut buffer = vec![0; 64 * 1024];
-            while let Ok(length @ 1..) = kept.read_at(&mut buffer, at) {
-                self.run.printer.pass_through(&buffer[..length]);
-                at += length as u64;
-            }
-            let mut end = vec![0; usize::try_from(at.min(END_OF_OUTPUT)).unwrap_or(0)];
-            if kept
-                .read_exact_at(&mut end, at.saturating_sub(END_OF_OUTPUT))
-                .is_ok()
-            {
-                tried.output = Some(end);
-            }
+            tried.output = self.pass_through(kept).ok();
         }
         self.run.printer.run_ended(&tried);
         self.runs.push(tried);
+    }
+
+    /// Shows all of a run's output, and returns its end.
+    fn pass_through(&mut self, mut kept: &File) -> io::Result<Vec<u8>> {
+        kept.rewind()?;
+        let mut length = 0;
+        let mut buffer = vec![0; 64 * 1024];
+        while let read @ 1.. = kept.read(&mut buffer)? {
+            self.run.printer.pass_through(&buffer[..read]);
+            length += read as u64;
+        }
+        kept.seek(SeekFrom::Start(length.saturating_sub(END_OF_OUTPUT)))?;
+        let mut end = Vec::new();
+        kept.take(END_OF_OUTPUT).read_to_end(&mut end)?;
+        Ok(end)
     }
 
     /// Whether the drill is not to end now.
@@ -380,29 +382,13 @@ fn not_run(set: &Set) -> Tried {
     }
 }
 
-/// A file that nobody else can open, and that is gone with the program.
+/// A file that nobody else can open, and that is gone with the program. Whoever writes to it does so
+/// at its end, wherever it is read.
 fn unnamed_file() -> io::Result<File> {
-    let folder = std::env::temp_dir();
-    let mut last = io::Error::from(ErrorKind::AlreadyExists);
-    for attempt in 0..100 {
-        let path = folder.join(format!("fail-start-{}-{attempt}", std::process::id()));
-        let mut options = OpenOptions::new();
-        match options
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-        {
-            Ok(file) => {
-                std::fs::remove_file(&path)?;
-                return Ok(file);
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
+    Ok(tempfile::Builder::new()
+        .append(true)
+        .tempfile()?
+        .into_file())
 }
 
 #[cfg(test)]

@@ -3,35 +3,16 @@
 //! be interrupted. The only file that knows ctrlc.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read};
-use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, getpgrp};
-use rustix::termios::tcgetpgrp;
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::outage::progress::Progress;
-
-/// A signal that ends an outage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Interrupt {
-    /// SIGINT, from Ctrl-C: the terminal sends it to a command too.
-    Int,
-    /// SIGQUIT, from Ctrl-\: so does it.
-    Quit,
-    /// SIGTERM.
-    Term,
-    /// SIGHUP: the terminal was closed.
-    Hup,
-}
+use crate::system::{self, Interrupt, Signal};
 
 /// Something that happened.
 pub enum Event {
@@ -39,9 +20,9 @@ pub enum Event {
     Interrupt(Interrupt),
     /// The program was stopped, and has the terminal again: what it showed there may be gone.
     Foreground,
-    /// A child of the program has ended: the command that the outage lasts for, or what one has
-    /// left behind.
-    ChildEnded(Pid, ExitStatus),
+    /// A child of the program has ended, by its id, with this exit status: the command that the
+    /// outage lasts for, or what one has left behind.
+    ChildEnded(u32, i32),
     /// A line of standard input, without its end.
     Answer(String),
     /// Standard input has ended: nobody can answer any more.
@@ -58,9 +39,7 @@ pub enum Event {
 pub const ONE_INTERRUPT: Duration = Duration::from_secs(1);
 
 /// Turns signals into events from now on. Each comes once within [`ONE_INTERRUPT`]; another one
-/// comes too, since a command must get the SIGTERM that follows a SIGINT. One that whoever started
-/// the program had it ignore stays ignored: SIGINT and SIGQUIT in a script's `… &`, SIGHUP under
-/// `nohup`.
+/// comes too, since a command must get the SIGTERM that follows a SIGINT.
 ///
 /// # Errors
 /// Where the system does not let signals be handled.
@@ -79,50 +58,19 @@ pub fn interrupts(events: Sender<Event>) -> Result<()> {
         })
     };
     let cannot = "signals cannot be handled, so Ctrl-C would leave the nodes offline";
-    if !is_ignored(SIGINT) {
+    if system::hears_ctrl_c() {
         let on_ctrl_c = Arc::clone(&send);
         ctrlc::set_handler(move || on_ctrl_c(Interrupt::Int)).context(cannot)?;
     }
     // ctrlc does not tell which signal came, and a command must get the one that was meant for it.
-    let others = [SIGQUIT, SIGTERM, SIGHUP, SIGCONT]
-        .into_iter()
-        .filter(|&signal| !is_ignored(signal));
-    let mut others = Signals::new(others).context(cannot)?;
-    let listen = move || {
-        for signal in others.forever() {
-            match signal {
-                SIGQUIT => send(Interrupt::Quit),
-                SIGTERM => send(Interrupt::Term),
-                SIGHUP => send(Interrupt::Hup),
-                _ if io::stdin().is_terminal() && has_terminal() => {
-                    let _ = events.send(Event::Foreground);
-                }
-                _ => {}
-            }
+    system::listen(move |signal| match signal {
+        Signal::Interrupt(interrupt) => send(interrupt),
+        Signal::Continued if io::stdin().is_terminal() && system::has_terminal() => {
+            let _ = events.send(Event::Foreground);
         }
-    };
-    thread::Builder::new().spawn(listen).context(cannot)?;
-    Ok(())
-}
-
-/// Whether the program is in the foreground of a terminal: then Ctrl-C there goes to it, and to all
-/// else that is.
-pub fn has_terminal() -> bool {
-    File::open("/dev/tty")
-        .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp()))
-}
-
-/// Whether whoever started the program had it ignore this signal; never, where the system does not
-/// tell so.
-fn is_ignored(signal: i32) -> bool {
-    let ignored = || {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let mask = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigIgn:"))?;
-        u64::from_str_radix(mask.trim(), 16).ok()
-    };
-    ignored().is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+        Signal::Continued => {}
+    })
+    .context(cannot)
 }
 
 /// Standard input, read only when asked, so that nothing is taken from it that is not needed.
@@ -161,18 +109,11 @@ fn read_line() -> Event {
         match input.read_until(b'\n', &mut line) {
             // Another process has made the terminal or pipe non-blocking, which it then is for all
             // that share it. What was read of the line is kept.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => wait_for_input(),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => system::wait_for_input(),
             // Any other error is that of a terminal that is gone.
             Err(_) => return Event::EndOfInput,
             Ok(_) if line.is_empty() => return Event::EndOfInput,
             Ok(_) => return Event::Answer(String::from_utf8_lossy(&line).trim().to_owned()),
         }
     }
-}
-
-/// Waits until standard input can be read, or has ended.
-fn wait_for_input() {
-    let input = io::stdin();
-    // Where it fails, such as by a signal, the next read tells.
-    let _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], None);
 }

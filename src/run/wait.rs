@@ -1,18 +1,16 @@
 //! Step 4: the ways to wait, for a Y, for a time, for a command.
 
 use std::ffi::OsString;
-use std::process;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
-
 use super::Run;
-use super::command::{KILL_AFTER, NotStarted, Output, Running, Setup, State};
-use super::events::{Answers, Event, Interrupt, ONE_INTERRUPT};
+use super::command::{NotStarted, Output, Running, Setup, State};
+use super::events::{Answers, Event, ONE_INTERRUPT};
 use crate::exit_status::ExitStatus;
 use crate::reason::Kind;
 use crate::server::in_words;
+use crate::system::{Interrupt, KILL_AFTER};
 
 impl Run<'_> {
     /// Until Y, an interrupt, or the end of input.
@@ -178,16 +176,17 @@ impl Run<'_> {
     }
 
     /// A child of this process has ended.
-    pub(super) fn child_ended(&mut self, child: Pid, status: process::ExitStatus) {
+    pub(super) fn child_ended(&mut self, child: u32, status: i32) {
         if let Some(running) = &mut self.running {
             running.has_ended(child, status);
         }
     }
 
-    /// Ends the command and all that it has started, as a SIGTERM does, and waits for that.
+    /// Ends the command and all that it has started, by a SIGTERM where there are signals, and waits
+    /// for that.
     pub(super) fn end_command(&mut self) {
         if let Some(running) = &mut self.running {
-            running.forward(Interrupt::Term);
+            running.end();
             self.wait_for_command(None);
         }
     }

@@ -3,8 +3,8 @@
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Mutex, Once, PoisonError, mpsc};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,14 +53,19 @@ impl Connection {
             .write_timeout(Some(timeout));
         let began = Instant::now();
         let mut failed = None;
-        for options in addresses(node, base, timeout)? {
+        for (address, options) in addresses(node, base, timeout)? {
             // All addresses of a host together cost no more than one.
             let left = timeout.saturating_sub(began.elapsed());
             if left.is_zero() {
                 break;
             }
             match connect(node, &options.tcp_connect_timeout(Some(left))) {
-                Ok(conn) => return Ok(Self { conn, timeout }),
+                Ok(conn) => {
+                    if let (Some(address), Some(_)) = (address, failed) {
+                        answered().insert(node.address.clone(), address);
+                    }
+                    return Ok(Self { conn, timeout });
+                }
                 // The next address of the same host may well work.
                 Err(mysql::Error::DriverError(
                     error @ (DriverError::ConnectTimeout | DriverError::CouldNotConnect(_)),
@@ -106,39 +111,63 @@ impl Connection {
     }
 }
 
-/// The connection options of each address to try, in the resolver's order.
+/// The connection options of each address to try, in the order in which they are tried.
 ///
 /// The driver tries the first address of a name only: `localhost` is often `::1` first, where no
 /// server listens.
-fn addresses(node: &Node, base: OptsBuilder, timeout: Duration) -> Result<Vec<OptsBuilder>, Error> {
+fn addresses(
+    node: &Node,
+    base: OptsBuilder,
+    timeout: Duration,
+) -> Result<Vec<(Option<IpAddr>, OptsBuilder)>, Error> {
     let (host, port) = match &node.address {
-        Address::Socket(path) => return Ok(vec![base.socket(Some(path))]),
+        Address::Socket(path) => return Ok(vec![(None, base.socket(Some(path)))]),
         Address::Tcp(host, port) => (host.clone(), *port),
     };
     let base = base.tcp_port(port);
-    let resolved = resolve(&host, port, timeout)?;
+    let mut resolved = resolve(&host, port, timeout)?;
+    likely_first(&mut resolved, answered().get(&node.address));
     Ok(resolved
         .into_iter()
         .map(|address| {
-            if node.ssl_mode == SslMode::VerifyIdentity && host.parse::<IpAddr>().is_err() {
-                // The certificate is checked against the name, so the driver must have the name.
-                // Bound to one family it tries all of that family's addresses.
-                let any: IpAddr = match address {
-                    IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-                    IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            let options =
+                if node.ssl_mode == SslMode::VerifyIdentity && host.parse::<IpAddr>().is_err() {
+                    // The certificate is checked against the name, so the driver must have the name.
+                    // Bound to one family it tries all of that family's addresses.
+                    let any: IpAddr = match address {
+                        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+                    };
+                    base.clone()
+                        .ip_or_hostname(Some(&host))
+                        .bind_address(Some((any, 0)))
+                } else {
+                    let literal = match address {
+                        IpAddr::V4(address) => address.to_string(),
+                        IpAddr::V6(address) => format!("[{address}]"),
+                    };
+                    base.clone().ip_or_hostname(Some(literal))
                 };
-                base.clone()
-                    .ip_or_hostname(Some(&host))
-                    .bind_address(Some((any, 0)))
-            } else {
-                let literal = match address {
-                    IpAddr::V4(address) => address.to_string(),
-                    IpAddr::V6(address) => format!("[{address}]"),
-                };
-                base.clone().ip_or_hostname(Some(literal))
-            }
+            (Some(address), options)
         })
         .collect())
+}
+
+/// The address of a name at which a server has answered when another had not.
+static ANSWERED: Mutex<BTreeMap<Address, IpAddr>> = Mutex::new(BTreeMap::new());
+
+fn answered() -> MutexGuard<'static, BTreeMap<Address, IpAddr>> {
+    ANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts the address that has answered before first, then the others in the resolver's order, but
+/// `127.0.0.1` before `::1`, where many a server does not listen: Windows takes two seconds to
+/// refuse a connection.
+fn likely_first(addresses: &mut [IpAddr], answered: Option<&IpAddr>) {
+    addresses.sort_by_key(|address| {
+        let is_second = *address == IpAddr::V6(Ipv6Addr::LOCALHOST);
+        (Some(address) != answered, is_second)
+    });
 }
 
 /// The addresses of a host name, in the resolver's order.
@@ -275,5 +304,27 @@ fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
             result => result,
         },
         SslMode::Required | SslMode::VerifyCa | SslMode::VerifyIdentity => open(Some(tls)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_answered_is_tried_first_and_then_127_0_0_1() {
+        let ordered = |addresses: &[&str], answered: Option<&str>| {
+            let parse = |text: &str| text.parse::<IpAddr>().unwrap();
+            let mut all: Vec<IpAddr> = addresses.iter().map(|one| parse(one)).collect();
+            likely_first(&mut all, answered.map(parse).as_ref());
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let localhost = ["::1", "127.0.0.1"];
+        assert_eq!(ordered(&localhost, None), ["127.0.0.1", "::1"]);
+        assert_eq!(ordered(&localhost, Some("::1")), localhost);
+        let several = ["fd00::1", "10.0.0.1", "10.0.0.2"];
+        assert_eq!(ordered(&several, None), several);
+        let first = ["10.0.0.2", "fd00::1", "10.0.0.1"];
+        assert_eq!(ordered(&several, Some("10.0.0.2")), first);
     }
 }

@@ -1,0 +1,82 @@
+//! Signals. One that whoever started the program had it ignore stays ignored: SIGINT and SIGQUIT in
+//! a script's `… &`, SIGHUP under `nohup`.
+
+use std::io;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::super::{Interrupt, Signal};
+
+/// Whether Ctrl-C is for this program.
+pub fn hears_ctrl_c() -> bool {
+    !is_ignored(SIGINT)
+}
+
+/// Tells of each signal but Ctrl-C's from now on.
+///
+/// # Errors
+/// Where the system does not let signals be handled.
+pub fn listen(heard: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
+    let signals = [SIGQUIT, SIGTERM, SIGHUP, SIGCONT]
+        .into_iter()
+        .filter(|&signal| !is_ignored(signal));
+    let mut signals = Signals::new(signals)?;
+    let listen = move || {
+        for signal in signals.forever() {
+            heard(match signal {
+                SIGQUIT => Signal::Interrupt(Interrupt::Quit),
+                SIGTERM => Signal::Interrupt(Interrupt::Term),
+                SIGHUP => Signal::Interrupt(Interrupt::Hup),
+                _ => Signal::Continued,
+            });
+        }
+    };
+    thread::Builder::new().spawn(listen)?;
+    Ok(())
+}
+
+fn is_ignored(signal: i32) -> bool {
+    is_ignored_by_linux(signal).unwrap_or_else(|| is_ignored_by_a_child(signal))
+}
+
+/// What Linux tells; other systems tell it only to C.
+fn is_ignored_by_linux(signal: i32) -> Option<bool> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mut lines = status.lines();
+    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask >> (signal - 1) & 1 == 1)
+}
+
+/// A child ignores what its parent does, so one that sends itself the signal goes on.
+fn is_ignored_by_a_child(signal: i32) -> bool {
+    let name = match signal {
+        SIGINT => "INT",
+        SIGQUIT => "QUIT",
+        SIGTERM => "TERM",
+        SIGHUP => "HUP",
+        // To go on ends nothing.
+        _ => return false,
+    };
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(format!("kill -{name} $$; exit 0"));
+    shell.stdin(Stdio::null()).stdout(Stdio::null());
+    shell.status().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_tells_the_same_as_linux() {
+        // Those who run the tests may ignore some.
+        for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGCONT] {
+            let told = is_ignored_by_linux(signal);
+            assert_eq!(told, Some(is_ignored_by_a_child(signal)), "{signal}");
+        }
+    }
+}
