@@ -26,6 +26,9 @@ pub enum Shell {
     Zsh,
     /// Friendly interactive shell
     Fish,
+    /// PowerShell, of Windows and others
+    #[value(name = "powershell")]
+    Pwsh,
 }
 
 impl Shell {
@@ -34,6 +37,7 @@ impl Shell {
             Self::Bash => include_str!("completion/completion.bash"),
             Self::Zsh => include_str!("completion/completion.zsh"),
             Self::Fish => include_str!("completion/completion.fish"),
+            Self::Pwsh => include_str!("completion/completion.ps1"),
         }
     }
 }
@@ -292,4 +296,27 @@ fn options(command: &Command) -> impl Iterator<Item = &Arg> {
 fn plain(text: Option<&clap::builder::StyledStr>) -> String {
     let text = text.map(ToString::to_string).unwrap_or_default();
     text.lines().next().unwrap_or_default().replace('\t', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is none to run it in where this is tested.
+    #[test]
+    fn powershells_script_is_one_whole_and_knows_every_kind_of_offer() {
+        let script = Shell::Pwsh.script();
+        assert!(script.is_ascii(), "before 6 it reads no UTF-8");
+        for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
+            let mut depth = 0;
+            for c in script.chars() {
+                depth += i32::from(c == open) - i32::from(c == close);
+                assert!(depth >= 0, "{close}");
+            }
+            assert_eq!(depth, 0, "{open}");
+        }
+        for part in [OFFER, ":files", ":command", "-Native", "'fail-start.exe'"] {
+            assert!(script.contains(part), "{part}");
+        }
+    }
 }

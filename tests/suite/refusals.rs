@@ -146,7 +146,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "completions tcsh",
-        "fail-start completions takes bash, zsh or fish",
+        "fail-start completions takes bash, zsh, fish or powershell",
     ),
 ];
 

@@ -114,7 +114,7 @@ const SITUATIONS: &[(&str, Tab)] = &[
     ),
     (
         "fail-start completions ",
-        Offers(&["bash", "zsh", "fish"], &["1", "notes.txt"]),
+        Offers(&["bash", "zsh", "fish", "powershell"], &["1", "notes.txt"]),
     ),
     (
         "fail-start completions z",
