@@ -20,6 +20,7 @@ pub enum Kind {
     LoginRefused,
     ServerError,
     UnknownPlugin,
+    ClearText,
     SeveralServers,
     // What is in the way of an outage.
     NoAccount,

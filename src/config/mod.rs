@@ -92,6 +92,8 @@ pub struct Login {
     pub user: String,
     /// The password.
     pub password: Option<Secret>,
+    /// Whether the server may be sent the password as it is, encrypted by TLS alone.
+    pub in_clear_text: bool,
 }
 
 /// How a node is reached.
@@ -164,6 +166,7 @@ pub struct NodeVariables {
     pub password: String,
     pub admin_user: String,
     pub admin_password: String,
+    pub admin_in_clear_text: String,
     pub ssl_mode: String,
     pub ssl_ca: String,
 }

@@ -8,7 +8,7 @@ pub(super) const SETTINGS: [&str; 7] = [
     "HOST", "PORT", "NAME", "USER", "PASSWORD", "SSL_MODE", "SSL_CA",
 ];
 
-pub(super) const ADMIN_SETTINGS: [&str; 2] = ["USER", "PASSWORD"];
+pub(super) const ADMIN_SETTINGS: [&str; 3] = ["USER", "PASSWORD", "ENABLE_CLEARTEXT_PLUGIN"];
 
 /// Whether fail-start reads a variable of this name.
 pub fn is_ours(name: &str) -> bool {

@@ -64,12 +64,16 @@ impl Variables {
     }
 
     fn cloud(&self) -> Result<bool> {
-        let setting = self.get(CLOUD_SWITCH)?;
+        self.is_true(&self.get(CLOUD_SWITCH)?)
+    }
+
+    /// Whether it is set to `true`.
+    fn is_true(&self, setting: &Setting) -> Result<bool> {
         match setting.value.as_deref() {
             None => Ok(false),
             Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
             Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
-            Some(_) => bail!("{}: expected true or false", self.named(&setting)),
+            Some(_) => bail!("{}: expected true or false", self.named(setting)),
         }
     }
 
@@ -277,6 +281,21 @@ impl Settings {
         Ok(setting)
     }
 
+    /// Whether the admin's password may be sent as it is, which nobody must be able to read.
+    fn admin_in_clear_text(&self, number: u32) -> Result<(bool, Setting)> {
+        let setting = self.admin_setting("ENABLE_CLEARTEXT_PLUGIN", number)?;
+        let is_enabled = self.variables.is_true(&setting)?;
+        let mode = self.shared("DB_SSL_MODE", number)?;
+        if is_enabled && self.ssl_mode(&mode).ok() == Some(SslMode::Disabled) {
+            bail!(
+                "{}: the password would be sent in clear text: {} must not be disabled",
+                self.variables.named(&setting),
+                mode.variable
+            );
+        }
+        Ok((is_enabled, setting))
+    }
+
     fn ssl_mode(&self, setting: &Setting) -> Result<SslMode> {
         let Some(value) = &setting.value else {
             return Ok(match self.environment {
@@ -335,10 +354,12 @@ impl Settings {
                 .and_then(|setting| Ok((self.ssl_ca(&setting)?, setting))),
             problems,
         );
+        let in_clear_text = keep(self.admin_in_clear_text(number), problems);
         let (address, host, port) = address?;
         let (ssl_mode, mode) = ssl_mode?;
         let (ssl_ca, ca) = ssl_ca?;
         let (admin_user, admin_password) = (admin_user?, admin_password?);
+        let (in_clear_text, clear_text) = in_clear_text?;
         let (database, user, password) = (database?, user?, password?);
         let variables = NodeVariables {
             host: host.variable,
@@ -348,6 +369,7 @@ impl Settings {
             password: password.variable,
             admin_user: admin_user.variable,
             admin_password: admin_password.variable,
+            admin_in_clear_text: clear_text.variable,
             ssl_mode: mode.variable,
             ssl_ca: ca.variable,
         };
@@ -356,19 +378,24 @@ impl Settings {
             environment: self.environment,
             address,
             database: database.value.unwrap_or_else(|| format!("node{number}_db")),
-            account: Login {
-                user: user.value.unwrap_or_else(|| "user".to_owned()),
-                password: password.value.map(Secret),
-            },
+            account: login(user.value, "user", password.value),
             admin: Login {
-                user: admin_user.value.unwrap_or_else(|| "tester".to_owned()),
-                password: admin_password.value.map(Secret),
+                in_clear_text,
+                ..login(admin_user.value, "tester", admin_password.value)
             },
             ssl_mode,
             ssl_ca,
             unnamed: Vec::new(),
             variables,
         })
+    }
+}
+
+fn login(user: Option<String>, default: &str, password: Option<String>) -> Login {
+    Login {
+        user: user.unwrap_or_else(|| default.to_owned()),
+        password: password.map(Secret),
+        in_clear_text: false,
     }
 }
 

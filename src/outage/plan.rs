@@ -105,6 +105,7 @@ impl Plan {
             node.account = Login {
                 user: account.user.clone(),
                 password: None,
+                in_clear_text: false,
             };
         }
         Self {

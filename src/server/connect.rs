@@ -31,26 +31,7 @@ impl Connection {
         database: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        let base = OptsBuilder::new()
-            .user(Some(&login.user))
-            .pass(
-                login
-                    .password
-                    .as_ref()
-                    .map(|password| password.reveal().to_owned()),
-            )
-            .db_name(database)
-            // Else it would reconnect over a socket that the server names, past a port that is
-            // forwarded.
-            .prefer_socket(false)
-            // Else it would ask for it, one more round trip. No statement here is near it: MySQL's
-            // default is 64 MiB.
-            .max_allowed_packet(Some(16 << 20))
-            // A node that is gone without a word is noticed, and a firewall does not forget the
-            // connection.
-            .tcp_keepalive_time_ms(Some(30_000))
-            .read_timeout(Some(timeout))
-            .write_timeout(Some(timeout));
+        let base = options(login, database, timeout);
         let began = Instant::now();
         let mut failed = None;
         for (address, options) in addresses(node, base, timeout)? {
@@ -109,6 +90,31 @@ impl Connection {
     pub fn beside(node: &Node, timeout: Duration) -> Result<Self, Error> {
         Self::open(node, &node.admin, None, timeout)
     }
+}
+
+/// What is the same for every connection of this login.
+fn options(login: &Login, database: Option<&str>, timeout: Duration) -> OptsBuilder {
+    OptsBuilder::new()
+        .user(Some(&login.user))
+        .pass(
+            login
+                .password
+                .as_ref()
+                .map(|password| password.reveal().to_owned()),
+        )
+        .db_name(database)
+        .enable_cleartext_plugin(login.in_clear_text)
+        // Else it would reconnect over a socket that the server names, past a port that is
+        // forwarded.
+        .prefer_socket(false)
+        // Else it would ask for it, one more round trip. No statement here is near it: MySQL's
+        // default is 64 MiB.
+        .max_allowed_packet(Some(16 << 20))
+        // A node that is gone without a word is noticed, and a firewall does not forget the
+        // connection.
+        .tcp_keepalive_time_ms(Some(30_000))
+        .read_timeout(Some(timeout))
+        .write_timeout(Some(timeout))
 }
 
 /// The connection options of each address to try, in the order in which they are tried.
@@ -292,7 +298,14 @@ fn connect(node: &Node, options: &OptsBuilder) -> Result<Conn, mysql::Error> {
     if verify {
         tls = tls.with_root_cert_path(node.ssl_ca.clone());
     }
-    let open = |tls: Option<SslOpts>| Conn::new(Opts::from(options.clone().ssl_opts(tls)));
+    let open = |tls: Option<SslOpts>| {
+        let mut options = options.clone();
+        if tls.is_none() {
+            // Nobody shall read the password.
+            options = options.enable_cleartext_plugin(false);
+        }
+        Conn::new(Opts::from(options.ssl_opts(tls)))
+    };
     match node.ssl_mode {
         SslMode::Disabled => open(None),
         SslMode::Preferred if WITHOUT_TLS.holds(&node.address) => open(None),

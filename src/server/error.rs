@@ -185,6 +185,8 @@ const NO_TLS: &str = "the server offers no TLS";
 const TLS_REQUIRED: u16 = 3159;
 /// `ER_WRONG_COMPRESSION_ALGORITHM_CLIENT`: `protocol_compression_algorithms` lacks `uncompressed`.
 const COMPRESSED_ONLY: u16 = 3922;
+/// As a token is sent. <https://dev.mysql.com/doc/refman/9.7/en/cleartext-pluggable-authentication.html>
+const CLEAR_TEXT: &str = "it is to be sent the password as it is (mysql_clear_password)";
 /// As with the official builds of MySQL 5.7, which have no ECDHE.
 const NO_CIPHER: &str =
     "the server has none of fail-start's ciphers (ECDHE with AES-GCM or ChaCha20)";
@@ -223,6 +225,14 @@ pub(super) fn explain(error: &mysql::Error, timeout: Duration) -> Error {
                 ErrorKind::NotFound => Error::NobodyThere("no such socket".to_owned()),
                 _ => Error::Connection(format!("no connection ({})", without_number(description))),
             };
+        }
+        mysql::Error::DriverError(DriverError::CleartextPluginDisabled) => {
+            return Error::Refused(Kind::ClearText.told(CLEAR_TEXT));
+        }
+        mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin))
+            if plugin == "mysql_clear_password" =>
+        {
+            return Error::Refused(Kind::ClearText.told(CLEAR_TEXT));
         }
         mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
             return Error::Refused(Kind::UnknownPlugin.told(format_args!(
@@ -325,6 +335,13 @@ fn advice(node: &Node, error: &Error) -> String {
             code: COMPRESSED_ONLY,
             ..
         } => "add 'uncompressed' to its variable protocol_compression_algorithms".to_owned(),
+        Error::Refused(reason) if reason.kind == Kind::ClearText => {
+            let (enable, mode) = (
+                &node.variables.admin_in_clear_text,
+                &node.variables.ssl_mode,
+            );
+            format!("{enable}=true allows that, over TLS only: check {mode} too")
+        }
         Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
         Error::Tls(_) if node.environment == Environment::Cloud && error.is_plain() => format!(
             "behind the Cloud SQL Auth Proxy {}=disabled is right; else check it",

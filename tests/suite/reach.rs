@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 /// Makes an authority and a server's certificate for `localhost` and for no other name.
-fn certificates() -> TempDir {
+pub fn certificates() -> TempDir {
     let folder = TempDir::new();
     let openssl = |line: &str| {
         let out = Command::new("openssl")

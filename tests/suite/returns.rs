@@ -1,7 +1,6 @@
 //! A node comes back whatever is in the way; where it cannot, the statements that bring it back are
 //! printed.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use test_case::test_case;
 
 use crate::harness::{
     Finished, Kind, Nodes, PROMPT, Program, Server, drop_admin, faults_library, held_connection,
-    offline, online, own_admin, quoted, run_by_hand,
+    mariadb_plugins, offline, online, own_admin, quoted, run_by_hand,
 };
 use crate::proxy::Proxy;
 
@@ -272,14 +271,7 @@ fn what_was_taken_offline_comes_back_when_another_node_cannot_be(kind: Kind) {
 
 #[test]
 fn an_account_that_logs_in_another_way_meanwhile_keeps_no_node() {
-    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(
-        |_| Path::new(&std::env::var("HOME").unwrap()).join(".cache"),
-        Into::into,
-    );
-    let plugins = format!(
-        "--plugin-dir={}",
-        cache.join("fail-start/mariadb-plugins").display()
-    );
+    let plugins = mariadb_plugins();
     let server = Server::start(Kind::MariaDb, &[&plugins, "--plugin-load-add=auth_ed25519"]);
     let mut nodes = Nodes::local(Kind::MariaDb);
     nodes.move_to(1, &server);

@@ -10,6 +10,7 @@ use mysql::prelude::Queryable;
 use crate::harness::{Kind, Nodes, Server, Session, login, offline, online, quoted, wait_until};
 use crate::late_logins;
 use crate::raw::Raw;
+use crate::reach::certificates;
 
 /// The services' names for what all of them hand out.
 const STATIC: &str = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, \
@@ -671,4 +672,59 @@ fn behind_the_auth_proxy_of_cloud_sql_it_says_that_no_tls_is_right() {
         .assert_says("the server offers no TLS: behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
     nodes.set("CLOUD_DB_SSL_MODE", "disabled");
     nodes.run(&["1"], "Y\n").assert_status(0);
+}
+
+#[test]
+fn an_admin_logs_in_by_a_token_over_tls_alone_and_only_if_that_is_allowed() {
+    let folder = certificates();
+    let (key, certificate) = (
+        folder.path().join("server.key"),
+        folder.path().join("server.pem"),
+    );
+    let with_tls = Server::start_with_tokens(&[
+        &format!("--ssl-key={}", key.display()),
+        &format!("--ssl-cert={}", certificate.display()),
+    ]);
+    let without_tls = Server::start_with_tokens(&[]);
+    for (server, has_tls) in [(&with_tls, true), (&without_tls, false)] {
+        let mut nodes = Nodes::local(Kind::MariaDb);
+        nodes.move_to(1, server);
+        nodes
+            .admin(1)
+            .query_drop(
+                "CREATE USER iam IDENTIFIED VIA pam; GRANT ALL PRIVILEGES ON *.* TO iam WITH GRANT OPTION",
+            )
+            .unwrap();
+        let before = nodes.state(1);
+        nodes.set("TESTER_LOCAL_DB_USER_NODE1", "iam");
+        nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "the token");
+        let enable = "TESTER_LOCAL_DB_ENABLE_CLEARTEXT_PLUGIN_NODE1";
+        let refused = |nodes: &Nodes| {
+            let finished = nodes.run(&["1", "--json"], "Y\n");
+            finished
+                .assert_status(1)
+                .assert_says("_ENABLE_CLEARTEXT_PLUGIN")
+                .assert_says("=true allows that, over TLS only");
+            assert_eq!(finished.kinds(), ["clear_text"]);
+            assert!(!finished.err.contains("the token"), "{}", finished.err);
+        };
+        refused(&nodes);
+        nodes.set(enable, "true");
+        if !has_tls {
+            refused(&nodes);
+            continue;
+        }
+        for args in [&["1"][..], &["1", "--method", "revoke"]] {
+            nodes
+                .run(args, "Y\n")
+                .assert_status(0)
+                .assert_line(&online(1));
+            assert_eq!(nodes.state(1), before);
+        }
+        nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+        nodes
+            .run(&["1"], "Y\n")
+            .assert_status(2)
+            .assert_says("LOCAL_DB_SSL_MODE must not be disabled");
+    }
 }

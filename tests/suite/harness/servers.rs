@@ -22,22 +22,44 @@ pub struct Server {
     script: Child,
 }
 
+/// The file in a server's folder that has it log in by `tests/pam.c`.
+const PAM: &str = "pam";
+
 /// The file in a server's folder that makes it faulty.
 const FAULTS: &str = "faults";
 
 /// The library that makes a server, or the program's resolver, faulty.
 pub fn faults_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"])
-            .arg(&library)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults.c"))
-            .status();
-        assert!(built.unwrap().success());
-        library
-    })
+    LIBRARY.get_or_init(|| library("faults"))
+}
+
+/// The one that stands in for PAM.
+fn pam_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| library("pam"))
+}
+
+fn library(name: &str) -> PathBuf {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
+    let source = format!("{}/tests/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&library)
+        .arg(source)
+        .status();
+    assert!(built.unwrap().success());
+    library
+}
+
+/// The option for MariaDB's ways to log in that are not among its core.
+pub fn mariadb_plugins() -> String {
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(
+        |_| Path::new(&std::env::var("HOME").unwrap()).join(".cache"),
+        Into::into,
+    );
+    let plugins = cache.join("fail-start/mariadb-plugins");
+    format!("--plugin-dir={}", plugins.display())
 }
 
 const ADMINS: &str = "\
@@ -59,6 +81,20 @@ impl Server {
         // The kernel's own way to write passes by what is preloaded.
         let own = ["--innodb-use-native-aio=0"];
         Self::start_new(kind.name(), folder, &[&own, options].concat())
+    }
+
+    /// Starts a MariaDB on which accounts can log in by `the token` in clear text: see
+    /// `tests/pam.c`.
+    pub fn start_with_tokens(options: &[&str]) -> Self {
+        let folder = TempDir::new();
+        folder.write(PAM, "");
+        let plugins = mariadb_plugins();
+        let own = [
+            &plugins,
+            "--plugin-load-add=auth_pam_v1",
+            "--loose-pam-use-cleartext-plugin=ON",
+        ];
+        Self::start_new(Kind::MariaDb.name(), folder, &[&own[..], options].concat())
     }
 
     /// Starts a new server of another release, by the name that `scripts/server` has for it.
@@ -126,6 +162,9 @@ impl Server {
             script
                 .env("LD_PRELOAD", faults_library())
                 .env("FAIL_START_FAULTS", faults);
+        }
+        if folder.path().join(PAM).exists() {
+            script.env("LD_PRELOAD", pam_library());
         }
         let mut script = script
             .arg(name)
