@@ -30,3 +30,4 @@ mod unseen;
 mod versions;
 mod watched;
 mod ways_in;
+mod windows;

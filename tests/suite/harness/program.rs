@@ -24,9 +24,16 @@ pub fn online(number: usize) -> String {
     format!("✅ NODE {number} IS NOW ONLINE (recovered)")
 }
 
+/// The program: the one that was built with the tests, or what `FAIL_START_PROGRAM` names, as
+/// `scripts/test windows` does.
+pub fn program() -> String {
+    let other = std::env::var("FAIL_START_PROGRAM");
+    other.unwrap_or_else(|_| env!("CARGO_BIN_EXE_fail-start").to_owned())
+}
+
 /// The program, with nothing of this process's environment.
 pub fn command(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fail-start"));
+    let mut command = Command::new(program());
     command.args(args).current_dir(folder).env_clear();
     command
 }
@@ -301,6 +308,23 @@ pub fn file(nodes: &Nodes, name: &str, content: &str, mode: u32) -> String {
     let path = nodes.folder.write(name, content);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     path.to_str().unwrap().to_owned()
+}
+
+/// Starts the program for Windows in a console window, and waits until it has printed this.
+#[track_caller]
+pub fn in_a_console(nodes: &Nodes, args: &[&str], text: &str) -> Program {
+    drop(nodes.command(args)); // writes .env
+    let console = std::env::var("FAIL_START_CONSOLE").expect("run scripts/test windows");
+    let mut command = Command::new(console);
+    let command = command.args(args).current_dir(nodes.folder.path());
+    let program = Program::start(command.env_clear());
+    program.wait_for(text);
+    program
+}
+
+/// Lets the console window say this to the program that runs in it, see `tests/windows/console.c`.
+pub fn console_says(nodes: &Nodes, event: &str) {
+    nodes.folder.write(event, "");
 }
 
 /// Starts the program in a session of its own: whoever runs the tests may do that in a terminal.
