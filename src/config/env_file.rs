@@ -134,30 +134,17 @@ pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
         line += text[counted..start].matches('\n').count();
         counted = start;
         let mut complain = |line, text| problems.push(Failure { line, text });
-        for (number, inner) in (line..).zip(text[start..end].lines()).skip(1) {
-            if let Some(name) = assigned(inner) {
-                complain(
-                    number,
-                    format!("{name} is inside the quotes that line {line} opens: close them"),
-                );
-            }
+        for (number, name) in swallowed(line, &text[start..end]) {
+            let text = format!("{name} is inside the quotes that line {line} opens: close them");
+            complain(number, text);
         }
         let first = text[start..].lines().next().unwrap_or_default();
-        let ours = match &read {
-            Some((name, _)) if is_ours(name) => Some(*name),
-            Some(_) => first_word(first),
-            None => first_word(first).or_else(|| last_word_before_equals(first)),
-        };
-        match (ours, &read) {
-            (Some(name), _)
-                if original.as_bytes()[start.saturating_sub(1)..end].contains(&b'\r') =>
-            {
-                complain(
-                    line,
-                    format!(
-                        "{name}: a carriage return alone ends a line here: save the file with LF or CRLF"
-                    ),
-                );
+        let has_return = original.as_bytes()[start.saturating_sub(1)..end].contains(&b'\r');
+        match (meant(first, read.as_ref()), &read) {
+            (Some(name), _) if has_return => {
+                let text =
+                    "a carriage return alone ends a line here: save the file with LF or CRLF";
+                complain(line, format!("{name}: {text}"));
             }
             (Some(name), Some((found, Some(value)))) if *found == name => {
                 match agreed(name, value, &earlier) {
@@ -167,12 +154,7 @@ pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
                     Err(text) => complain(line, format!("{name}: {text}")),
                 }
             }
-            (Some(name), _) => complain(
-                line,
-                format!(
-                    "{name}: expected {name}=value, the value in single quotes where it has spaces, quotes, $, # or \\"
-                ),
-            ),
+            (Some(name), _) => complain(line, no_value(name)),
             (None, Some((name, _))) => file.others.push(((*name).to_owned(), line)),
             (None, None) => {}
         }
@@ -185,6 +167,27 @@ pub fn parse(content: &[u8]) -> std::result::Result<EnvFile, Vec<Failure>> {
         Ok(file)
     } else {
         Err(problems)
+    }
+}
+
+fn no_value(name: &str) -> String {
+    format!(
+        "{name}: expected {name}=value, the value in single quotes where it has spaces, quotes, $, # or \\"
+    )
+}
+
+/// Our variables that begin a line of what is one statement from this line on.
+fn swallowed(line: usize, statement: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (line..).zip(statement.lines()).skip(1);
+    lines.filter_map(|(number, inner)| Some((number, assigned(inner)?)))
+}
+
+/// Our variable that a statement sets or was meant to, by its first line and what is read of it.
+fn meant<'a>(first: &'a str, read: Option<&(&'a str, Option<Value>)>) -> Option<&'a str> {
+    match read {
+        Some((name, _)) if is_ours(name) => Some(*name),
+        Some(_) => first_word(first),
+        None => first_word(first).or_else(|| last_word_before_equals(first)),
     }
 }
 

@@ -7,6 +7,7 @@ mod names;
 mod python_dotenv;
 mod settings;
 mod statements;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use self::settings::{Settings, Variables};
+use self::settings::Settings;
+use self::variables::Variables;
 
 /// How a node is taken away from the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,114 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::env_file::{self, EnvFile};
-use super::names::{CLOUD_SWITCH, is_ours, known_names, misspelling, node_number};
+use super::env_file;
+use super::names::node_number;
+use super::variables::{Setting, Variables};
 use super::{Address, Environment, Login, Node, NodeVariables, Secret, SslMode};
 use crate::system::HAS_SOCKETS;
-
-/// What a variable is set to, if it is, and which one that is: the one to set, if none is.
-struct Setting {
-    value: Option<String>,
-    variable: String,
-    /// Where it is in the file, if it comes from there.
-    line: Option<usize>,
-}
-
-/// The real environment over the file.
-#[derive(Default)]
-pub struct Variables {
-    pub file: Option<PathBuf>,
-    pub from_file: EnvFile,
-}
-
-impl Variables {
-    pub fn read(env_file: Option<&Path>) -> Result<Self> {
-        let file = match env_file {
-            Some(path) => Some(path.to_owned()),
-            None => env_file::find()?,
-        };
-        let from_file = match &file {
-            Some(path) => env_file::read(path)?,
-            None => EnvFile::default(),
-        };
-        Ok(Self { file, from_file })
-    }
-
-    /// The variable's value; an empty one counts as none.
-    fn get(&self, name: &str) -> Result<Setting> {
-        let mut setting = self.get_or_empty(name)?;
-        setting.value = setting.value.filter(|value| !value.is_empty());
-        Ok(setting)
-    }
-
-    fn get_or_empty(&self, name: &str) -> Result<Setting> {
-        let (value, line) = match (std::env::var(name), self.from_file.values.get(name)) {
-            (Ok(value), _) => (Some(value), None),
-            (Err(std::env::VarError::NotUnicode(_)), _) => bail!("{name}: not UTF-8"),
-            (Err(_), Some((value, line))) => (Some(value.clone()), Some(*line)),
-            (Err(_), None) => (None, None),
-        };
-        Ok(Setting {
-            value,
-            variable: name.to_owned(),
-            line,
-        })
-    }
-
-    fn names(&self) -> impl Iterator<Item = String> {
-        self.from_file.values.keys().cloned().chain(real_names())
-    }
-
-    fn cloud(&self) -> Result<bool> {
-        self.is_true(&self.get(CLOUD_SWITCH)?)
-    }
-
-    /// Whether it is set to `true`.
-    fn is_true(&self, setting: &Setting) -> Result<bool> {
-        match setting.value.as_deref() {
-            None => Ok(false),
-            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
-            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
-            Some(_) => bail!("{}: expected true or false", self.named(setting)),
-        }
-    }
-
-    /// The variable of a setting, after its place in the file.
-    fn named(&self, setting: &Setting) -> String {
-        let variable = &setting.variable;
-        match (&self.file, setting.line) {
-            (Some(file), Some(line)) => format!("{}, line {line}: {variable}", file.display()),
-            _ => variable.clone(),
-        }
-    }
-
-    /// Where to set what is not set.
-    fn place(&self) -> String {
-        match &self.file {
-            Some(file) => file.display().to_string(),
-            None => ".env".to_owned(),
-        }
-    }
-
-    /// A warning for each name that looks like a misspelt one of ours.
-    pub fn misspelt(&self) -> Vec<String> {
-        let known = known_names();
-        let file = self.place();
-        let in_file = self.from_file.others.iter();
-        let in_file = in_file.map(|(name, line)| (format!("{file}, line {line}"), name.clone()));
-        let real = real_names().filter(|name| !is_ours(name));
-        let real = real.map(|name| ("the environment".to_owned(), name));
-        let warning = |(place, name): (String, String)| {
-            let meant = misspelling(&name, &known)?;
-            Some(format!("{place}: {name} is not known: {meant}"))
-        };
-        in_file.chain(real).filter_map(warning).collect()
-    }
-}
-
-fn real_names() -> impl Iterator<Item = String> {
-    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
-}
 
 /// The variables, seen from one environment.
 pub struct Settings {
@@ -154,6 +51,17 @@ impl Settings {
     /// name.
     fn shared(&self, name: &str, number: u32) -> Result<Setting> {
         self.numbered(&self.variable(name), number, true)
+    }
+
+    /// The same, with what it means.
+    fn read<T>(
+        &self,
+        name: &str,
+        number: u32,
+        read: fn(&Self, &Setting) -> Result<T>,
+    ) -> Result<(T, Setting)> {
+        let setting = self.shared(name, number)?;
+        Ok((read(self, &setting)?, setting))
     }
 
     /// The numbered variable's value, else the plain one's if that holds for this node.
@@ -344,16 +252,8 @@ impl Settings {
         let database = keep(self.own("DB_NAME", number), problems);
         let user = keep(self.shared("DB_USER", number), problems);
         let password = keep(self.shared("DB_PASSWORD", number), problems);
-        let ssl_mode = keep(
-            self.shared("DB_SSL_MODE", number)
-                .and_then(|setting| Ok((self.ssl_mode(&setting)?, setting))),
-            problems,
-        );
-        let ssl_ca = keep(
-            self.shared("DB_SSL_CA", number)
-                .and_then(|setting| Ok((self.ssl_ca(&setting)?, setting))),
-            problems,
-        );
+        let ssl_mode = keep(self.read("DB_SSL_MODE", number, Self::ssl_mode), problems);
+        let ssl_ca = keep(self.read("DB_SSL_CA", number, Self::ssl_ca), problems);
         let in_clear_text = keep(self.admin_in_clear_text(number), problems);
         let (address, host, port) = address?;
         let (ssl_mode, mode) = ssl_mode?;

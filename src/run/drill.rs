@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::iter::successors;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::command::{self, Output, Setup};
 use super::held::Held;
+use super::sets::sets;
 use super::{Abort, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
@@ -37,18 +37,9 @@ pub fn drill(
     if let Err(not_started) = command::check(&settings.command) {
         return Ok(not_started.told(printer));
     }
-    let numbers: Vec<u32> = nodes.iter().map(|node| node.number).collect();
-    let sets: Vec<Set> = sets(&numbers, settings.at_once)
-        .take(MOST_SETS + 1)
-        .collect();
-    if sets.len() > MOST_SETS {
-        printer.general_error(&Kind::Arguments.told(format_args!(
-            "{} nodes make more than {MOST_SETS} sets of at most {}: lower --at-once, or name fewer nodes",
-            nodes.len(),
-            settings.at_once
-        )));
+    let Some(sets) = all_sets(&nodes, &settings, printer) else {
         return Ok(ExitStatus::Usage);
-    }
+    };
     if options.dry_run {
         let mut run = Run::start(nodes, printer)?;
         run.printer.head(&run.nodes);
@@ -62,10 +53,8 @@ pub fn drill(
             return Ok(ExitStatus::Usage);
         }
     };
-    let run = Run {
-        is_drill: true,
-        ..Run::start(nodes, printer)?
-    };
+    let mut run = Run::start(nodes, printer)?;
+    run.is_drill = true;
     run.printer.head(&run.nodes);
     run.printer.leave_nodes_to_programs();
     let mut drill = Drill {
@@ -89,6 +78,31 @@ pub fn drill(
     Ok(status)
 }
 
+/// The sets to try, unless they are too many, which is told.
+fn all_sets(nodes: &[Node], settings: &DrillOptions, printer: &mut Printer) -> Option<Vec<Set>> {
+    let numbers: Vec<u32> = nodes.iter().map(|node| node.number).collect();
+    let sets = sets(&numbers, settings.at_once).take(MOST_SETS + 1);
+    let sets: Vec<Set> = sets.collect();
+    if sets.len() > MOST_SETS {
+        printer.general_error(&Kind::Arguments.told(format_args!(
+            "{} nodes make more than {MOST_SETS} sets of at most {}: lower --at-once, or name fewer nodes",
+            nodes.len(),
+            settings.at_once
+        )));
+        return None;
+    }
+    Some(sets)
+}
+
+/// The nodes that are offline in a phase, as the command is told.
+fn offline(set: &Set, phase: Phase) -> String {
+    let numbers: Vec<String> = match phase {
+        Phase::Offline => set.iter().map(ToString::to_string).collect(),
+        Phase::Before | Phase::Back => Vec::new(),
+    };
+    numbers.join(",")
+}
+
 /// Why the JUnit XML cannot be written.
 fn cannot_write(settings: &DrillOptions, error: &io::Error) -> Reason {
     let path = settings.junit.clone().unwrap_or_default();
@@ -104,27 +118,6 @@ fn dry_run(run: &mut Run, options: Options, sets: &[Set]) -> Result<ExitStatus, 
     run.preview(options)?;
     run.printer.drill_preview(sets);
     Ok(ExitStatus::Done)
-}
-
-/// Every set of 1 to `at_once` of these nodes: the small ones first, and all in the order of the
-/// nodes.
-fn sets(nodes: &[u32], at_once: usize) -> impl Iterator<Item = Set> {
-    let count = nodes.len();
-    let first = (count > 0 && at_once > 0).then(|| vec![0]);
-    let places = successors(first, move |set| {
-        let size = set.len();
-        let mut next = set.clone();
-        // The last place that can move on takes those behind it along.
-        let moves = (0..size).rev().find(|&at| set[at] < count - size + at);
-        let Some(at) = moves else {
-            return (size < count.min(at_once)).then(|| (0..=size).collect());
-        };
-        for (more, place) in next[at..].iter_mut().enumerate() {
-            *place = set[at] + 1 + more;
-        }
-        Some(next)
-    });
-    places.map(|set| set.iter().map(|&place| nodes[place]).collect())
 }
 
 struct Drill<'a> {
@@ -206,12 +199,8 @@ impl Drill<'_> {
         } else {
             self.run.printer.run_begins_quietly(&title);
         }
-        let offline: Vec<String> = match phase {
-            Phase::Offline => set.iter().map(ToString::to_string).collect(),
-            Phase::Before | Phase::Back => Vec::new(),
-        };
         let setup = Setup {
-            nodes: &offline.join(","),
+            nodes: &offline(&set, phase),
             phase: Some(phase.name()),
             output,
         };
@@ -389,45 +378,4 @@ fn unnamed_file() -> io::Result<File> {
         .append(true)
         .tempfile()?
         .into_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn single_nodes_come_first_then_pairs_in_the_order_of_the_nodes() {
-        let all: Vec<_> = sets(&[3, 4, 9], 2).collect();
-        assert_eq!(
-            all,
-            [
-                vec![3],
-                vec![4],
-                vec![9],
-                vec![3, 4],
-                vec![3, 9],
-                vec![4, 9]
-            ]
-        );
-        assert_eq!(sets(&[3, 4, 9], 3).last(), Some(vec![3, 4, 9]));
-        assert_eq!(sets(&[1, 2], 9).count(), 3);
-        assert_eq!(sets(&[1], 1).count(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn every_set_comes_once_and_no_smaller_one_after_it(count in 0..9_u32, at_once in 0..11_usize) {
-            let nodes: Vec<u32> = (0..count).collect();
-            let all: Vec<_> = sets(&nodes, at_once).collect();
-            let expected = (1_u32..1 << count).filter(|bits| bits.count_ones() as usize <= at_once).count();
-            prop_assert_eq!(all.len(), expected);
-            prop_assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), expected);
-            prop_assert!(all.is_sorted_by_key(|set| (set.len(), set.clone())));
-            prop_assert!(all.iter().all(|set| set.is_sorted() && set.iter().all(|&node| node < count)));
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod command;
 mod drill;
 mod events;
 mod held;
+mod sets;
 mod steps;
 mod wait;
 mod workers;
