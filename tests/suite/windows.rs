@@ -6,34 +6,37 @@ use test_case::test_case;
 
 use crate::harness::{Kind, Nodes, PROMPT, console_says, in_a_console, offline, online};
 
-/// Goes on for longer than any test waits.
-const HANGS: &[&str] = &["ping", "-n", "1000", "127.0.0.1"];
-
 #[test_case(Kind::MySql; "on mysql")]
 #[test_case(Kind::MariaDb; "on mariadb")]
 #[ignore = "needs the program for Windows: scripts/test windows"]
 fn a_window_that_is_closed_brings_the_nodes_back(kind: Kind) {
     let nodes = Nodes::local(kind);
     let before = nodes.states();
-    let around: &[&str] = &[&["1", "2", "--"], HANGS].concat();
+    let hangs = "@echo it has started\r\n@ping -n 1000 127.0.0.1 >nul\r\n";
+    nodes.folder.write("hangs.cmd", hangs);
     let runs: [(&[&str], &str); 4] = [
         (&["1", "2"], PROMPT),
         (&["1", "2", "--for", "10m"], &offline(2)),
         (&["1", "2", "--method", "revoke"], PROMPT),
-        (around, "127.0.0.1"),
+        (&["1", "2", "--", r".\hangs"], "it has started"),
     ];
     for (args, shown) in runs {
         for event in ["close", "logoff", "shutdown"] {
             let mut program = in_a_console(&nodes, args, shown);
-            nodes.assert_offline(1);
+            for number in [1, 2] {
+                program.wait_for(&offline(number));
+                nodes.assert_offline(number);
+            }
             let began = Instant::now();
             console_says(&nodes, event);
             // Its status nobody asks for any more.
             let finished = program.end();
             // 5 seconds later it would have been ended.
             assert!(began.elapsed() < Duration::from_secs(4), "{event}");
+            // Around a command it tells on standard error.
+            let told = finished.out + &finished.err;
             for number in [1, 2] {
-                finished.assert_line(&online(number));
+                assert!(told.contains(&online(number)), "{event}: {told}");
             }
             assert_eq!(nodes.states(), before, "{args:?} {event}");
         }
