@@ -66,6 +66,7 @@ pub enum Kind {
     // The way back.
     Retrying,
     NotAsBefore,
+    NeighbourComesToo,
     AccountDropped,
     GrantLost,
     LoginFails,

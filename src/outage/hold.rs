@@ -1,6 +1,7 @@
 //! A node that is offline, until it is brought back.
 
 use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::config::Method;
@@ -9,7 +10,7 @@ use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
 use crate::outage::take_down::Taken;
-use crate::outage::watch::{Seen, Watch};
+use crate::outage::watch::{self, Seen, Watch};
 use crate::server::{Admin, Error};
 
 /// A node that is offline. Dropping it tries to bring it back.
@@ -18,6 +19,8 @@ pub struct Outage {
     ender: Ender,
     taken: Taken,
     changed: Restore,
+    /// What the watch over the node sees that this one went with.
+    seen_by_first: Option<Arc<Mutex<Seen>>>,
 }
 
 /// A node that is back, and what the outage did.
@@ -39,6 +42,8 @@ pub struct Back {
     /// How many logins and statements of the account the server turned away meanwhile, where it
     /// counts that.
     pub turned_away: Option<u64>,
+    /// The node that these are counted with, where it went with another.
+    pub with: Option<u32>,
 }
 
 impl Outage {
@@ -49,18 +54,20 @@ impl Outage {
             ender,
             taken,
             changed,
+            seen_by_first: None,
         }
     }
 
     /// That which somebody else has left, for so long already: another fail-start by this session
-    /// of the admin.
-    pub fn adopt(admin: Admin, plan: Plan, already: Duration) -> Self {
+    /// of the admin. What that has locked for other databases comes back too, unless those come by
+    /// themselves.
+    pub fn adopt(admin: Admin, plan: Plan, already: Duration, by_themselves: Vec<String>) -> Self {
         let taken = Taken {
             method: plan.method,
             sessions_ended: 0,
             elapsed: Duration::ZERO,
         };
-        let changed = Restore::of_another(admin, plan, already);
+        let changed = Restore::of_another(admin, plan, already, by_themselves);
         Self::new(changed, taken, Ender::default())
     }
 
@@ -84,6 +91,24 @@ impl Outage {
         Ok(())
     }
 
+    /// The number of the node that this one went with, which is watched for both.
+    pub fn goes_with(&self) -> Option<u32> {
+        self.changed.plan().with.map(|first| first.number)
+    }
+
+    /// Learns what the watch over that one sees.
+    pub fn is_watched_with(&mut self, first: &Self) {
+        self.seen_by_first = first.watch.as_ref().map(Watch::seen);
+    }
+
+    /// The way back begins, perhaps with that of another node on the same server: what the watch
+    /// sees from now on is that.
+    pub fn comes_back(&self) {
+        if let Some(watch) = &self.watch {
+            watch.comes_back();
+        }
+    }
+
     /// Brings the node back exactly as it was, trying again for 30 seconds where that does not work
     /// at once.
     ///
@@ -95,6 +120,7 @@ impl Outage {
             ender,
             taken,
             mut changed,
+            seen_by_first,
         } = self;
         let seen = match watch.map(Watch::end) {
             Some((admin, seen)) => {
@@ -105,7 +131,8 @@ impl Outage {
             }
             None => Seen::default(),
         };
-        changed.was_seen_open(seen.opened);
+        let first = seen_by_first.as_deref().map(watch::look_at);
+        changed.was_seen_open(seen.opened.or(first.and_then(|seen| seen.opened)));
         // The account's own session, where there is one, is of no use any more.
         drop(ender);
         let back = changed.run(on_progress)?;

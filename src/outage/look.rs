@@ -4,6 +4,7 @@ use crate::config::{Method, Node};
 use crate::options::Options;
 use crate::outage::obstacles;
 use crate::outage::state::State;
+use crate::outage::together::Claims;
 use crate::outage::ways_in::Questions;
 use crate::server::listing::{Listing, Wanted};
 use crate::server::{Admin, Error, Failure, sql};
@@ -18,36 +19,68 @@ pub struct Look {
     pub obstacles: obstacles::Answers,
     /// Whether no other fail-start can take the same away meanwhile.
     pub is_claimed: bool,
+    /// Whether it is this session that has claimed it.
+    pub has_claimed: bool,
     /// The account's sessions, in a dry run.
     pub listing: Listing,
 }
 
 impl Look {
     /// Asks all that can be asked at once. Where the node is to be taken, it is claimed, so that of
-    /// two that look at the same time one gets it. The list of sessions shows what this server can
-    /// show.
+    /// two that look at the same time one gets it; once for all nodes of this run that one lock
+    /// takes. The list of sessions shows what this server can show.
     ///
     /// # Errors
     /// Why it cannot be asked.
     pub fn at(
         node: &Node,
         admin: &mut Admin,
+        options: &Options,
+        claims: &Claims,
+    ) -> Result<Self, Failure> {
+        let method = options.method(node);
+        if options.dry_run {
+            return Self::ask_all(node, admin, method, options, None);
+        }
+        let (claim, server) = (claim(node, method), admin.server_id.clone());
+        let mut first = None;
+        let is_claimed = claims.once(&server, &claim, || {
+            let look = Self::ask_all(node, admin, method, options, Some(&claim));
+            // Where it cannot be asked, that is said of this node, and none goes.
+            let is_claimed = look.as_ref().map_or(true, |look| look.is_claimed);
+            first = Some(look);
+            is_claimed
+        });
+        match first {
+            Some(look) => look,
+            None => Ok(Self {
+                is_claimed,
+                has_claimed: false,
+                ..Self::ask_all(node, admin, method, options, None)?
+            }),
+        }
+    }
+
+    /// The same, with this claim.
+    fn ask_all(
+        node: &Node,
+        admin: &mut Admin,
         method: Method,
         options: &Options,
+        claim: Option<&String>,
     ) -> Result<Self, Failure> {
         let questions = Questions::new(method, admin);
         let mut statements = State::statements(admin, node);
         let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
         statements.extend(obstacles.statements());
         statements.extend(questions.statements(node));
-        let claim = (!options.dry_run).then(|| claim(node, method));
         // First, so that what is read next stays as it is.
-        let claiming = [claim.as_slice(), &statements].concat();
+        let claiming: Vec<String> = claim.into_iter().chain(&statements).cloned().collect();
         let first = ask(node, admin, method, options, &claiming);
         if let Err(error) = &first
             && admin.learns_without_events(error)
         {
-            return Self::at(node, admin, method, options);
+            return Self::ask_all(node, admin, method, options, claim);
         }
         let (listing, asks_for_claim) = match first {
             // A cluster may forbid such locks: then the undo alone keeps others out.
@@ -65,6 +98,7 @@ impl Look {
             questions,
             obstacles: obstacles.read(answers)?,
             is_claimed,
+            has_claimed: asks_for_claim && is_claimed,
             listing,
         })
     }

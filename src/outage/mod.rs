@@ -1,6 +1,7 @@
 //! One node's outage, in the order of time: [prepared](prepare), [taken down](take_down),
 //! [watched](watch) and brought back; what is left on the node meanwhile, and how it is found
-//! again. It knows servers and settings, and nothing of other nodes.
+//! again. It knows servers and settings, and of other nodes only those that one lock takes
+//! [together](together).
 
 mod beside;
 pub mod drain;
@@ -21,6 +22,7 @@ pub mod restore;
 pub mod revoke;
 pub mod state;
 pub mod take_down;
+pub mod together;
 pub mod undo;
 pub mod watch;
 pub mod ways_in;

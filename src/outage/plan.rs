@@ -8,6 +8,7 @@ use crate::config::{Login, Method, Node};
 use crate::outage::ender;
 use crate::outage::read_only;
 use crate::outage::state::State;
+use crate::outage::together::First;
 use crate::outage::undo::{self, Undo};
 use crate::reason::{Kind, Reason};
 use crate::server::grants::{Grant, Names};
@@ -66,6 +67,10 @@ pub struct Plan {
     /// Whether its rights are global, which a session keeps that was open before they were taken
     /// from it there.
     pub sessions_keep_rights: bool,
+    /// The nodes that go with this one, and the one that this goes with: one lock takes them
+    /// [together](crate::outage::together).
+    pub also: Vec<Plan>,
+    pub with: Option<First>,
 }
 
 /// How the account stands, by its server's own word.
@@ -147,6 +152,8 @@ impl Plan {
             verify_by_login: false,
             own_login: None,
             sessions_keep_rights: false,
+            also: Vec::new(),
+            with: None,
         }
     }
 
@@ -173,15 +180,23 @@ impl Plan {
         ))))
     }
 
-    /// Everything that changes the node, the undo first.
-    pub fn apply_statements(&self) -> Vec<String> {
+    /// Leaves the undo, if there is one.
+    pub fn leave_undo(&self) -> Option<String> {
         let due = self
             .hold_for
             .map(|held| (held + GRACE).as_millis().div_ceil(1000));
-        let undo = self.undo.iter().map(|undo| {
-            let due = due.map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
-            sql::leave_undo(&self.database, &undo.body(&self.database), due)
-        });
+        let due = due.map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
+        let undo = self.undo.as_ref()?;
+        Some(sql::leave_undo(
+            &self.database,
+            &undo.body(&self.database),
+            due,
+        ))
+    }
+
+    /// Everything that changes the node, the undo first.
+    pub fn apply_statements(&self) -> Vec<String> {
+        let undo = self.leave_undo().into_iter();
         undo.chain(self.take_down.iter().cloned()).collect()
     }
 
@@ -369,6 +384,9 @@ impl Plan {
     /// that it saw when the client's name came; MariaDB shows such a login as the account's session
     /// from then on.
     pub fn must_end_logins(&self) -> bool {
-        self.server == Server::MySql && (self.method == Method::Lock || self.sessions_keep_rights)
+        // Of one that goes with another, none has begun before.
+        self.with.is_none()
+            && self.server == Server::MySql
+            && (self.method == Method::Lock || self.sessions_keep_rights)
     }
 }

@@ -15,6 +15,7 @@ use crate::outage::read_only;
 use crate::outage::ready::Ready;
 use crate::outage::revoke::Revoke;
 use crate::outage::take_down::in_transactions;
+use crate::outage::together::Claims;
 use crate::outage::undo::{self, Undo};
 use crate::reason::{Kind, Reason};
 use crate::server::listing::Listing;
@@ -27,7 +28,7 @@ impl Ready {
     ///
     /// # Errors
     /// All that stands in the way, in words that say what to do.
-    pub fn prepare(node: &Arc<Node>, options: &Options) -> Result<Self, Failure> {
+    pub fn prepare(node: &Arc<Node>, options: &Options, claims: &Claims) -> Result<Self, Failure> {
         let method = options.method(node);
         let neighbours = neighbours_beside(node, method, options.timeout);
         let mut admin = Admin::open(node, options.timeout).map_err(|error| error.at_login(node))?;
@@ -36,7 +37,7 @@ impl Ready {
         let has_ender = options.keep_sessions || ender::admin_may(&admin);
         let mut login = login_beside(node, &admin, options, has_ender);
         let guard = guard_beside(node, options);
-        let mut look = Look::at(node, &mut admin, method, options)?;
+        let mut look = Look::at(node, &mut admin, options, claims)?;
         let mut problems = obstacles_at(node, &admin, &look, method, options);
         let mut ready = Self::new(node, admin, &look, options, has_ender);
         if problems.is_empty() {
@@ -92,10 +93,11 @@ impl Ready {
                 Ender::other_than(&admin, &look.obstacles.procedures)
             },
             admin,
-            guard: None,
+            guards: Vec::new(),
             warnings: Vec::new(),
             sessions: 0,
             is_claimed: look.is_claimed,
+            has_claimed: look.has_claimed,
         }
     }
 
@@ -132,7 +134,7 @@ impl Ready {
     fn take_guard(&mut self, connection: Result<Connection, Error>) -> Result<(), Error> {
         let guard = Guard::new(connection?, self.admin.may_lift_read_only());
         self.plan.guard = Some(guard.id());
-        self.guard = Some(guard);
+        self.guards.push(guard);
         Ok(())
     }
 
@@ -328,7 +330,7 @@ impl Ready {
     }
 
     /// Whether to revoke would do, where the account is to be locked.
-    pub(super) fn can_be_revoked(&mut self) -> bool {
+    fn can_be_revoked(&mut self) -> bool {
         Revoke::plan(&mut self.admin, &self.plan, true)
             .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
     }

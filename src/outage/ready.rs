@@ -18,7 +18,8 @@ use crate::server::sql::Server;
 pub struct Ready {
     pub(super) admin: Admin,
     pub(super) plan: Plan,
-    pub(super) guard: Option<Guard>,
+    /// Its own, and those of the nodes that go with it.
+    pub(super) guards: Vec<Guard>,
     pub(super) ender: Ender,
     /// What the user should know before it goes offline.
     pub warnings: Vec<Reason>,
@@ -26,6 +27,8 @@ pub struct Ready {
     pub(super) sessions: usize,
     /// Whether no other fail-start can take the same away meanwhile.
     pub(super) is_claimed: bool,
+    /// Whether it is this session that keeps others away.
+    pub(super) has_claimed: bool,
 }
 
 /// What would be done to a node.
@@ -36,6 +39,8 @@ pub struct Preview {
     pub method: Method,
     /// How many sessions would end.
     pub sessions: usize,
+    /// The node that they are counted with, where it goes with another.
+    pub with: Option<u32>,
     /// Whether `super_read_only` would be lifted for both.
     pub lifts_read_only: bool,
     /// The statements that would take it away.
@@ -56,36 +61,10 @@ impl Ready {
             version: format!("{kind} {version}"),
             method: plan.method,
             sessions: self.sessions,
+            with: self.goes_with(),
             lifts_read_only: plan.lifts,
             out: plan.as_sent(plan.apply_statements()),
             back: plan.by_hand(),
-        }
-    }
-
-    /// Why this node and that one cannot both be named, if they cannot.
-    pub fn conflict(&mut self, other: &Self) -> Option<Reason> {
-        if self.plan.server_id != other.plan.server_id {
-            return None;
-        }
-        match self.plan.method {
-            Method::Lock => {
-                let or = if self.can_be_revoked() {
-                    ", or use --method revoke"
-                } else {
-                    ""
-                };
-                Some(Kind::SameServer.told(format_args!(
-                    "it is the same server as {}, so to lock the account takes both offline: name one{or}",
-                    other.node()
-                )))
-            }
-            Method::Revoke if self.plan.database == other.plan.database => {
-                Some(Kind::SameDatabase.told(format_args!(
-                    "it is the same database as {}: name one",
-                    other.node()
-                )))
-            }
-            Method::Revoke => None,
         }
     }
 
@@ -124,6 +103,6 @@ impl Ready {
         on_progress: &dyn Fn(Progress),
     ) -> Result<Outage, Box<NotTaken>> {
         let take_down = TakeDown::new(self.plan, self.ender, stop, on_progress);
-        take_down.run(self.admin, self.guard)
+        take_down.run(self.admin, self.guards)
     }
 }

@@ -11,6 +11,7 @@ use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::{State, UndoEvent};
 use crate::reason::Kind;
+use crate::server::identity::ServerId;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
 use crate::server::{Admin, Error, Failure, reaches};
@@ -210,6 +211,7 @@ pub fn find(
         admin,
         plan,
         already,
+        by_themselves: Vec::new(),
     })))
 }
 
@@ -240,12 +242,25 @@ pub struct OrphanedOutage {
     plan: Plan,
     /// How long it had been offline when it was found.
     already: Duration,
+    /// The databases on its server that come back by themselves.
+    by_themselves: Vec<String>,
 }
 
 impl OrphanedOutage {
     /// What to run by hand to bring the node back.
     pub fn by_hand(&self) -> Vec<String> {
         self.plan.by_hand()
+    }
+
+    /// Its server and its database.
+    pub fn place(&self) -> (ServerId, String) {
+        (self.plan.server_id.clone(), self.plan.database.clone())
+    }
+
+    /// Leaves those at these places to themselves.
+    pub fn leaves(&mut self, places: &[(ServerId, String)]) {
+        let here = places.iter().filter(|(at, _)| *at == self.plan.server_id);
+        self.by_themselves = here.map(|(_, database)| database.clone()).collect();
     }
 
     /// Brings it back, as [`Outage::restore`], and tries a login where the account's password is
@@ -255,7 +270,8 @@ impl OrphanedOutage {
     /// As [`Outage::restore`].
     pub fn bring_back(self, on_progress: &dyn Fn(Progress)) -> Result<Back, Error> {
         let plan = self.plan.clone();
-        let back = Outage::adopt(self.admin, self.plan, self.already).restore(on_progress)?;
+        let outage = Outage::adopt(self.admin, self.plan, self.already, self.by_themselves);
+        let back = outage.restore(on_progress)?;
         if plan.node.account.password.is_some() {
             // Nobody knows whether it worked before: it proves nothing against the server's own
             // state.

@@ -36,6 +36,9 @@ pub struct Restore {
     /// Whether the account had its access back before this program gave it back.
     back_before: bool,
     is_changed: bool,
+    /// Of one that another fail-start took: the databases that come back by themselves, of those
+    /// that it has locked the account for with this one.
+    by_themselves: Option<Vec<String>>,
 }
 
 /// How often the server had turned the account away when the outage began, and how often it did
@@ -71,16 +74,23 @@ impl Restore {
             undo_was_there: false,
             back_before: false,
             is_changed: false,
+            by_themselves: None,
         }
     }
 
     /// The same of one that another fail-start has left offline, for so long already.
-    pub fn of_another(admin: Admin, plan: Plan, already: Duration) -> Self {
+    pub fn of_another(
+        admin: Admin,
+        plan: Plan,
+        already: Duration,
+        by_themselves: Vec<String>,
+    ) -> Self {
         let mut restore = Self::of(&admin, plan);
         restore.already = already;
         restore.first_session = restore.plan.undo.as_ref().map(|undo| undo.session);
         restore.since = Some(Instant::now());
         restore.is_changed = true;
+        restore.by_themselves = Some(by_themselves);
         restore.admin = Some(admin);
         restore
     }
@@ -93,6 +103,11 @@ impl Restore {
     /// The connection that is kept, for as long as the node is offline.
     pub fn lend(&mut self) -> Option<Admin> {
         self.admin.take()
+    }
+
+    /// Another session than this connection's may have changed the node.
+    pub fn was_changed_by(&mut self, session: u64) {
+        self.first_session = Some(session);
     }
 
     /// What it is brought back by.
@@ -153,6 +168,7 @@ impl Restore {
             sessions_ended: 0,
             got_in: 0,
             turned_away: self.turned_away.meanwhile,
+            with: self.plan.with.map(|first| first.number),
             elapsed: began.elapsed(),
         })
     }
@@ -217,6 +233,10 @@ impl Restore {
         if self.plan.verify_by_login && gone.statements().is_empty() {
             self.try_login(on_progress);
         }
+        if let Some(by_themselves) = &self.by_themselves {
+            let age = self.already + self.began.elapsed();
+            (self.plan).bring_others_back(&mut admin, by_themselves, age, on_progress)?;
+        }
         if undo_is_there {
             self.drop_undo(&mut admin, is_dropped)?;
         }
@@ -263,7 +283,8 @@ impl Restore {
         on_progress: &dyn Fn(Progress),
     ) -> Result<UndoState, Error> {
         if let Some(mine) = &self.plan.undo {
-            match State::read(admin, &self.plan.node)?.found() {
+            let state = State::read(admin, &self.plan.node)?;
+            match state.found() {
                 Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoState::There),
                 Some(found) if found.undo.is_some() => {
                     let why = "somebody brought it back and took it offline again";
@@ -275,6 +296,7 @@ impl Restore {
                     on_progress(Progress::Warning(found.distrust()));
                     return Ok(UndoState::Missing);
                 }
+                None if self.since.is_some() => self.plan.is_locked_anew(&state, mine)?,
                 None => {}
             }
         }

@@ -222,6 +222,24 @@ impl State {
         })
     }
 
+    /// The undo in this database.
+    pub fn undo_in(&self, database: &str) -> Option<&Undo> {
+        let found = self.undos.iter().find(|found| found.database == database);
+        found?.undo.as_ref()
+    }
+
+    /// The undos in other databases that the session of this one has left for the same account rows.
+    pub fn left_with(&self, mine: &Undo, database: &str) -> impl Iterator<Item = (&String, &Undo)> {
+        let rows: Vec<Account> = mine.unlocked().collect();
+        let others = self
+            .undos
+            .iter()
+            .filter(move |found| found.database != database);
+        let others = others.filter_map(|found| Some((&found.database, found.undo.as_ref()?)));
+        others
+            .filter(move |(_, undo)| undo.is_with(mine) && undo.unlocked().eq(rows.iter().cloned()))
+    }
+
     /// Whether every row of the account is locked.
     pub fn is_locked(&self) -> bool {
         self.accounts.iter().all(|row| row.is_locked)

@@ -92,12 +92,17 @@ impl<'a> TakeDown<'a> {
     ///
     /// # Errors
     /// What failed, and what must be brought back.
-    pub fn run(mut self, mut admin: Admin, guard: Option<Guard>) -> Result<Outage, Box<NotTaken>> {
+    pub fn run(mut self, mut admin: Admin, guards: Vec<Guard>) -> Result<Outage, Box<NotTaken>> {
         let mut changed = Restore::of(&admin, self.plan.clone());
+        // The first of several has changed the server for all of them.
+        let is_first = self.plan.with.is_none();
+        changed.may_be_changed(!is_first);
         let began = Instant::now();
-        match self.steps(&mut admin, guard, &mut changed) {
+        match self.steps(&mut admin, guards, &mut changed) {
             Ok(()) => {
-                let turned_away = admin.turned_away(&self.plan.node.account.user);
+                // Counted once.
+                let user = &self.plan.node.account.user;
+                let turned_away = is_first.then(|| admin.turned_away(user)).flatten();
                 let taken = Taken {
                     method: self.plan.method,
                     sessions_ended: self.sessions_ended,
@@ -122,18 +127,25 @@ impl<'a> TakeDown<'a> {
     fn steps(
         &mut self,
         admin: &mut Admin,
-        guard: Option<Guard>,
+        guards: Vec<Guard>,
         changed: &mut Restore,
     ) -> Result<(), Halt> {
         if self.is_stopped() {
             return Err(Halt::Stopped);
         }
-        if let (Some(guard), Some(held)) = (guard, self.plan.hold_for) {
-            guard.start(&self.plan, held).map_err(|error| {
+        for guard in guards {
+            let mut plans = self.plan.all();
+            let plan = plans.find(|plan| plan.guard == Some(guard.id()));
+            let (Some(plan), Some(held)) = (plan, self.plan.hold_for) else {
+                continue;
+            };
+            guard.start(plan, held).map_err(|error| {
                 error.context(format_args!(
                     "no session could be left to guard it: {error}"
                 ))
             })?;
+            // It is not to wait on where another cannot be left.
+            changed.may_be_changed(true);
         }
         let (listing, state) = self.change(admin, changed)?;
         // The login takes as many round trips as all the rest, so it goes on beside it.
@@ -166,8 +178,8 @@ impl<'a> TakeDown<'a> {
         changed.may_be_changed(true);
         let plan = &self.plan;
         // Lock first, then look: who got in before is listed, who comes now is refused.
-        let out = plan.apply_statements();
-        let (lifted, out) = if plan.lifts {
+        let out = plan.sent();
+        let (lifted, out) = if plan.lifts && !out.is_empty() {
             (admin.all_lifted(&out), Vec::new())
         } else {
             (Ok(()), out)
@@ -175,13 +187,14 @@ impl<'a> TakeDown<'a> {
         let statements = [&out[..], &plan.state_queries()].concat();
         let user = &plan.node.account.user;
         match lifted.and_then(|()| admin.sessions(user, plan.wanted(), &statements)) {
-            // Its undo is there, and it alone may use that: the first statement changed nothing.
+            // Its undo is there, and it alone may use that: nothing else was changed.
             Err(Error::Server {
                 code: EVENT_EXISTS, ..
             }) => {
+                plan.drop_undos(admin)?;
                 changed.may_be_changed(false);
                 // It would find another's undo there, and do nothing; but only then.
-                if let Some(guard) = plan.guard {
+                for guard in plan.all().filter_map(|plan| plan.guard) {
                     admin.kill_own(guard)?;
                 }
                 fail(Kind::TakenByAnother.told(format_args!(
@@ -274,7 +287,7 @@ impl<'a> TakeDown<'a> {
     ) -> Result<(), Error> {
         // fail-start's own of before is none of the application's, though it may need a moment to
         // be gone.
-        let is_own = |id: &u64| self.plan.own_login == Some(*id);
+        let is_own = |id: &u64| self.plan.all().any(|plan| plan.own_login == Some(*id));
         let (own, sessions): (Vec<u64>, Vec<u64>) = sessions.iter().partition(|&id| is_own(id));
         let told = self.ender.end(admin, &sessions)?;
         self.sessions_ended += told.ended;
@@ -288,7 +301,7 @@ impl<'a> TakeDown<'a> {
         let kept = listing
             .sessions
             .iter()
-            .filter(|one| self.plan.must_end(one));
+            .filter(|one| self.plan.with.is_none() && self.plan.must_end(one));
         match kept.count() {
             0 => {}
             kept => (self.on_progress)(Progress::SessionsKept(kept)),

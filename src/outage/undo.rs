@@ -117,6 +117,15 @@ impl Undo {
         Some(plain(version))
     }
 
+    /// Whether the same session has left both: one lock took both offline.
+    pub fn is_with(&self, other: &Self) -> bool {
+        let by = |one: &Self| {
+            let (host, server) = (one.host.clone(), one.server.clone());
+            (host, one.process, one.session, server)
+        };
+        by(self) == by(other)
+    }
+
     /// Reads the body of an event in this database; `None` for anything that [`Self::body`] does
     /// not write.
     pub fn parse(body: &str, database: &str, names: Names) -> Option<Self> {

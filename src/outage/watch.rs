@@ -2,6 +2,7 @@
 //! that is kept, in a thread of its own, so that nothing waits for a look that hangs.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -39,6 +40,12 @@ pub struct Watch {
     end: Sender<()>,
     handed_over: Receiver<Admin>,
     seen: Arc<Mutex<Seen>>,
+    comes_back: Arc<AtomicBool>,
+}
+
+/// What was seen so far.
+pub fn look_at(seen: &Mutex<Seen>) -> Seen {
+    seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 impl Watch {
@@ -57,6 +64,7 @@ impl Watch {
         let (end, is_over) = channel();
         let (hand_over, handed_over) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
+        let comes_back = Arc::new(AtomicBool::new(false));
         let mut watcher = Watcher {
             admin: Some(admin),
             ender,
@@ -67,6 +75,7 @@ impl Watch {
             unwatched: false,
             cannot_end: false,
             seen: Arc::clone(&seen),
+            comes_back: Arc::clone(&comes_back),
             on_progress: Box::new(on_progress),
         };
         thread::Builder::new().spawn(move || {
@@ -82,20 +91,30 @@ impl Watch {
             end,
             handed_over,
             seen,
+            comes_back,
         })
+    }
+
+    /// What it sees, now and later.
+    pub fn seen(&self) -> Arc<Mutex<Seen>> {
+        Arc::clone(&self.seen)
+    }
+
+    /// From now on the account may be given its access back: that is nothing to tell.
+    pub fn comes_back(&self) {
+        self.comes_back.store(true, Ordering::SeqCst);
     }
 
     /// Ends the watch: the connection, unless it is of no use just now, and what was seen.
     pub fn end(self) -> (Option<Admin>, Seen) {
         drop(self.end);
-        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let patience = if seen().away {
+        let patience = if look_at(&self.seen).away {
             Duration::ZERO
         } else {
             HAND_OVER
         };
         let admin = self.handed_over.recv_timeout(patience).ok();
-        (admin, seen().clone())
+        (admin, look_at(&self.seen))
     }
 }
 
@@ -111,6 +130,7 @@ struct Watcher {
     unwatched: bool,
     /// Whether it was told that a session which gets in cannot be ended.
     cannot_end: bool,
+    comes_back: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
     on_progress: Box<dyn Fn(Progress) + Send>,
 }
@@ -178,6 +198,9 @@ impl Watcher {
             asked.push(sql::turned_away(user));
         }
         let mut listing = admin.sessions(user, plan.wanted_later(), &asked)?;
+        if self.comes_back.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let state = plan.read_state(&mut listing.answers)?;
         if let Some(before) = self.turned_away_before {
             // `NULL` for a user name that has never met an error.

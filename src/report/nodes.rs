@@ -103,11 +103,14 @@ impl Printer {
 
     /// What would be done to a node.
     pub fn preview(&mut self, node: &Node, preview: &Preview) {
+        let end = match preview.with {
+            Some(first) => format!("its sessions are counted with those of node {first}"),
+            None => format!("{} would end", sessions(preview.sessions)),
+        };
         self.out(&format!(
-            "{node}: {}, {}, {} would end{}",
+            "{node}: {}, {}, {end}{}",
             preview.version,
             preview.method,
-            sessions(preview.sessions),
             if preview.lifts_read_only {
                 ", super_read_only would be lifted for the moment"
             } else {
@@ -139,7 +142,10 @@ impl Printer {
 
     /// What an outage did to a node.
     pub fn summary(&mut self, node: &Node, back: &Back) {
-        let ended = format!("{} ended", sessions(back.sessions_ended));
+        let ended = match (back.with, back.sessions_ended) {
+            (Some(first), 0) => format!("its sessions are counted with those of node {first}"),
+            (_, ended) => format!("{} ended", sessions(ended)),
+        };
         let got_in = match back.got_in {
             0 => String::new(),
             n => format!(" ({n} had got in meanwhile)"),

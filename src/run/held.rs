@@ -25,6 +25,13 @@ impl Changed {
         }
     }
 
+    /// The way back of all nodes begins.
+    pub(super) fn comes_back(&self) {
+        if let Self::Outage(outage) = self {
+            outage.comes_back();
+        }
+    }
+
     pub(super) fn abandon(self) {
         match self {
             Self::Outage(outage) => outage.abandon(),

@@ -209,6 +209,7 @@ impl<'a> Run<'a> {
     /// Brings the nodes back, and returns what the outage did to each.
     fn end(&mut self, mut held: Held) -> Result<BTreeMap<u32, Back>, Abort> {
         let changed = std::mem::take(&mut held.changed);
+        changed.values().for_each(Changed::comes_back);
         self.restore(changed, Changed::restore)
     }
 
@@ -256,6 +257,10 @@ impl<'a> Run<'a> {
                 }
                 Err(why) => self.not_restored(number, &why),
             }
+        }
+        let places: Vec<_> = lost.values().map(OrphanedOutage::place).collect();
+        for found in lost.values_mut() {
+            found.leaves(&places);
         }
         self.restore(lost, OrphanedOutage::bring_back)?;
         Ok(self.status_after(ExitStatus::Done))

@@ -16,6 +16,7 @@ use crate::outage::progress::Progress;
 use crate::outage::ready::Ready;
 use crate::outage::restore::RESTORE_RETRY_FOR;
 use crate::outage::take_down::NotTaken;
+use crate::outage::together::{self, Claims};
 use crate::reason::Kind;
 use crate::server::{Error, Failure, in_words};
 
@@ -34,8 +35,20 @@ impl Run<'_> {
     ) -> Result<Vec<Ready>, Abort> {
         let mut nodes = self.named();
         nodes.retain(|number, _| numbers.contains(number));
+        // In a drill the nodes of the other sets are not named either.
+        let others = self
+            .nodes
+            .iter()
+            .filter(|one| !numbers.contains(&one.number));
+        for node in nodes.values_mut() {
+            let others = others.clone().map(|one| (one.number, one.address.clone()));
+            Arc::make_mut(node).unnamed.extend(others);
+        }
+        let claims = Arc::new(Claims::default());
         let (mut ready, mut failed) = (Vec::<Ready>::new(), BTreeMap::new());
-        let mut workers = self.work(nodes, move |node, _| Ready::prepare(&node, &options));
+        let mut workers = self.work(nodes, move |node, _| {
+            Ready::prepare(&node, &options, &claims)
+        });
         while let Some((number, outcome)) = self.next(&mut workers, OnInterrupt::Leave)? {
             match outcome.or_problem() {
                 Ok(node) => ready.push(node),
@@ -46,8 +59,7 @@ impl Run<'_> {
         ready.sort_by_key(|node| place(node.node().number));
         if failed.is_empty() {
             for at in 0..ready.len() {
-                let (earlier, rest) = ready.split_at_mut(at);
-                let node = &mut rest[0];
+                let (earlier, node) = (&ready[..at], &ready[at]);
                 if let Some(why) = earlier.iter().find_map(|other| node.conflict(other)) {
                     failed.insert(node.node().number, why.into());
                 }
@@ -60,6 +72,7 @@ impl Run<'_> {
         }
         if failed.is_empty() {
             self.warn_once(&ready);
+            together::join(&mut ready);
             return Ok(ready);
         }
         for &number in numbers {
@@ -92,23 +105,44 @@ impl Run<'_> {
         self.by_hand.extend(by_hand);
         // Not the one of an earlier outage, which may have been stopped.
         self.stop = Arc::new(AtomicBool::new(self.interrupted.is_some()));
+        let (others, first): (BTreeMap<_, _>, BTreeMap<_, _>) = ready
+            .into_iter()
+            .partition(|(_, node)| node.goes_with().is_some());
+        let mut changed = BTreeMap::new();
+        let mut is_complete = self.take_down_at_once(first, &mut changed)?;
+        if is_complete {
+            is_complete = self.take_down_at_once(others, &mut changed)?;
+        } else {
+            self.go_no_further(others, &mut changed);
+        }
+        Ok((changed, is_complete))
+    }
+
+    /// These nodes at the same time: whether all of them are offline.
+    fn take_down_at_once(
+        &mut self,
+        ready: BTreeMap<u32, Ready>,
+        changed: &mut BTreeMap<u32, Changed>,
+    ) -> Result<bool, Abort> {
         let stop = Arc::clone(&self.stop);
-        let (mut changed, mut is_complete) = (BTreeMap::new(), true);
+        let mut is_complete = true;
         let mut workers = self.work(ready, move |node, on_progress| {
             node.take_down(&stop, on_progress)
         });
         loop {
             let (number, outcome) = match self.next(&mut workers, OnInterrupt::Restore) {
                 Ok(Some(ended)) => ended,
-                Ok(None) => return Ok((changed, is_complete)),
+                Ok(None) => return Ok(is_complete),
                 Err(left) => {
+                    let changed = std::mem::take(changed);
                     changed.into_values().for_each(Changed::abandon);
                     return Err(left);
                 }
             };
             let left = match outcome {
                 Ended::Done(Ok(node)) => {
-                    changed.insert(number, Changed::Outage(self.watched(number, node)));
+                    let node = self.watched(number, node, changed);
+                    changed.insert(number, Changed::Outage(node));
                     continue;
                 }
                 Ended::Done(Err(not_taken)) => self.not_taken_down(number, *not_taken),
@@ -125,9 +159,38 @@ impl Run<'_> {
         }
     }
 
-    /// A node is offline: from now on it is watched.
-    fn watched(&mut self, number: u32, mut node: Outage) -> Outage {
+    /// Nodes that were to go with the first of their server, where not all of those did.
+    fn go_no_further(
+        &mut self,
+        others: BTreeMap<u32, Ready>,
+        changed: &mut BTreeMap<u32, Changed>,
+    ) {
+        for (number, node) in others {
+            let first = node.goes_with().unwrap_or(number);
+            if !self.by_hand.contains_key(&first) {
+                // Nothing was changed there.
+                self.by_hand.remove(&number);
+                continue;
+            }
+            let is_answered = matches!(changed.get(&first), Some(Changed::Outage(_)));
+            changed.insert(number, Changed::InPart(node.left(is_answered)));
+        }
+    }
+
+    /// A node is offline: from now on it is watched, with the one that it went with.
+    fn watched(
+        &mut self,
+        number: u32,
+        mut node: Outage,
+        others: &BTreeMap<u32, Changed>,
+    ) -> Outage {
         self.printer.offline(&self.node(number), &node.taken());
+        if let Some(first) = node.goes_with() {
+            if let Some(Changed::Outage(first)) = others.get(&first) {
+                node.is_watched_with(first);
+            }
+            return node;
+        }
         let sender = self.sender.clone();
         let watching = node.watch(move |progress| {
             // Nobody listens any more only when the program is about to end.

@@ -643,7 +643,7 @@ fn a_dry_run_of_a_drill_names_the_sets_and_runs_nothing(kind: Kind) {
     );
     assert_eq!(finished.events().last().unwrap()["sets"], json!([[1], [2]]));
     open.write().unwrap();
-    // To lock the account on one of these takes the other offline too.
+    // The same database twice is one node.
     nodes.reach_by(2, nodes.port(1));
     nodes.set("LOCAL_DB_NAME_NODE2", &nodes.databases[0].clone());
     for more in [&[][..], &["--dry-run"]] {
@@ -651,7 +651,7 @@ fn a_dry_run_of_a_drill_names_the_sets_and_runs_nothing(kind: Kind) {
             &[&["drill", "1", "2"], more, &["--", "echo", "it ran"]].concat(),
             "",
         );
-        finished.assert_says("it is the same server as node 1");
+        finished.assert_says("it is the same database as node 1");
         assert_eq!(
             (finished.out.contains("it ran"), finished.status),
             (false, if more.is_empty() { 125 } else { 1 })

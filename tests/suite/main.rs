@@ -26,6 +26,7 @@ mod returns;
 mod services;
 mod sessions;
 mod shells;
+mod together;
 mod unseen;
 mod versions;
 mod watched;
