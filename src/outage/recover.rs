@@ -10,7 +10,7 @@ use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::{State, UndoEvent};
-use crate::reason::Kind;
+use crate::reason::{Kind, Reason};
 use crate::server::identity::ServerId;
 use crate::server::login::{Login, leads_elsewhere};
 use crate::server::sql;
@@ -194,15 +194,10 @@ pub fn find(
             without_grants,
         } if named => {
             let (restore, what) = by_the_guide(&state, &admin, database, locked, without_grants);
-            on_progress(Progress::Warning(Kind::UndoMissing.told(format_args!(
-                "nothing on this node says how it was before: {what}"
-            ))));
+            on_progress(Progress::Warning(what));
             let method = if locked { Method::Lock } else { Method::Revoke };
-            let plan = Plan {
-                accounts: state.rows(),
-                restore,
-                ..Plan::new(node, method, &admin, database, timeout)
-            };
+            let mut plan = Plan::new(node, method, &admin, database, timeout);
+            (plan.accounts, plan.restore) = (state.rows(), restore);
             (plan, Duration::ZERO)
         }
         standing => return Ok(RecoverTarget::NotOurs(Box::new(standing))),
@@ -222,7 +217,7 @@ fn by_the_guide(
     database: &str,
     locked: bool,
     without_grants: bool,
-) -> (Vec<String>, String) {
+) -> (Vec<String>, Reason) {
     let (mut statements, mut what) = (Vec::new(), Vec::new());
     if locked {
         statements.extend(state.rows().iter().map(sql::unlock));
@@ -233,7 +228,11 @@ fn by_the_guide(
         statements.extend(state.rows().iter().map(grant));
         what.push("granting it ALL PRIVILEGES on the database");
     }
-    (statements, what.join(" and "))
+    let what = Kind::UndoMissing.told(format_args!(
+        "nothing on this node says how it was before: {}",
+        what.join(" and ")
+    ));
+    (statements, what)
 }
 
 /// A node that was left offline.

@@ -221,59 +221,44 @@ impl<'a> TakeDown<'a> {
         let plan = self.plan.clone();
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
-        // Those that use the database in a transaction, where only the list of transactions tells
-        // that.
         let mut using = None;
         loop {
             if !plan.is_out(&state) {
-                return fail(
-                    Kind::Opened.told("somebody gave the account its access back meanwhile"),
-                );
+                let opened = "somebody gave the account its access back meanwhile";
+                return fail(Kind::Opened.told(opened));
             }
             if plan.keep_sessions {
                 self.tell_of_kept(&listing);
                 return Ok(());
             }
-            if using.is_none() && plan.sessions_keep_rights {
-                // Those whose login is not through are none of others' when they are.
-                let early = listing.sessions.iter();
-                let early = early.filter(|one| plan.must_end_at_first(one) || one.is_logging_in);
-                using = Some(early.map(|one| one.id).collect());
-            } else if using.is_none() && plan.method == Method::Revoke && !listing.by_locks {
-                using = Some(in_transactions(admin, &plan, &listing.sessions)?);
+            if using.is_none() {
+                using = others_to_end(admin, &plan, &listing)?;
             }
             let using = using.iter().flatten().collect::<BTreeSet<_>>();
             let must_end = |one: &Session| {
                 plan.must_end(one) || plan.is_accounts(one) && using.contains(&one.id)
             };
             match drain.next(&listing.sessions, must_end) {
-                Next::Drained => {
-                    if drain.leaves_logins() {
-                        self.tell_of_logins();
-                    }
+                Next::Drained if drain.leaves_logins() => {
+                    self.tell_of_logins();
                     return Ok(());
                 }
+                Next::Drained => return Ok(()),
                 Next::TimedOut(left) => return fail(timed_out(left, plan.timeout)),
                 _ if self.is_stopped() => return Err(Halt::Stopped),
                 Next::Kill { sessions, logins } => {
-                    self.kill(admin, &sessions, &logins, &mut drain)
-                        .map_err(|error| {
-                            error.context(format_args!("a session cannot be ended: {error}"))
-                        })?;
+                    let killed = self.kill(admin, &sessions, &logins, &mut drain);
+                    killed.map_err(|error| {
+                        error.context(format_args!("a session cannot be ended: {error}"))
+                    })?;
                 }
                 Next::Wait { left, pause } => {
-                    if left > 0 && last_told.elapsed() > Duration::from_secs(1) {
-                        (self.on_progress)(Progress::SessionsLeft(left));
-                        last_told = Instant::now();
-                    }
+                    self.tell_of_left(left, &mut last_told);
                     thread::sleep(pause);
                 }
             }
-            listing = admin.sessions(
-                &plan.node.account.user,
-                plan.wanted(),
-                &plan.state_queries(),
-            )?;
+            let user = &plan.node.account.user;
+            listing = admin.sessions(user, plan.wanted(), &plan.state_queries())?;
             state = plan.read_state(&mut listing.answers)?;
         }
     }
@@ -295,6 +280,13 @@ impl<'a> TakeDown<'a> {
         self.ender.end(admin, &own)?;
         drain.cannot_end(&self.ender.end_logins(admin, logins)?);
         Ok(())
+    }
+
+    fn tell_of_left(&self, left: usize, last_told: &mut Instant) {
+        if left > 0 && last_told.elapsed() > Duration::from_secs(1) {
+            (self.on_progress)(Progress::SessionsLeft(left));
+            *last_told = Instant::now();
+        }
     }
 
     fn tell_of_kept(&self, listing: &Listing) {
@@ -334,6 +326,25 @@ impl<'a> TakeDown<'a> {
             ))),
         }
     }
+}
+
+/// The sessions that end beside those that must by what the list says of each: where they keep what
+/// was revoked, or only the list of transactions tells who uses the database.
+fn others_to_end(
+    admin: &mut Admin,
+    plan: &Plan,
+    listing: &Listing,
+) -> Result<Option<BTreeSet<u64>>, Error> {
+    if plan.sessions_keep_rights {
+        // Those whose login is not through are none of others' when they are.
+        let early = listing.sessions.iter();
+        let early = early.filter(|one| plan.must_end_at_first(one) || one.is_logging_in);
+        return Ok(Some(early.map(|one| one.id).collect()));
+    }
+    if plan.method == Method::Revoke && !listing.by_locks {
+        return in_transactions(admin, plan, &listing.sessions).map(Some);
+    }
+    Ok(None)
 }
 
 /// The sessions of the account that do not end by themselves, and whose transactions may use the

@@ -9,6 +9,7 @@ use super::events::{Event, ONE_INTERRUPT};
 use super::held::Changed;
 use super::workers::Ended;
 use super::{Abort, OnInterrupt, Run, broke_down};
+use crate::config::Node;
 use crate::exit_status::ExitStatus;
 use crate::options::Options;
 use crate::outage::hold::{Back, Outage};
@@ -33,17 +34,7 @@ impl Run<'_> {
         numbers: &[u32],
         options: Options,
     ) -> Result<Vec<Ready>, Abort> {
-        let mut nodes = self.named();
-        nodes.retain(|number, _| numbers.contains(number));
-        // In a drill the nodes of the other sets are not named either.
-        let others = self
-            .nodes
-            .iter()
-            .filter(|one| !numbers.contains(&one.number));
-        for node in nodes.values_mut() {
-            let others = others.clone().map(|one| (one.number, one.address.clone()));
-            Arc::make_mut(node).unnamed.extend(others);
-        }
+        let nodes = self.of_numbers(numbers);
         let claims = Arc::new(Claims::default());
         let (mut ready, mut failed) = (Vec::<Ready>::new(), BTreeMap::new());
         let mut workers = self.work(nodes, move |node, _| {
@@ -82,6 +73,22 @@ impl Run<'_> {
         }
         self.printer.note("nothing was changed on any node");
         Err(Abort(ExitStatus::Failed))
+    }
+
+    /// Those of the named nodes that have these numbers.
+    fn of_numbers(&self, numbers: &[u32]) -> BTreeMap<u32, Arc<Node>> {
+        let mut nodes = self.named();
+        nodes.retain(|number, _| numbers.contains(number));
+        // In a drill the nodes of the other sets are not named either.
+        let others = self
+            .nodes
+            .iter()
+            .filter(|one| !numbers.contains(&one.number));
+        for node in nodes.values_mut() {
+            let others = others.clone().map(|one| (one.number, one.address.clone()));
+            Arc::make_mut(node).unnamed.extend(others);
+        }
+        nodes
     }
 
     fn warn_once(&mut self, ready: &[Ready]) {
