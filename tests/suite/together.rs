@@ -297,8 +297,8 @@ fn another_fail_start_is_refused_whichever_it_names(kind: Kind) {
 fn who_opens_the_account_has_opened_both(kind: Kind) {
     let server = Server::start(kind, &[]);
     let nodes = on_one(kind, &server);
-    let mut program = nodes.fail(&["1", "2"]);
     let began = Instant::now();
+    let mut program = nodes.fail(&["1", "2"]);
     let unlock = format!(
         "SET sql_log_bin = 0; ALTER USER {} ACCOUNT UNLOCK",
         nodes.account()
