@@ -223,6 +223,7 @@ pub(super) fn explain(error: &mysql::Error, timeout: Duration) -> Error {
                     Error::NobodyThere("nothing listens there".to_owned())
                 }
                 ErrorKind::NotFound => Error::NobodyThere("no such socket".to_owned()),
+                _ if description.contains("POLLHUP") => Error::Connection(CUT.to_owned()),
                 _ => Error::Connection(format!("no connection ({})", without_number(description))),
             };
         }
@@ -285,11 +286,14 @@ fn cause_in_io(error: &mysql::Error) -> Option<&io::Error> {
     }
 }
 
+/// Also where it was closed as soon as it was there: what tells that has no words for people.
+const CUT: &str = "the connection was cut";
+
 fn explain_io(error: &io::Error, timeout: Duration) -> Error {
     Error::Connection(match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => silent(timeout),
         ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            "the connection was cut".to_owned()
+            CUT.to_owned()
         }
         // The TLS library puts its errors, and it alone, into an error of this kind.
         ErrorKind::InvalidData if error.get_ref().is_some() => {
