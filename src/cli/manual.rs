@@ -44,6 +44,10 @@ const VARIABLES: &[(&str, &str)] = &[
         "The admin that fail-start logs in with. Not set: tester, testpass.",
     ),
     (
+        "TESTER_LOCAL_DB_ENABLE_CLEARTEXT_PLUGIN",
+        "true or false: whether the admin's password may be sent in clear text, as a token is; over TLS only. Not set: false.",
+    ),
+    (
         "LOCAL_DB_SSL_MODE, LOCAL_DB_SSL_CA",
         "disabled, preferred, required, verify_ca or verify_identity, and the PEM file of the authorities that the last two \
          trust. Not set: preferred, and those of the web.",
