@@ -113,17 +113,15 @@ fn ask(
     options: &Options,
     statements: &[String],
 ) -> Result<Listing, Error> {
-    let (user, anywhere) = if options.dry_run {
-        (node.account.user.as_str(), Wanted::All)
-    } else {
-        (sql::NOT_LOGGED_IN, Wanted::Selected)
-    };
-    let wanted = match method {
-        Method::Lock => anywhere,
-        Method::Revoke => Wanted::Using(&node.database),
-    };
-    if options.dry_run || admin.learns_by_listing() {
-        return admin.sessions(user, wanted, statements);
+    if options.dry_run {
+        let wanted = match method {
+            Method::Lock => Wanted::All,
+            Method::Revoke => Wanted::Using(&node.database),
+        };
+        return admin.sessions(&node.account.user, wanted, statements);
+    }
+    if admin.lists_by_performance_schema() {
+        return admin.sessions(sql::NOT_LOGGED_IN, Wanted::Selected, statements);
     }
     let answers = admin.batch_or_error(statements)?;
     Ok(Listing {

@@ -187,12 +187,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Whether the first listing shows how this server's sessions are listed from then on.
-    pub fn learns_by_listing(&self) -> bool {
-        self.lists_by_performance_schema()
-    }
-
-    fn lists_by_performance_schema(&self) -> bool {
+    /// Whether it lists sessions there. The first listing shows whether that can be relied on.
+    pub fn lists_by_performance_schema(&self) -> bool {
         self.process_list == ProcessList::PerformanceSchema
     }
 

@@ -139,7 +139,7 @@ pub const IDENTITY: [&str; 8] = [
 ];
 
 /// Server variables by which a node on it is handled.
-const HANDLING: [&str; 11] = [
+const HANDLING: [&str; 10] = [
     "version",
     "log_bin",
     "super_read_only",
@@ -150,7 +150,6 @@ const HANDLING: [&str; 11] = [
     "event_scheduler",
     "mandatory_roles",
     "partial_revokes",
-    "mysqlx_port",
 ];
 
 /// All of them, [`IDENTITY`] included: name, value.

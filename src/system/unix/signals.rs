@@ -3,6 +3,7 @@
 
 use std::io;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -44,11 +45,13 @@ fn is_ignored(signal: i32) -> bool {
 
 /// What Linux tells; other systems tell it only to C.
 fn is_ignored_by_linux(signal: i32) -> Option<bool> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let mut lines = status.lines();
-    let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"))?;
-    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
-    Some(mask >> (signal - 1) & 1 == 1)
+    static IGNORED: LazyLock<Option<u64>> = LazyLock::new(|| {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let mut lines = status.lines();
+        let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    });
+    IGNORED.map(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// A child ignores what its parent does, so one that sends itself the signal goes on.
