@@ -39,7 +39,7 @@ struct Shared {
     requests: AtomicUsize,
     /// How often something was rewritten in a request.
     rewritten: AtomicUsize,
-    /// Connections that something may still pass on, one for each direction.
+    /// Connections by which requests came, and perhaps still pass on.
     open: AtomicUsize,
 }
 
@@ -96,7 +96,6 @@ impl Proxy {
                     rules.streams.push(server.try_clone().unwrap());
                     rules.connections
                 };
-                shared.open.fetch_add(2, Ordering::SeqCst);
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let up = Arc::clone(&shared);
                 thread::spawn(move || up.forward(number, from, &to, true));
@@ -162,10 +161,11 @@ impl Proxy {
         self.shared.rules.lock().unwrap().rewritten = Some(parts);
     }
 
-    /// Waits until every connection is closed and all that was held up has arrived.
+    /// Waits until every request has arrived, and every connection is closed by which one came:
+    /// Wine keeps those of a program that is killed while it connects.
     #[track_caller]
     pub fn settle(&self) {
-        wait_until("all connections are closed", || {
+        wait_until("all requests have arrived", || {
             (self.shared.open.load(Ordering::SeqCst) == 0).then_some(())
         });
     }
@@ -227,9 +227,14 @@ impl Shared {
             }
         });
         let mut buffer = [0; 1 << 14];
+        let mut is_open = false;
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let arrived = Instant::now();
             let mut last = false;
+            if is_request && !is_open {
+                self.open.fetch_add(1, Ordering::SeqCst);
+                is_open = true;
+            }
             let mut bytes = buffer[..length].to_vec();
             let delay = {
                 let mut rules = self.rules.lock().unwrap();
@@ -272,7 +277,7 @@ impl Shared {
         }
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
-        self.open.fetch_sub(1, Ordering::SeqCst);
+        self.open.fetch_sub(usize::from(is_open), Ordering::SeqCst);
     }
 }
 
