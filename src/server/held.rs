@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::grants::{Grant, ON_DATA, Object};
+use super::grants::{Grant, Object, is_data_privilege};
 use super::names::Names;
 
 /// All that one account row holds.
@@ -37,7 +37,7 @@ impl Held {
             .iter()
             .filter(|one| one.object == Object::Everywhere);
         let held = global.flat_map(|one| one.privileges.values().flatten());
-        held.filter(|one| ON_DATA.contains(&one.as_str()) && !taken.contains(one))
+        held.filter(|one| is_data_privilege(one) && !taken.contains(one))
             .cloned()
             .collect()
     }
