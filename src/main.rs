@@ -13,7 +13,6 @@ mod system;
 
 use crate::cli::{Args, Task};
 use crate::exit_status::ExitStatus;
-use crate::reason::Kind;
 use crate::report::{Audience, Printer};
 
 fn main() {
@@ -25,8 +24,7 @@ fn run() -> ExitStatus {
     // is told next.
     std::panic::set_hook(Box::new(|panic| {
         let what = panic.to_string().replace('\n', " ");
-        let broke_down = format!("fail-start itself broke down (please report it): {what}");
-        Printer::standard(Audience::Person).general_error(&Kind::BrokeDown.told(broke_down));
+        Printer::standard(Audience::Person).general_error(&reason::broke_down(&what));
     }));
     let args = match Args::read() {
         Ok(args) => args,
@@ -36,16 +34,17 @@ fn run() -> ExitStatus {
             } else {
                 Audience::Person
             };
-            Printer::standard(audience).general_error(&Kind::Arguments.told(wrong.message));
+            let why = reason::wrong_arguments(wrong.message);
+            Printer::standard(audience).general_error(&why);
             return ExitStatus::Usage;
         }
     };
     let mut printer = Printer::standard(audience(&args));
-    let warn = |warning| printer.general_warning(&Kind::Configuration.told(warning));
+    let warn = |warning| printer.general_warning(&reason::of_configuration(warning));
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
         Ok(config) => config,
         Err(error) => {
-            printer.general_error(&Kind::Configuration.told(format_args!("{error:#}")));
+            printer.general_error(&reason::of_configuration(format_args!("{error:#}")));
             return ExitStatus::Usage;
         }
     };
@@ -65,7 +64,7 @@ fn run() -> ExitStatus {
     match result {
         Ok(status) => status,
         Err(error) => {
-            printer.general_error(&Kind::BrokeDown.told(format_args!("{error:#}")));
+            printer.general_error(&reason::cannot_start(format_args!("{error:#}")));
             ExitStatus::Failed
         }
     }

@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::reason::{Kind, Reason};
-use crate::server::in_words;
 use crate::server::listing::Session;
 
 /// How long a login that began before the outage may take before it is ended. The server looks at
@@ -166,21 +164,6 @@ impl SessionDrain {
         rest.min(elapsed / 8)
             .clamp(Duration::from_millis(1), Duration::from_millis(250))
     }
-}
-
-/// What to say of sessions that do not end.
-pub fn timed_out(left: usize, timeout: Duration) -> Reason {
-    let (have, timeout) = (
-        if left == 1 {
-            "session has"
-        } else {
-            "sessions have"
-        },
-        in_words(timeout),
-    );
-    Kind::SessionsLeft.told(format_args!(
-        "{left} {have} not ended within {timeout} (--timeout)"
-    ))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::config::Method;
 use crate::config::Node;
 use crate::outage::plan::Plan;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::grants::{Grant, Object};
 use crate::server::identity::ServerId;
 use crate::server::sql::{self, Server};
@@ -190,9 +190,7 @@ impl Ender {
             }
         }
         let Some(procedure) = &self.procedure else {
-            return Err(Error::Refused(Kind::CannotEndSessions.told(
-                "fail-start's own session of the account, which ends the others, is gone",
-            )));
+            return Err(Error::Refused(reason::own_session_is_gone()));
         };
         let call = ids.iter().map(|&id| sql::call_to_kill(procedure, id));
         let ended = admin.end_each(&call.collect::<Vec<_>>())?;
@@ -248,19 +246,7 @@ fn may_call(admin: &Admin, name: &str) -> bool {
 /// Why nobody can end the account's sessions, and what this admin can do about it: `why_not` is why
 /// a login of the account does not work, where its password is known.
 pub fn nobody(node: &Node, admin: &Admin, why_not: Option<&Reason>) -> Reason {
+    let (who, privilege) = (&node.admin.user, to_kill(admin.server)[0]);
     let (user, password) = (&node.account.user, &node.variables.password);
-    let lacks = format!(
-        "{} lacks the privilege {} to end the sessions of '{user}'",
-        node.admin.user,
-        to_kill(admin.server)[0]
-    );
-    Kind::CannotEndSessions.told(match why_not {
-        None => format!(
-            "{lacks}: set {password}, so that '{user}' ends its own, or leave them open with --keep-sessions"
-        ),
-        Some(why) => format!(
-            "{lacks}, and '{user}', which could end its own, cannot log in ({why}): check {password}, or leave them open with \
-             --keep-sessions"
-        ),
-    })
+    reason::nobody_ends_sessions(who, privilege, user, password, why_not)
 }

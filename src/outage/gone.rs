@@ -2,7 +2,6 @@
 //! others. It is looked for, since an error number alone may have other causes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use crate::outage::plan::Plan;
 use crate::outage::undo;
@@ -33,8 +32,10 @@ pub struct Gone {
 /// A grant that cannot be given back.
 pub struct OrphanedOutage {
     statement: String,
-    grant: Grant,
-    why: Error,
+    /// What it gave.
+    pub grant: Grant,
+    /// Why it cannot be given.
+    pub why: Error,
 }
 
 impl OrphanedOutage {
@@ -55,17 +56,6 @@ impl OrphanedOutage {
             Err(error) if code(&error).is_some() => Ok(code(&error) == code(&self.why)),
             Err(error) => Err(error),
         }
-    }
-}
-
-impl fmt::Display for OrphanedOutage {
-    /// What it gave, and why it cannot be given.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: what that is on is gone, or does not work: {}",
-            self.grant, self.why
-        )
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::Method;
 use crate::config::Node;
 use crate::outage::ender;
 use crate::outage::state::{State, UndoEvent};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Server};
 use crate::server::{self, Admin, Error, Failure};
@@ -70,12 +70,7 @@ impl Answers {
         let begins = format!("'{}'@'", node.account.user);
         let rows = self.system_users.iter();
         rows.filter(|row| row.starts_with(&begins))
-            .map(|row| {
-                Kind::SystemUser.told(format_args!(
-                    "{row} holds SYSTEM_USER, so that {}, which does not, may change nothing about it",
-                    node.admin.user
-                ))
-            })
+            .map(|row| reason::system_user(row, &node.admin.user))
             .collect()
     }
 }
@@ -87,31 +82,19 @@ fn holds(admin: &Admin, privilege: &str) -> bool {
 
 /// What the admin lacks, and what the server forbids.
 pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<Reason> {
-    let mut problems = Vec::new();
+    let (mut problems, who) = (Vec::new(), &node.admin.user);
     if admin.user == node.account.user {
-        problems.push(Kind::AdminIsAccount.told(format_args!(
-            "the application's account and the admin are both '{}', which would lock itself out: check {} and {}",
-            admin.user,
-            node.variables.user,
-            node.variables.admin_user
-        )));
+        let (variable, admins) = (&node.variables.user, &node.variables.admin_user);
+        problems.push(reason::admin_is_account(&admin.user, variable, admins));
     }
     if admin.innodb_read_only {
-        problems.push(Kind::ReadOnly.told(
-            "no account can be changed there (innodb_read_only), as on a reader of Aurora: name the writer's address",
-        ));
+        problems.push(reason::accounts_read_only());
     }
     if admin.may_not_write_read_only {
-        problems.push(Kind::ReadOnly.told(format_args!(
-            "it is read-only, and {} may not write there: it lacks the privilege READ_ONLY ADMIN ON *.*",
-            node.admin.user
-        )));
+        problems.push(reason::read_only_for(who));
     }
     if admin.replicated_by_galera {
-        problems.push(Kind::WouldReachCluster.told(format_args!(
-            "{} may not switch Galera's replication off (wsrep_on), so the whole cluster would go offline: grant it SUPER",
-            node.admin.user
-        )));
+        problems.push(reason::would_reach_cluster(who));
     }
     let mut needed = vec!["PROCESS"];
     if method == Method::Lock {
@@ -119,10 +102,7 @@ pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<Reason> {
     }
     for privilege in needed {
         if !holds(admin, privilege) {
-            problems.push(Kind::LacksPrivilege.told(format_args!(
-                "{} lacks the privilege {privilege} ON *.*",
-                node.admin.user
-            )));
+            problems.push(reason::lacks_privilege(who, privilege));
         }
     }
     problems
@@ -136,24 +116,15 @@ pub fn may_lock(admin: &Admin) -> bool {
 /// What of this grant, which the account holds, the admin may not revoke and give back.
 pub fn to_revoke(node: &Node, admin: &Admin, grant: &Grant) -> Option<Reason> {
     let needs = grant.needs_to_pass_on(&admin.grants, admin.names)?;
-    let or = if may_lock(admin) {
-        ". Use --method lock"
-    } else {
-        ""
-    };
-    Some(Kind::LacksPrivilege.told(format_args!(
-        "{} may not revoke {grant} from '{}' and grant it again: it needs {needs}{or}",
-        node.admin.user, node.account.user
-    )))
+    let (who, user) = (&node.admin.user, &node.account.user);
+    let or_lock = may_lock(admin);
+    Some(reason::may_not_revoke(who, grant, user, needs, or_lock))
 }
 
 /// Who holds the node already, and what must not be touched.
 pub fn held(node: &Node, state: &State, method: Method) -> Option<Reason> {
     match state.found() {
-        Some(found) if found.undo.is_some() => Some(Kind::AlreadyOffline.told(format_args!(
-            "it is offline already, {found}: `fail-start recover {}` brings it back",
-            node.number
-        ))),
+        Some(found) if found.undo.is_some() => Some(reason::already_offline(found, node.number)),
         Some(found) => Some(found.distrust()),
         None if method == Method::Lock => state
             .locked_elsewhere(&node.account.user)
@@ -168,10 +139,10 @@ pub fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Failure {
         Error::Server {
             code: NO_ACCESS_TO_TABLE,
             ..
-        } => error.context(format_args!(
-            "'{}' may not read mysql.* (GRANT SELECT ON mysql.*). Is it really the admin? Check {}",
-            admin.user, node.variables.admin_user
+        } => error.context(reason::accounts_not_for(
+            &admin.user,
+            &node.variables.admin_user,
         )),
-        error => error.context(format_args!("its accounts cannot be read: {error}")),
+        error => error.context(reason::accounts_unreadable(error)),
     }
 }

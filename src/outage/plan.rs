@@ -10,7 +10,7 @@ use crate::outage::read_only;
 use crate::outage::state::State;
 use crate::outage::together::First;
 use crate::outage::undo::{self, Undo};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::grants::{Grant, Names};
 use crate::server::identity::ServerId;
 use crate::server::listing::{Session, Wanted};
@@ -174,10 +174,8 @@ impl Plan {
         if found.is_some() && found == self.undo.as_ref() {
             return Ok(admin);
         }
-        Err(Error::NotYet(Kind::SeveralServers.told(format_args!(
-            "its address leads to another server now: {}, not {}",
-            admin.server_id, self.server_id
-        ))))
+        let (there, before) = (&admin.server_id, &self.server_id);
+        Err(Error::NotYet(reason::leads_elsewhere_now(there, before)))
     }
 
     /// Leaves the undo, if there is one.
@@ -336,13 +334,7 @@ impl Plan {
 
     /// Who may have brought the node back before its time.
     pub fn brought_back_by(&self) -> Reason {
-        let or_its_server = match self.hold_for {
-            Some(_) => ", or its server did it, by whose clock the deadline had come",
-            None => "",
-        };
-        Kind::Opened.told(format_args!(
-            "it was back already: somebody ran `fail-start recover`, or opened it by hand{or_its_server}"
-        ))
+        reason::was_back_already(self.hold_for.is_some())
     }
 
     /// Whether this is a session of the account, and not fail-start's own.

@@ -17,9 +17,9 @@ use crate::outage::revoke::Revoke;
 use crate::outage::take_down::in_transactions;
 use crate::outage::together::Claims;
 use crate::outage::undo::{self, Undo};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::listing::Listing;
-use crate::server::login::{Login, leads_elsewhere};
+use crate::server::login::Login;
 use crate::server::sql::{self, Account};
 use crate::server::{ACCESS_DENIED, AccountRow, Admin, Connection, Error, Failure};
 
@@ -55,7 +55,7 @@ impl Ready {
         }
         let no_guard = guard.and_then(|guard| ready.take_guard(guard.join().ok()?).err());
         ready.plan_undo();
-        ready.warn_of_deadline(no_guard.map(|error| error.to_string()));
+        ready.warn_of_deadline(no_guard);
         if let Some(neighbours) = neighbours {
             ready.warn_of_neighbours(&neighbours.join().unwrap_or_default());
         }
@@ -106,15 +106,11 @@ impl Ready {
         let (plan, admin) = (&self.plan, &self.admin);
         let (who, account) = (&plan.node.admin.user, &plan.node.account.user);
         if plan.method == Method::Revoke && admin.may_not_read_locks && !plan.keep_sessions {
-            self.warnings.push(Kind::EndsOtherSessions.told(format_args!(
-                "{who} may not read performance_schema.metadata_locks, so every session of '{account}' that has a transaction \
-                 open ends, whatever database it uses"
-            )));
+            self.warnings
+                .push(reason::unseen_locks_end_all(who, account));
         }
         if admin.binary_logged {
-            self.warnings.push(Kind::ReachesReplicas.told(format_args!(
-                "{who} may not switch the binary log off (sql_log_bin), so replicas of this node go offline with it"
-            )));
+            self.warnings.push(reason::reaches_replicas(who));
         }
     }
 
@@ -167,21 +163,20 @@ impl Ready {
                 }
             }
             Login::Elsewhere(other) => {
-                return Err(leads_elsewhere(&self.plan.server_id, &other).into());
+                return Err(reason::leads_elsewhere(&self.plan.server_id, other).into());
             }
             Login::KeptOut(error) | Login::NotTried(error) => {
                 let why = match error {
                     Error::Server {
                         code: ACCESS_DENIED,
                         ..
-                    } => "wrong password?".to_owned(),
-                    error => error.to_string(),
+                    } => None,
+                    error => Some(error),
                 };
-                self.warnings.push(Kind::LoginNotTried.told(format_args!(
-                    "cannot log in as '{}' before the outage ({why}), so no login proves it: check {}",
-                    self.plan.node.account.user,
-                    self.plan.node.variables.password
-                )));
+                let node = &self.plan.node;
+                let (user, variable) = (&node.account.user, &node.variables.password);
+                self.warnings
+                    .push(reason::no_login_before(user, why, variable));
             }
         }
         Ok(())
@@ -195,16 +190,9 @@ impl Ready {
         let also = also.filter(|(_, address)| listens.contains(address));
         let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
         same.extend(at_same_address);
-        let spare = if !same.is_empty() && self.can_be_revoked() {
-            "; to spare it: --method revoke"
-        } else {
-            ""
-        };
-        self.warnings.extend(same.iter().map(|number| {
-            Kind::NeighbourGoesToo.told(format_args!(
-                "node {number} is on the same server and goes offline too{spare}"
-            ))
-        }));
+        let or_revoke = !same.is_empty() && self.can_be_revoked();
+        let goes_too = |number| reason::neighbour_goes_too(number, or_revoke);
+        self.warnings.extend(same.into_iter().map(goes_too));
     }
 
     /// Plans what is to be changed, and returns what would keep that from taking the node offline.
@@ -214,39 +202,28 @@ impl Ready {
         let ways = look
             .questions
             .read(answers, &node, &mut self.admin, &self.plan.accounts);
-        let ways = ways
-            .map_err(|error| error.context(format_args!("its accounts cannot be read: {error}")))?;
+        let ways = ways.map_err(|error| error.context(reason::accounts_unreadable(&error)))?;
         self.warnings.extend(ways.warnings);
-        let how = match self.plan.method {
-            Method::Lock => format!("lock '{}'", node.account.user),
-            Method::Revoke => format!("revoke the grants on `{}`", self.plan.database),
-        };
-        let problem = |way_in: &String, first: &str| {
-            Kind::OtherWayIn.told(format_args!(
-                "to {how} would not take it offline, since there is also {way_in}: {first}revoke that"
-            ))
-        };
-        let mut problems: Vec<Reason> = ways.open.iter().map(|way| problem(way, "")).collect();
+        let (user, open) = (&node.account.user, ways.open.iter());
         match self.plan.method {
-            Method::Lock => problems.extend(self.plan_lock(&look.state.accounts)),
+            Method::Lock => {
+                let open = open.map(|way| reason::lock_leaves_way_in(user, way));
+                Ok(open.chain(self.plan_lock(&look.state.accounts)).collect())
+            }
             Method::Revoke => {
-                let more = self.plan_revoke(problems.is_empty())?;
+                let more = self.plan_revoke(ways.open.is_empty())?;
                 // Whoever gets in without the account's name, gets in there too.
-                let first = if ways.open.is_empty() && obstacles::may_lock(&self.admin) {
-                    "use --method lock, or "
-                } else {
-                    ""
-                };
-                problems.extend(more.iter().map(|way| problem(way, first)));
-                if problems.is_empty() && self.plan.restore.is_empty() {
-                    problems.push(Kind::NothingToRevoke.told(format_args!(
-                        "'{}' holds nothing on `{}`, so there is nothing to revoke: `fail-start recover {}` grants it ALL PRIVILEGES",
-                        node.account.user, self.plan.database, node.number
-                    )));
+                let or_lock = ways.open.is_empty() && obstacles::may_lock(&self.admin);
+                let (plan, all) = (&self.plan, open.chain(&more));
+                let database = &plan.database;
+                let stays = |way: &String| reason::revoke_leaves_way_in(database, way, or_lock);
+                let mut problems: Vec<Reason> = all.map(stays).collect();
+                if problems.is_empty() && plan.restore.is_empty() {
+                    problems.push(reason::nothing_to_revoke(user, database, node.number));
                 }
+                Ok(problems)
             }
         }
-        Ok(problems)
     }
 
     /// Plans the lock, unless there is nothing to take away.
@@ -255,10 +232,8 @@ impl Ready {
         let open = accounts.iter().filter(|row| !row.is_locked);
         let open: Vec<Account> = open.map(|row| row.account.clone()).collect();
         if open.is_empty() {
-            return Some(Kind::AlreadyLocked.told(format_args!(
-                "'{}' is locked already, and not by fail-start: `fail-start recover {}` unlocks it",
-                plan.node.account.user, plan.node.number
-            )));
+            let user = &plan.node.account.user;
+            return Some(reason::already_locked(user, plan.node.number));
         }
         plan.take_down = vec![sql::lock(&open)];
         plan.restore = open.iter().map(sql::unlock).collect();
@@ -280,41 +255,33 @@ impl Ready {
             &plan.server_id.name(),
             [&plan.local_only[..], &lifted, &plan.restore].concat(),
         );
-        let why_not = if admin.without_events.is_some() {
-            admin.without_events.clone()
+        let number = plan.node.number;
+        let why_not = if let Some(error) = &admin.without_events {
+            Some(reason::no_undo_without_events(error, number))
         } else if !admin
             .grants
             .iter()
             .any(|grant| grant.grants("EVENT", &plan.database, plan.names))
         {
-            Some(format!(
-                "{} may not create events on `{}` (GRANT EVENT)",
-                plan.node.admin.user, plan.database
-            ))
+            let who = &plan.node.admin.user;
+            Some(reason::no_undo_by(who, &plan.database, number))
         } else if !undo.survives(&plan.database, plan.names, plan.server) {
-            Some("names like these do not survive in an event".to_owned())
+            Some(reason::no_undo_with_names(number))
         } else {
             None
         };
         match why_not {
-            Some(why) => self.warnings.push(Kind::NoUndo.told(format_args!(
-                "{why}, so nothing on the node says how to bring it back: if fail-start is killed, `fail-start recover {}` \
-                 can only unlock the account or grant it ALL PRIVILEGES",
-                plan.node.number
-            ))),
+            Some(why) => self.warnings.push(why),
             None => plan.undo = Some(undo),
         }
     }
 
     /// Says so where only fail-start itself keeps the deadline.
-    fn warn_of_deadline(&mut self, why_no_guard: Option<String>) {
+    fn warn_of_deadline(&mut self, why_no_guard: Option<Error>) {
         // No event runs on a server that is read-only.
         let by_event = self.plan.undo.is_some() && self.admin.runs_events && !self.plan.lifts;
         if let (Some(why), false) = (why_no_guard, by_event) {
-            self.warnings.push(Kind::DeadlineNotKept.told(format_args!(
-                "if fail-start is killed, the server will not bring it back at the deadline: no session could be left there \
-                 to do that ({why})"
-            )));
+            self.warnings.push(reason::deadline_not_kept(why));
         }
     }
 

@@ -7,10 +7,6 @@ use crate::reason::Reason;
 pub enum Progress {
     /// So many sessions have been told to end and are still there.
     SessionsLeft(usize),
-    /// So many open sessions are left alone.
-    SessionsKept(usize),
-    /// The node could not be brought back yet, for this reason; it is tried again.
-    Retrying(String),
     /// Something that the user should know of the node.
     Warning(Reason),
     /// So many logins and statements of the account were refused since the node went offline.

@@ -16,7 +16,7 @@ use crate::outage::window::{
     ALONE, IN_THE_WAY, InTheWay, Left, READ_ONLY_SET, SHORT_WAIT, close, left, open,
 };
 pub use crate::outage::window::{around, around_at_last};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::sql::Server;
 use crate::server::{Admin, Error};
 
@@ -35,36 +35,23 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<Reason> {
         return problems;
     }
     if !lift {
-        problems.push(Kind::ReadOnly.told(
-            "it is read-only even for its admin (super_read_only): with --lift-read-only that is switched off for the \
-             milliseconds that it takes",
-        ));
+        problems.push(reason::read_only());
         return problems;
     }
     let who = &node.admin.user;
     if !tells_roles(&admin.version) {
-        problems.push(Kind::ReadOnly.told(format_args!(
-            "--lift-read-only needs MySQL 8.0 or later, this is {}",
-            admin.version
-        )));
+        problems.push(reason::lift_needs_version(&admin.version));
     }
     if admin.local_only.is_empty() {
-        problems.push(Kind::LacksPrivilege.told(format_args!(
-            "{who} may not switch the binary log off (sql_log_bin), so its group or its replicas would go offline too: \
-             --lift-read-only needs that"
-        )));
+        problems.push(reason::lift_needs_no_binary_log(who));
     }
     for privilege in ["SYSTEM_VARIABLES_ADMIN", "CONNECTION_ADMIN"] {
         if !admin.holds(privilege) && !admin.holds("SUPER") {
-            problems.push(Kind::LacksPrivilege.told(format_args!(
-                "{who} lacks the privilege {privilege}, which --lift-read-only needs: grant it ON *.*"
-            )));
+            problems.push(reason::lift_needs_privilege(who, privilege));
         }
     }
     if !admin.reads_performance_schema() {
-        problems.push(Kind::LacksPrivilege.told(format_args!(
-            "{who} may not read performance_schema, which --lift-read-only needs: grant it SELECT ON performance_schema.*"
-        )));
+        problems.push(reason::lift_needs_performance_schema(who));
     }
     problems
 }
@@ -73,12 +60,7 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<Reason> {
 /// write.
 /// <https://mariadb.com/kb/en/server-system-variables/#read_only>
 pub fn forbids_its_admin(read_only: &str) -> Option<Reason> {
-    (read_only == "NO_LOCK_NO_ADMIN").then(|| {
-        Kind::ReadOnly.told(
-            "it is read-only even for its admin (read_only = NO_LOCK_NO_ADMIN), and --lift-read-only does not lift that: SET \
-             GLOBAL read_only = NO_LOCK",
-        )
-    })
+    (read_only == "NO_LOCK_NO_ADMIN").then(reason::read_only_for_good)
 }
 
 impl Admin {
@@ -221,9 +203,7 @@ impl Admin {
     fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         self.wait_for_locks()?;
         if !self.is_alone()? {
-            return Err(Error::Connection(
-                "another fail-start is going through its super_read_only".to_owned(),
-            ));
+            return Err(Error::Connection(reason::lifted_by_another()));
         }
         self.then_release(work)
     }
@@ -284,18 +264,13 @@ impl Admin {
             };
             let (_, _, of, _, session, user, thread) = row;
             if began.elapsed() > Duration::from_secs(SHORT_WAIT) {
+                let session = session.unwrap_or_default();
+                let is_users = !is_replication(thread.as_deref().unwrap_or_default());
+                let user = is_users.then(|| user.as_deref().unwrap_or_default());
+                let lock = of.trim_end_matches(" LOCK").to_lowercase();
                 return Err(Error::Server {
                     code: LOCK_WAIT_TIMEOUT,
-                    message: format!(
-                        "session {} of {} holds a {} lock (a backup, or a long statement), for which super_read_only would have to wait",
-                        session.unwrap_or_default(),
-                        if is_replication(thread.as_deref().unwrap_or_default()) {
-                            "the replication".to_owned()
-                        } else {
-                            format!("'{}'", user.as_deref().unwrap_or_default())
-                        },
-                        of.trim_end_matches(" LOCK").to_lowercase()
-                    ),
+                    message: reason::lift_waits_for(session, user, &lock),
                 });
             }
             thread::sleep(Duration::from_millis(5));

@@ -10,7 +10,7 @@ use crate::outage::hold::Outage;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::take_down::{NotTaken, TakeDown};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::Admin;
 use crate::server::sql::Server;
 
@@ -70,16 +70,8 @@ impl Ready {
 
     /// Why another fail-start keeps this node, if one does though it has left nothing there yet.
     pub fn is_taken(&self) -> Option<Reason> {
-        (!self.is_claimed).then(|| {
-            let what = match self.plan.method {
-                Method::Lock => "the account on this server",
-                Method::Revoke => "this node",
-            };
-            Kind::TakenByAnother.told(format_args!(
-                "another fail-start is taking {what} offline: see `fail-start status {}`",
-                self.plan.node.number
-            ))
-        })
+        let is_account = self.plan.method == Method::Lock;
+        (!self.is_claimed).then(|| reason::claimed(is_account, self.plan.node.number))
     }
 
     /// The node.

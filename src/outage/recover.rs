@@ -10,9 +10,9 @@ use crate::outage::hold::{Back, Outage};
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::{State, UndoEvent};
-use crate::reason::{Kind, Reason};
+use crate::reason;
 use crate::server::identity::ServerId;
-use crate::server::login::{Login, leads_elsewhere};
+use crate::server::login::Login;
 use crate::server::sql;
 use crate::server::{Admin, Error, Failure, reaches};
 
@@ -57,18 +57,14 @@ pub fn status(
     let mut look = look(node, timeout)?;
     let outage = look.state.found().map(|found| found.age);
     if let Some(left) = look.admin.left_open(outage)? {
-        on_progress(Progress::Warning(Kind::LeftOpen.told(format_args!(
-            "{left}; to switch on again what was on: fail-start recover {}",
-            node.number
-        ))));
+        on_progress(Progress::Warning(reason::left_open(left, node.number)));
     }
     Ok(look.standing)
 }
 
 fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
-    let unreadable =
-        |error: Error| error.context(format_args!("its state cannot be read: {error}"));
+    let unreadable = |error: Error| error.context(reason::state_unreadable(&error));
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     let problems = state.problems(node);
     if !problems.is_empty() {
@@ -193,8 +189,9 @@ pub fn find(
             locked,
             without_grants,
         } if named => {
-            let (restore, what) = by_the_guide(&state, &admin, database, locked, without_grants);
-            on_progress(Progress::Warning(what));
+            let restore = by_the_guide(&state, &admin, database, locked, without_grants);
+            let missing = reason::undo_missing(locked, without_grants);
+            on_progress(Progress::Warning(missing));
             let method = if locked { Method::Lock } else { Method::Revoke };
             let mut plan = Plan::new(node, method, &admin, database, timeout);
             (plan.accounts, plan.restore) = (state.rows(), restore);
@@ -210,29 +207,23 @@ pub fn find(
     })))
 }
 
-/// The guide's statements, and what they do.
+/// The guide's statements.
 fn by_the_guide(
     state: &State,
     admin: &Admin,
     database: &str,
     locked: bool,
     without_grants: bool,
-) -> (Vec<String>, Reason) {
-    let (mut statements, mut what) = (Vec::new(), Vec::new());
+) -> Vec<String> {
+    let mut statements = Vec::new();
     if locked {
         statements.extend(state.rows().iter().map(sql::unlock));
-        what.push("unlocking the account");
     }
     if without_grants {
         let grant = |account| sql::grant_all(&admin.names.of(database), account);
         statements.extend(state.rows().iter().map(grant));
-        what.push("granting it ALL PRIVILEGES on the database");
     }
-    let what = Kind::UndoMissing.told(format_args!(
-        "nothing on this node says how it was before: {}",
-        what.join(" and ")
-    ));
-    (statements, what)
+    statements
 }
 
 /// A node that was left offline.
@@ -277,12 +268,10 @@ impl OrphanedOutage {
             let why_not = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
                 Login::In(_) => return Ok(back),
                 Login::KeptOut(error) | Login::NotTried(error) => error.to_string(),
-                Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other).text,
+                Login::Elsewhere(other) => reason::leads_elsewhere(&plan.server_id, other).text,
             };
-            on_progress(Progress::Warning(Kind::LoginFails.told(format_args!(
-                "it is as it was, but a login as '{}' does not work: {why_not}",
-                plan.node.account.user
-            ))));
+            let fails = reason::login_fails_though_back(&plan.node.account.user, why_not);
+            on_progress(Progress::Warning(fails));
         }
         Ok(back)
     }

@@ -8,9 +8,9 @@ use crate::outage::hold::Back;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::State;
-use crate::reason::Kind;
+use crate::reason;
 use crate::server::grants::Names;
-use crate::server::login::{Login, leads_elsewhere};
+use crate::server::login::Login;
 use crate::server::{ACCESS_DENIED, Admin, Error, sql};
 
 /// How long a node that does not answer is tried again before it is given up.
@@ -197,7 +197,7 @@ impl Restore {
                 ) => return Err(error),
                 Err(error) if began.elapsed() + pause > RESTORE_RETRY_FOR => return Err(error),
                 Err(error) => {
-                    on_progress(Progress::Retrying(error.to_string()));
+                    on_progress(Progress::Warning(reason::retrying(error)));
                     thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_secs(2));
                 }
@@ -240,15 +240,12 @@ impl Restore {
         if undo_is_there {
             self.drop_undo(&mut admin, is_dropped)?;
         }
-        for grant in &gone.grants {
-            let lost = Kind::GrantLost.told(format_args!("it is back without {grant}"));
+        for lost in &gone.grants {
+            let lost = reason::grant_lost(&lost.grant, &lost.why);
             on_progress(Progress::Warning(lost));
         }
         if !gone.rows.is_empty() {
-            return Err(Error::Refused(Kind::AccountDropped.told(format_args!(
-                "somebody dropped what these are about: {}",
-                gone.rows.join("; ")
-            ))));
+            return Err(Error::Refused(reason::account_dropped(&gone.rows)));
         }
         Ok(())
     }
@@ -287,9 +284,7 @@ impl Restore {
             match state.found() {
                 Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoState::There),
                 Some(found) if found.undo.is_some() => {
-                    let why = "somebody brought it back and took it offline again";
-                    let taken_again = Kind::TakenByAnother.told(format_args!("{why}, {found}"));
-                    return Err(Error::Refused(taken_again));
+                    return Err(Error::Refused(reason::taken_again(found)));
                 }
                 // What is to be run is known here, whatever somebody made of it there.
                 Some(found) => {
@@ -331,10 +326,9 @@ impl Restore {
         }
         // What could not be changed back may never have been changed, as on a server that became
         // read-only.
-        let why = "the server took the statements, but the account is not as before";
         Err(gone
             .other
-            .unwrap_or_else(|| Error::NotYet(Kind::NotAsBefore.told(why))))
+            .unwrap_or_else(|| Error::NotYet(reason::not_as_before())))
     }
 
     /// What is to be run yet. With partial revokes, to give back what is back already, and held
@@ -358,13 +352,10 @@ impl Restore {
         let user = &plan.node.account.user;
         let but = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
             Login::In(_) => return,
-            Login::KeptOut(error) => {
-                format!("'{user}' cannot log in any more: has its password changed? ({error})")
-            }
-            Login::Elsewhere(other) => leads_elsewhere(&plan.server_id, &other).text,
-            Login::NotTried(error) => format!("a login as '{user}' could not be tried: {error}"),
+            Login::KeptOut(error) => reason::kept_out_though_back(user, error),
+            Login::Elsewhere(other) => reason::elsewhere_though_back(&plan.server_id, other),
+            Login::NotTried(error) => reason::not_tried_though_back(user, error),
         };
-        let but = Kind::LoginFails.told(format_args!("it is as it was, but {but}"));
         on_progress(Progress::Warning(but));
     }
 

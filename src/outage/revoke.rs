@@ -3,7 +3,7 @@
 use crate::outage::gone;
 use crate::outage::obstacles;
 use crate::outage::plan::Plan;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::grants::{Grant, Names, Object};
 use crate::server::sql::{self, Account, Server};
 use crate::server::{Admin, Error, Failure, Lines};
@@ -43,11 +43,8 @@ impl Revoke {
             return Err(may_not.into());
         }
         if revoke.sessions_keep_rights {
-            revoke.warnings.push(Kind::EndsOtherSessions.told(format_args!(
-                "'{}' holds its rights ON *.*, which a session keeps that is open: all of its sessions on this server end, also \
-                 those on other nodes, where it gets in again at once",
-                plan.node.account.user
-            )));
+            let end_all = reason::global_rights_end_all(&plan.node.account.user);
+            revoke.warnings.push(end_all);
         }
         revoke.plan_to_give_back(admin, plan)?;
         revoke.look_for_others(admin, plan, &held, everybodys)?;
@@ -75,10 +72,7 @@ impl Revoke {
                     self.ways_in.push(grant.to_string());
                 }
                 None if line.starts_with("GRANT ") => {
-                    return Err(Failure::from(Kind::UnknownGrant.told(format_args!(
-                        "SHOW GRANTS FOR {account} shows a grant that fail-start cannot read, so that it could not give it \
-                         back: use --method lock"
-                    ))));
+                    return Err(reason::unknown_grant(account).into());
                 }
                 Some(_) | None => {}
             }
@@ -111,13 +105,10 @@ impl Revoke {
         let (back, lost): (Vec<_>, Vec<_>) = parts.partition(|(_, is)| *is);
         let all = back.iter().chain(&lost).filter_map(|(part, _)| part.give());
         self.restore = all.collect();
-        self.warnings.extend(lost.iter().map(|(part, _)| {
-            Kind::GrantNotRestorable.told(format_args!(
-                "'{}' holds {part}, which is of no use any more and cannot be granted again: the table, column or routine is \
-                 gone, or the view does not work. The node will come back without it",
-                plan.node.account.user
-            ))
-        }));
+        let user = &plan.node.account.user;
+        let lost = lost.iter();
+        self.warnings
+            .extend(lost.map(|(part, _)| reason::grant_not_restorable(user, part)));
         Ok(())
     }
 
@@ -133,14 +124,11 @@ impl Revoke {
             let to_all = held.everybody.iter();
             let to_all = to_all.filter(|pattern| plan.names.include(pattern, &plan.database));
             self.ways_in
-                .extend(to_all.map(|pattern| {
-                    format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
-                }));
+                .extend(to_all.map(|pattern| reason::way_of_everybody(pattern)));
         }
         let public = held.public.iter().filter_map(|line| Grant::parse(line));
         let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
-        self.ways_in
-            .extend(public.map(|grant| format!("{grant} TO PUBLIC")));
+        self.ways_in.extend(public.map(reason::way_of_public));
         self.ways_in.extend(mandatory_roles(admin, &plan.database)?);
         Ok(())
     }
@@ -167,10 +155,8 @@ fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
     match result {
         Err(Error::Server { .. }) if answers.len() > plan.accounts.len() => {}
         Err(error) => {
-            return Err(error.context(format_args!(
-                "the grants of '{}' cannot be read: {error}",
-                plan.node.account.user
-            )));
+            let user = &plan.node.account.user;
+            return Err(error.context(reason::grants_unreadable(user, &error)));
         }
         Ok(()) => {}
     }
@@ -201,7 +187,7 @@ fn part_of_global(plan: &Plan, account: &Account, lines: &Lines) -> Option<Resul
     let mut on_databases = held.grants.iter().filter(|one| one.is_on_a_database());
     Some(
         if on_databases.any(|one| one.is_on(&plan.database, plan.names)) {
-            Err("a grant ON *.* beside the one on the database".to_owned())
+            Err(reason::way_of_global_grant())
         } else {
             Ok(part)
         },
@@ -215,7 +201,7 @@ fn mandatory_roles(admin: &mut Admin, database: &str) -> Result<Vec<String>, Err
     for role in Account::list(&admin.mandatory_roles) {
         match admin.rows(sql::grants(&role)).map(Lines) {
             Ok(lines) if lines.held().reaches(database, admin.names) => {
-                ways_in.push(format!("{role}, a mandatory role of this server"));
+                ways_in.push(reason::way_of_mandatory_role(role));
             }
             // The server ignores one that does not exist.
             Ok(_) | Err(Error::Server { .. }) => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Node;
 use crate::outage::undo::Undo;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::sql::{self, Account};
 use crate::server::{AccountRow, Admin, Answers, Error, in_words};
 
@@ -97,22 +97,11 @@ impl UndoEvent {
         let Self {
             database, definer, ..
         } = self;
-        Kind::UndoNotTrusted.told(match &self.maker {
-            Maker::AnotherAdmin => format!(
-                "what would bring it back, the event {} in `{database}`, was left or altered by another account, '{definer}': run \
-                 `fail-start recover` as that one, if it is an admin of yours",
-                sql::UNDO
-            ),
-            Maker::AnotherVersion(version) => format!(
-                "it was taken offline by fail-start {version}, which writes what this version does not read: bring it back with \
-                 that one"
-            ),
-            Maker::Known | Maker::Unknown => format!(
-                "the event {} in `{database}`, by '{definer}', was not made by fail-start, so it is never run: look at it (SHOW \
-                 CREATE EVENT) before you do anything about it",
-                sql::UNDO
-            ),
-        })
+        match &self.maker {
+            Maker::AnotherAdmin => reason::undo_of_another(sql::UNDO, database, definer),
+            Maker::AnotherVersion(version) => reason::undo_of_version(version),
+            Maker::Known | Maker::Unknown => reason::undo_of_nobody(sql::UNDO, database, definer),
+        }
     }
 }
 
@@ -189,16 +178,12 @@ impl State {
     pub fn problems(&self, node: &Node) -> Vec<Reason> {
         let mut problems = Vec::new();
         if self.accounts.is_empty() {
-            problems.push(Kind::NoAccount.told(format_args!(
-                "it has no account named '{}': check {}",
-                node.account.user, node.variables.user
-            )));
+            let (user, variable) = (&node.account.user, &node.variables.user);
+            problems.push(reason::no_account(user, variable));
         }
         if self.database.is_none() {
-            problems.push(Kind::NoDatabase.told(format_args!(
-                "it has no database named '{}': check {}",
-                node.database, node.variables.database
-            )));
+            let (database, variable) = (&node.database, &node.variables.database);
+            problems.push(reason::no_database(database, variable));
         }
         problems
     }
@@ -257,10 +242,6 @@ impl State {
 impl UndoEvent {
     /// What another node on the same server was locked for.
     pub fn elsewhere(&self) -> Reason {
-        Kind::AlreadyOffline.told(format_args!(
-            "the account is locked on this server for the node with the database `{}`, {self}: bring that one back first \
-             (fail-start recover)",
-            self.database
-        ))
+        reason::locked_for_another(&self.database, self)
     }
 }

@@ -6,17 +6,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Method;
-use crate::outage::drain::{Next, SessionDrain, timed_out};
+use crate::outage::drain::{Next, SessionDrain};
 use crate::outage::ender::Ender;
 use crate::outage::guard::Guard;
 use crate::outage::hold::Outage;
 use crate::outage::plan::{AccessState, Plan};
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::listing::{Listing, Session};
-use crate::server::login::{Login, leads_elsewhere};
-use crate::server::{Admin, EVENT_EXISTS, Error, Failure};
+use crate::server::login::Login;
+use crate::server::{Admin, EVENT_EXISTS, Error, Failure, in_words};
 
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
@@ -139,11 +139,9 @@ impl<'a> TakeDown<'a> {
             let (Some(plan), Some(held)) = (plan, self.plan.hold_for) else {
                 continue;
             };
-            guard.start(plan, held).map_err(|error| {
-                error.context(format_args!(
-                    "no session could be left to guard it: {error}"
-                ))
-            })?;
+            guard
+                .start(plan, held)
+                .map_err(|error| error.context(reason::guard_not_left(&error)))?;
             // It is not to wait on where another cannot be left.
             changed.may_be_changed(true);
         }
@@ -157,9 +155,7 @@ impl<'a> TakeDown<'a> {
         match login.map(thread::JoinHandle::join) {
             None => Ok(()),
             Some(Ok(outcome)) => self.is_proven_by(outcome),
-            Some(Err(_)) => {
-                fail(Kind::LoginNotTried.told("a login as the account could not be tried"))
-            }
+            Some(Err(_)) => fail(reason::login_broke_down()),
         }
     }
 
@@ -197,10 +193,7 @@ impl<'a> TakeDown<'a> {
                 for guard in plan.all().filter_map(|plan| plan.guard) {
                     admin.kill_own(guard)?;
                 }
-                fail(Kind::TakenByAnother.told(format_args!(
-                    "another fail-start took it at the same time: see `fail-start status {}`",
-                    plan.node.number
-                )))
+                fail(reason::taken_at_the_same_time(plan.node.number))
             }
             Err(error) => Err(error.into()),
             Ok(mut listing) => {
@@ -224,8 +217,7 @@ impl<'a> TakeDown<'a> {
         let mut using = None;
         loop {
             if !plan.is_out(&state) {
-                let opened = "somebody gave the account its access back meanwhile";
-                return fail(Kind::Opened.told(opened));
+                return fail(reason::opened_meanwhile());
             }
             if plan.keep_sessions {
                 self.tell_of_kept(&listing);
@@ -240,17 +232,17 @@ impl<'a> TakeDown<'a> {
             };
             match drain.next(&listing.sessions, must_end) {
                 Next::Drained if drain.leaves_logins() => {
-                    self.tell_of_logins();
+                    self.warn(reason::logins_under_way(&plan.node.account.user));
                     return Ok(());
                 }
                 Next::Drained => return Ok(()),
-                Next::TimedOut(left) => return fail(timed_out(left, plan.timeout)),
+                Next::TimedOut(left) => {
+                    return fail(reason::sessions_left(left, in_words(plan.timeout)));
+                }
                 _ if self.is_stopped() => return Err(Halt::Stopped),
                 Next::Kill { sessions, logins } => {
                     let killed = self.kill(admin, &sessions, &logins, &mut drain);
-                    killed.map_err(|error| {
-                        error.context(format_args!("a session cannot be ended: {error}"))
-                    })?;
+                    killed.map_err(|error| error.context(reason::session_not_ended(&error)))?;
                 }
                 Next::Wait { left, pause } => {
                     self.tell_of_left(left, &mut last_told);
@@ -296,34 +288,26 @@ impl<'a> TakeDown<'a> {
             .filter(|one| self.plan.with.is_none() && self.plan.must_end(one));
         match kept.count() {
             0 => {}
-            kept => (self.on_progress)(Progress::SessionsKept(kept)),
+            kept => self.warn(reason::sessions_kept(kept)),
         }
     }
 
-    fn tell_of_logins(&self) {
-        (self.on_progress)(Progress::Warning(Kind::LoginsUnderWay.told(format_args!(
-            "a login that began before the outage is still under way: should it be one of '{}', its session ends as soon as it \
-             gets in",
-            self.plan.node.account.user
-        ))));
+    fn warn(&self, reason: Reason) {
+        (self.on_progress)(Progress::Warning(reason));
     }
 
     /// Whether a login of the account says that the node is offline.
     fn is_proven_by(&self, login: Login) -> Result<(), Halt> {
         match login {
             Login::KeptOut(_) => Ok(()),
-            Login::In(_) => fail(Kind::StillGetsIn.told("a login as the account still works")),
-            Login::Elsewhere(other) => fail(leads_elsewhere(&self.plan.server_id, &other)),
+            Login::In(_) => fail(reason::still_gets_in()),
+            Login::Elsewhere(other) => fail(reason::leads_elsewhere(&self.plan.server_id, other)),
             Login::NotTried(error @ Error::Server { .. }) => {
-                (self.on_progress)(Progress::Warning(Kind::LoginNotTried.told(format_args!(
-                    "a login as '{}' could not be tried ({error}), so OFFLINE rests on what the server says",
-                    self.plan.node.account.user
-                ))));
+                let user = &self.plan.node.account.user;
+                self.warn(reason::not_proven_by_login(user, error));
                 Ok(())
             }
-            Login::NotTried(error) => fail(Kind::LoginNotTried.told(format_args!(
-                "a login as the account could not be tried: {error}"
-            ))),
+            Login::NotTried(error) => fail(reason::login_not_tried(error)),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::outage::ready::Ready;
 use crate::outage::restore::Restore;
 use crate::outage::state::State;
 use crate::outage::undo::Undo;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::identity::ServerId;
 use crate::server::{Admin, Error, sql};
 
@@ -78,27 +78,17 @@ impl Ready {
         }
         let name = other.node();
         if self.plan.database == other.plan.database {
-            return Some(
-                Kind::SameDatabase
-                    .told(format_args!("it is the same database as {name}: name one")),
-            );
+            return Some(reason::same_database(name));
         }
         if !self.shares_lock(other) {
             return None;
         }
         if self.admin.user != other.admin.user {
-            return Some(Kind::SameServer.told(format_args!(
-                "it is the same server as {name}, where one lock takes both offline, and has another admin: name one, or give \
-                 both the same"
-            )));
+            return Some(reason::same_server(name));
         }
         // Which rows were open before is decided once.
-        (self.plan.restore != other.plan.restore).then(|| {
-            Kind::TakenByAnother.told(format_args!(
-                "it is the same server as {name}, and somebody is locking or unlocking '{}' there just now: try again",
-                self.node().account.user
-            ))
-        })
+        (self.plan.restore != other.plan.restore)
+            .then(|| reason::being_locked(name, &self.node().account.user))
     }
 
     /// Whether one lock takes both offline.
@@ -185,12 +175,9 @@ impl Plan {
             return Ok(());
         }
         match state.locked_elsewhere(&self.node.account.user) {
-            Some(found) if found.undo.as_ref().is_some_and(|undo| !undo.is_with(mine)) => {
-                let database = &found.database;
-                Err(Error::Refused(Kind::TakenByAnother.told(format_args!(
-                    "somebody brought it back, and took the node with the database `{database}` on the same server offline, {found}"
-                ))))
-            }
+            Some(found) if found.undo.as_ref().is_some_and(|undo| !undo.is_with(mine)) => Err(
+                Error::Refused(reason::another_taken(&found.database, found)),
+            ),
             _ => Ok(()),
         }
     }
@@ -222,9 +209,7 @@ impl Plan {
             if let Some((_, error)) = failed.into_iter().next() {
                 return Err(error);
             }
-            on_progress(Progress::Warning(Kind::NeighbourComesToo.told(format_args!(
-                "the node with the database `{database}` on the same server comes back with it: one lock had taken both offline"
-            ))));
+            on_progress(Progress::Warning(reason::neighbour_comes_too(database)));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::sql;
 use crate::server::{Admin, Error};
 
@@ -147,21 +147,21 @@ impl Watcher {
         match looked {
             Ok(()) => {
                 if was_away {
-                    self.warn(Kind::ReachableAgain.told("can be reached again"));
+                    self.warn(reason::reachable_again());
                 }
                 self.seen().away = false;
                 self.unwatched = false;
             }
             Err(error @ Error::Server { .. }) if self.admin.is_some() => {
                 if !self.unwatched {
-                    self.warn(Kind::NotWatched.told(format_args!("cannot be watched: {error}")));
+                    self.warn(reason::cannot_be_watched(error));
                 }
                 self.unwatched = true;
             }
             Err(error) => {
                 self.seen().away = true;
                 if !was_away {
-                    self.warn(Kind::Away.told(format_args!("cannot be reached any more: {error}")));
+                    self.warn(reason::away(error));
                 }
             }
         }
@@ -218,7 +218,7 @@ impl Watcher {
         }
         if self.is_open {
             self.is_open = false;
-            self.warn(Kind::KeptOutAgain.told("the account is kept out again"));
+            self.warn(reason::kept_out_again());
         }
         // Who keeps it out now, after it was open, may have left sessions alone.
         if plan.keep_sessions || self.seen().opened.is_some() {
@@ -230,10 +230,8 @@ impl Watcher {
             return Ok(());
         }
         if self.ender.has_lost(&self.plan) {
-            self.tell_no_end(&format!(
-                "fail-start's own session of '{}' was cut: one that gets in from now on cannot be ended",
-                self.plan.node.account.user
-            ));
+            let user = &self.plan.node.account.user;
+            self.tell_no_end(reason::next_one_would_stay(user));
         }
         Ok(())
     }
@@ -245,24 +243,21 @@ impl Watcher {
             Ok(told) => told.ended,
             Err(error @ Error::Connection(_)) => return Err(error),
             Err(error) => {
-                self.tell_no_end(&format!("a session got in and cannot be ended: {error}"));
+                self.tell_no_end(reason::got_in_and_stays(error));
                 return Ok(false);
             }
         };
         let first = self.seen().got_in == 0;
         self.seen().got_in += ended;
         if first && ended > 0 {
-            self.warn(Kind::GotIn.told(format_args!(
-                "a session of '{}' got in and was ended, as every further one will be",
-                self.plan.node.account.user
-            )));
+            self.warn(reason::got_in(&self.plan.node.account.user));
         }
         Ok(true)
     }
 
-    fn tell_no_end(&mut self, text: &str) {
+    fn tell_no_end(&mut self, why: Reason) {
         if !std::mem::replace(&mut self.cannot_end, true) {
-            self.warn(Kind::CannotEndSessions.told(text));
+            self.warn(why);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::config::Method;
 use crate::config::Node;
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
 use crate::server::{Admin, Answers, Error};
@@ -73,11 +73,15 @@ impl Questions {
             }
             Method::Revoke => {
                 let count = answers.row()?.unwrap_or(0);
-                warnings.extend(definer_objects(count, node));
+                if count > 0 {
+                    let user = &node.account.user;
+                    warnings.push(reason::definer_objects(count, &node.database, user));
+                }
             }
         }
         if self.asks_for_prepared {
-            warnings.extend(prepared(answers.count()?));
+            let count = answers.count()?;
+            warnings.extend((count > 0).then(|| reason::prepared_transactions(count)));
         }
         Ok(WaysIn { open, warnings })
     }
@@ -89,9 +93,7 @@ fn open_ways(answers: &mut Answers, node: &Node, admin: &mut Admin) -> Result<Ve
     let proxies: Vec<(String, String)> = answers.rows()?;
     let mut open: Vec<String> = proxies
         .iter()
-        .map(|(name, host)| {
-            format!("'{name}'@'{host}', which may log in as '{user}' (GRANT PROXY)")
-        })
+        .map(|(name, host)| reason::way_by_proxy(name, host, user))
         .collect();
     for host in answers.rows::<String>()? {
         let account = Account {
@@ -101,10 +103,7 @@ fn open_ways(answers: &mut Answers, node: &Node, admin: &mut Admin) -> Result<Ve
         let grants: Vec<String> = admin.rows(sql::grants(&account))?;
         let mut grants = grants.iter().filter_map(|line| Grant::parse(line));
         if let Some(grant) = grants.find(|grant| grant.reaches(&node.database, admin.names)) {
-            open.push(format!(
-                "''@'{}', the account without a name, which takes any login from there and holds {grant}",
-                account.host
-            ));
+            open.push(reason::way_without_name(&account.host, grant));
         }
     }
     Ok(open)
@@ -122,36 +121,5 @@ fn own_events(events: &[(String, String, String)], accounts: &[Account]) -> Opti
         .map(|(database, name, _)| format!("`{database}`.`{name}`"))
         .collect();
     let first = own.first()?;
-    let (them, go) = match own.len() {
-        1 => (format!("the event {first}"), "goes"),
-        count => (format!("{count} events, {first} among them,"), "go"),
-    };
-    Some(Kind::OwnEvents.told(format_args!(
-        "{them} of the account itself {go} on, as the server runs that without a login: --method revoke would stop it"
-    )))
-}
-
-/// Objects that stop working for others too.
-fn definer_objects(count: u64, node: &Node) -> Option<Reason> {
-    let (objects, run) = match count {
-        0 => return None,
-        1 => ("1 view, routine or trigger".to_owned(), "runs"),
-        count => (format!("{count} views, routines and triggers"), "run"),
-    };
-    Some(Kind::DefinerObjects.told(format_args!(
-        "{objects} in `{}` {run} with the rights of '{}', so meanwhile for nobody: --method lock would spare them",
-        node.database, node.account.user
-    )))
-}
-
-fn prepared(count: usize) -> Option<Reason> {
-    let (transactions, are) = match count {
-        0 => return None,
-        1 => ("a transaction".to_owned(), "is"),
-        count => (format!("{count} transactions"), "are"),
-    };
-    Some(Kind::PreparedTransactions.told(format_args!(
-        "{transactions} on this server {are} prepared (XA RECOVER) and held by no session: it keeps its locks, and whoever may \
-         log in may commit it meanwhile"
-    )))
+    Some(reason::own_events(own.len(), first))
 }

@@ -334,20 +334,16 @@ impl Printer {
 
     /// What failed at a node.
     pub fn error(&mut self, node: &Node, problem: &Failure) {
-        for reason in &problem.reasons {
-            for line in reason.text.lines() {
-                self.error_line(&format!(" {node}: {line}"));
-                let line = reason.kind.told(line);
-                self.reason("error", Some(node), &line, json!({"code": problem.code}));
-            }
+        for line in problem.reasons.iter().flat_map(Reason::lines) {
+            self.error_line(&format!(" {node}: {line}"));
+            self.reason("error", Some(node), &line, json!({"code": problem.code}));
         }
     }
 
     /// What failed, at no node in particular.
     pub fn general_error(&mut self, reason: &Reason) {
-        for line in reason.text.lines() {
+        for line in reason.lines() {
             self.error_line(&format!(" {line}"));
-            let line = reason.kind.told(line);
             self.reason("error", None, &line, json!({"code": null}));
         }
     }

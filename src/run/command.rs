@@ -1,7 +1,7 @@
 //! The command that an outage lasts for: started when the nodes are offline, and told what
 //! fail-start itself is told.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::process::{Command, Stdio};
@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use super::events::Event;
+use crate::reason::{self, Reason};
 use crate::system::{self, Family, Interrupt, KILL_AFTER, KILLED, NoProgram};
 
 /// The variable that tells the command which nodes are offline, such as `2,3`.
@@ -185,8 +186,8 @@ impl Running {
 
 /// Why a command cannot be started.
 pub struct NotStarted {
-    /// The reason, in words that begin with its name.
-    pub why: String,
+    /// The reason, which names it.
+    pub why: Reason,
     /// The exit status for it, as `timeout` has it: 127 where there is none, else 126.
     pub status: i32,
 }
@@ -202,32 +203,22 @@ pub fn check(command: &[OsString]) -> Result<(), NotStarted> {
     };
     let (why, status) = match system::find(program) {
         Ok(_) => return Ok(()),
-        Err(NoProgram::Forbidden) => ("permission denied", 126),
-        Err(NoProgram::Missing) => ("command not found", 127),
+        Err(NoProgram::Forbidden) => (reason::command_forbidden(program), 126),
+        Err(NoProgram::Missing) => (reason::command_not_found(program), 127),
     };
-    Err(NotStarted {
-        why: told(program, why),
-        status,
-    })
+    Err(NotStarted { why, status })
 }
 
 impl NotStarted {
     /// Why a command that was found could not be started.
     pub fn because(command: &[OsString], error: &io::Error) -> Self {
+        let program = command.first().map(OsString::as_os_str).unwrap_or_default();
         let (why, status) = match (error.kind(), system::is_no_program(error)) {
             // It was there: the system says so of what its first line names.
-            (ErrorKind::NotFound, _) => ("its interpreter was not found".to_owned(), 127),
-            (_, Some(what_is)) => (format!("it is no program ({what_is})"), 126),
-            (kind, _) => (kind.to_string(), 126),
+            (ErrorKind::NotFound, _) => (reason::interpreter_not_found(program), 127),
+            (_, Some(what_is)) => (reason::is_no_program(program, what_is), 126),
+            (kind, _) => (reason::command_not_started(program, kind), 126),
         };
-        let program = command.first().map(OsString::as_os_str).unwrap_or_default();
-        Self {
-            why: told(program, &why),
-            status,
-        }
+        Self { why, status }
     }
-}
-
-fn told(program: &OsStr, why: &str) -> String {
-    format!("{}: {why}", program.to_string_lossy())
 }

@@ -2,7 +2,7 @@
 //! after the other.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,7 +14,7 @@ use super::{Abort, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::options::{DrillOptions, Options};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Printer, rounded};
 
@@ -84,11 +84,8 @@ fn all_sets(nodes: &[Node], settings: &DrillOptions, printer: &mut Printer) -> O
     let sets = sets(&numbers, settings.at_once).take(MOST_SETS + 1);
     let sets: Vec<Set> = sets.collect();
     if sets.len() > MOST_SETS {
-        printer.general_error(&Kind::Arguments.told(format_args!(
-            "{} nodes make more than {MOST_SETS} sets of at most {}: lower --at-once, or name fewer nodes",
-            nodes.len(),
-            settings.at_once
-        )));
+        let many = reason::too_many_sets(nodes.len(), MOST_SETS, settings.at_once);
+        printer.general_error(&many);
         return None;
     }
     Some(sets)
@@ -106,11 +103,7 @@ fn offline(set: &Set, phase: Phase) -> String {
 /// Why the JUnit XML cannot be written.
 fn cannot_write(settings: &DrillOptions, error: &io::Error) -> Reason {
     let path = settings.junit.clone().unwrap_or_default();
-    let why = match error.kind() {
-        ErrorKind::NotFound => "no such folder".to_owned(),
-        kind => kind.to_string(),
-    };
-    Kind::CannotWrite.told(format_args!("cannot write {}: {why}", path.display()))
+    reason::cannot_write(&path, error)
 }
 
 /// Checks every node, and says what would be tried.
@@ -140,15 +133,10 @@ impl Drill<'_> {
         self.run.prepare(&self.run.all(), check)?;
         let before = self.attempt(Set::new(), Phase::Before, None)?;
         if before.is_failure() {
-            let how = match before {
-                Outcome::Failed(status) => {
-                    format!("fails while every node is online (status {status})")
-                }
-                _ => "takes too long while every node is online".to_owned(),
-            };
-            let error = format!("the command {how}: a drill would tell nothing");
-            let error = Kind::CommandFailed.told(error);
-            self.run.printer.general_error(&error);
+            self.run.printer.general_error(&match before {
+                Outcome::Failed(status) => reason::fails_while_online(status),
+                _ => reason::takes_too_long_while_online(),
+            });
             return Err(Abort(ExitStatus::Failed));
         }
         for set in sets {
@@ -276,12 +264,8 @@ impl Drill<'_> {
         match unnamed_file().and_then(|file| Ok((file.try_clone()?, file))) {
             Ok((to, kept)) => (Output::Kept(to), Some(kept)),
             Err(error) => {
-                self.run
-                    .printer
-                    .general_warning(&Kind::OutputNotKept.told(format_args!(
-                        "the output cannot be kept ({}), so all of it is shown: check TMPDIR",
-                        error.kind()
-                    )));
+                let not_kept = reason::output_not_kept(&error);
+                self.run.printer.general_warning(&not_kept);
                 (live, None)
             }
         }

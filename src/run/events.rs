@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::outage::progress::Progress;
+use crate::reason;
 use crate::system::{self, Interrupt, Signal};
 
 /// Something that happened.
@@ -57,7 +58,7 @@ pub fn interrupts(events: Sender<Event>) -> Result<()> {
             }
         })
     };
-    let cannot = "signals cannot be handled, so Ctrl-C would leave the nodes offline";
+    let cannot = reason::signals_not_handled();
     if system::hears_ctrl_c() {
         let on_ctrl_c = Arc::clone(&send);
         ctrlc::set_handler(move || on_ctrl_c(Interrupt::Int)).context(cannot)?;

@@ -33,7 +33,7 @@ use crate::outage::hold::Back;
 use crate::outage::plan::GRACE;
 use crate::outage::progress::Progress;
 use crate::outage::recover::{self, NodeStatus, OrphanedOutage, RecoverTarget};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Reason};
 use crate::report::Printer;
 use crate::server::Failure;
 
@@ -350,21 +350,9 @@ impl<'a> Run<'a> {
     fn progress(&mut self, number: u32, progress: &Progress) {
         let node = self.node(number);
         match progress {
-            Progress::SessionsKept(left) => {
-                let still = match left {
-                    1 => "1 open session still reaches".to_owned(),
-                    left => format!("{left} open sessions still reach"),
-                };
-                let kept = Kind::SessionsKept.told(still + " it (--keep-sessions)");
-                self.printer.warning(&node, &kept);
-            }
             Progress::SessionsLeft(left) => self.printer.note(format!(
                 "{node}: waiting for its sessions to end, {left} left"
             )),
-            Progress::Retrying(why) => {
-                let retrying = Kind::Retrying.told(format_args!("{why}; trying again"));
-                self.printer.warning(&node, &retrying);
-            }
             Progress::Warning(reason) => self.printer.warning(&node, reason),
             Progress::TurnedAway(count) => self.printer.turned_away(&node, *count),
         }
@@ -376,21 +364,15 @@ impl<T> Ended<Result<T, Failure>> {
     fn or_problem(self) -> Result<T, Failure> {
         match self {
             Self::Done(result) => result,
-            Self::Panicked | Self::TimedOut => Err(broke_down()),
+            Self::Panicked | Self::TimedOut => Err(reason::broke_down_here().into()),
         }
     }
-}
-
-fn broke_down() -> Failure {
-    Kind::BrokeDown
-        .told("fail-start itself broke down here (please report it)")
-        .into()
 }
 
 impl NotStarted {
     /// Tells why, and returns the status for it.
     fn told(self, printer: &mut Printer) -> ExitStatus {
-        printer.general_error(&Kind::CommandNotStarted.told(self.why));
+        printer.general_error(&self.why);
         ExitStatus::Command(self.status)
     }
 }

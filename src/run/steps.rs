@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::events::{Event, ONE_INTERRUPT};
 use super::held::Changed;
 use super::workers::Ended;
-use super::{Abort, OnInterrupt, Run, broke_down};
+use super::{Abort, OnInterrupt, Run};
 use crate::config::Node;
 use crate::exit_status::ExitStatus;
 use crate::options::Options;
@@ -18,7 +18,7 @@ use crate::outage::ready::Ready;
 use crate::outage::restore::RESTORE_RETRY_FOR;
 use crate::outage::take_down::NotTaken;
 use crate::outage::together::{self, Claims};
-use crate::reason::Kind;
+use crate::reason;
 use crate::server::{Error, Failure, in_words};
 
 /// How one node is brought back.
@@ -156,7 +156,7 @@ impl Run<'_> {
                 // Dropping its node has tried to bring it back, but nothing tells whether that
                 // worked.
                 Ended::Panicked | Ended::TimedOut => {
-                    self.not_restored(number, &broke_down());
+                    self.not_restored(number, &reason::broke_down_here().into());
                     None
                 }
             };
@@ -204,8 +204,7 @@ impl Run<'_> {
             let _ = sender.send(Event::Progress(number, progress));
         });
         if let Err(why) = watching {
-            let unwatched = format!("the system has no thread left ({why}), so it is not watched");
-            let unwatched = Kind::NotWatched.told(unwatched);
+            let unwatched = reason::no_thread_to_watch(why);
             self.printer.warning(&self.node(number), &unwatched);
         }
         node
@@ -214,7 +213,7 @@ impl Run<'_> {
     /// A node could not be taken offline. What may be changed of it is returned.
     fn not_taken_down(&mut self, number: u32, not_taken: NotTaken) -> Option<Changed> {
         if let Some(why) = not_taken.why {
-            let why = why.context(format_args!("could not be taken offline: {why}"));
+            let why = why.context(reason::not_taken_offline(&why));
             self.printer.error(&self.node(number), &why);
         }
         if not_taken.changed.is_none() {
@@ -229,8 +228,7 @@ impl Run<'_> {
             if first.elapsed() < ONE_INTERRUPT {
                 return Ok(());
             }
-            let left = Kind::LeftEarly.told("left before every node was back");
-            self.printer.general_error(&left);
+            self.printer.general_error(&reason::left_early());
             for (&number, statements) in &self.by_hand {
                 self.printer.by_hand(&self.node(number), statements);
             }
@@ -272,11 +270,10 @@ impl Run<'_> {
                     }
                     self.not_restored(number, &why.into());
                 }
-                Ended::Panicked => self.not_restored(number, &broke_down()),
+                Ended::Panicked => self.not_restored(number, &reason::broke_down_here().into()),
                 Ended::TimedOut => {
-                    let tried = in_words(RESTORE_RETRY_FOR);
-                    let nothing = format_args!("nothing was heard of it for {tried}");
-                    self.not_restored(number, &Kind::Silent.told(nothing).into());
+                    let silent = reason::silent(in_words(RESTORE_RETRY_FOR));
+                    self.not_restored(number, &silent.into());
                 }
             }
         }
@@ -286,7 +283,7 @@ impl Run<'_> {
     pub(super) fn not_restored(&mut self, number: u32, why: &Failure) {
         self.not_restored = true;
         let node = self.node(number);
-        let why = why.context(format_args!("not back: {why}"));
+        let why = why.context(reason::not_back(why));
         self.printer.error(&node, &why);
         if let Some(statements) = self.by_hand.get(&number) {
             self.printer.by_hand(&node, statements);

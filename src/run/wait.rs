@@ -8,7 +8,7 @@ use super::Run;
 use super::command::{NotStarted, Output, Running, Setup, State};
 use super::events::{Answers, Event, ONE_INTERRUPT};
 use crate::exit_status::ExitStatus;
-use crate::reason::Kind;
+use crate::reason;
 use crate::server::in_words;
 use crate::system::{Interrupt, KILL_AFTER};
 
@@ -45,8 +45,7 @@ impl Run<'_> {
 
     fn input_has_ended(&mut self) -> ExitStatus {
         self.printer.end_prompt();
-        let ended = "standard input has ended, so nobody can answer: bringing the nodes back";
-        self.printer.general_error(&Kind::EndOfInput.told(ended));
+        self.printer.general_error(&reason::end_of_input());
         self.printer.note(
             "hint: run it in a terminal, or say how long the outage is to last: --for 30s, or -- COMMAND",
         );

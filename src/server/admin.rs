@@ -16,7 +16,7 @@ use super::identity::ServerId;
 use super::listing::{Session, Wanted};
 use super::sql::{self, Account, ProcessList, Server};
 use crate::config::Node;
-use crate::reason::Kind;
+use crate::reason;
 
 /// The admin's connection: what its server is, and what only the admin may do.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -63,7 +63,7 @@ pub struct Admin {
     /// Whether the server runs events by itself.
     pub runs_events: bool,
     /// Why it lets nobody make or see events, if it does not.
-    pub without_events: Option<String>,
+    pub without_events: Option<Error>,
     /// The roles that every account has, as the server lists them.
     pub mandatory_roles: String,
     /// Which server it is.
@@ -179,7 +179,7 @@ impl Admin {
                     && (NO_EVENTS.contains(code)
                         || *code == NO_TABLE && message.contains("mysql.event")) =>
             {
-                self.without_events = Some(format!("it has no events ({error})"));
+                self.without_events = Some(error.clone());
                 true
             }
             _ => false,
@@ -261,8 +261,7 @@ impl Admin {
                 self.kill_own(id)?;
                 told = true;
             } else if began.elapsed() > self.connection.timeout {
-                let stays = "an earlier session of fail-start does not end";
-                return Err(Error::NotYet(Kind::SessionsLeft.told(stays)));
+                return Err(Error::NotYet(reason::earlier_session_stays()));
             } else {
                 thread::sleep(Duration::from_millis(2));
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mysql::DriverError;
 
 use crate::config::{Address, Environment, Node, SslMode};
-use crate::reason::{Kind, Reason};
+use crate::reason::{self, Kind, Reason};
 
 /// Why a statement or a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,13 +66,19 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
+    /// What a server or the driver says, or a sentence of [`reason`](crate::reason) about it.
+    fn new(code: Option<u16>, kind: Kind, text: impl fmt::Display) -> Self {
+        let text = text.to_string();
+        Self {
+            code,
+            reasons: vec![Reason { kind, text }],
+        }
+    }
+
     /// This problem, told in these words.
     pub fn context(&self, text: impl fmt::Display) -> Self {
         let kind = self.reasons.first().map_or(Kind::BrokeDown, |one| one.kind);
-        Self {
-            code: self.code,
-            ..kind.told(text).into()
-        }
+        Self::new(self.code, kind, text)
     }
 }
 
@@ -104,10 +110,7 @@ impl Error {
             Self::Server { code, .. } => Some(*code),
             _ => None,
         };
-        Failure {
-            code,
-            ..self.kind().told(text).into()
-        }
+        Failure::new(code, self.kind(), text)
     }
 
     /// What it is about.
@@ -185,8 +188,6 @@ const NO_TLS: &str = "the server offers no TLS";
 const TLS_REQUIRED: u16 = 3159;
 /// `ER_WRONG_COMPRESSION_ALGORITHM_CLIENT`: `protocol_compression_algorithms` lacks `uncompressed`.
 const COMPRESSED_ONLY: u16 = 3922;
-/// As a token is sent. <https://dev.mysql.com/doc/refman/9.7/en/cleartext-pluggable-authentication.html>
-const CLEAR_TEXT: &str = "it is to be sent the password as it is (mysql_clear_password)";
 /// As with the official builds of MySQL 5.7, which have no ECDHE.
 const NO_CIPHER: &str =
     "the server has none of fail-start's ciphers (ECDHE with AES-GCM or ChaCha20)";
@@ -228,17 +229,15 @@ pub(super) fn explain(error: &mysql::Error, timeout: Duration) -> Error {
             };
         }
         mysql::Error::DriverError(DriverError::CleartextPluginDisabled) => {
-            return Error::Refused(Kind::ClearText.told(CLEAR_TEXT));
+            return Error::Refused(reason::clear_text());
         }
         mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin))
             if plugin == "mysql_clear_password" =>
         {
-            return Error::Refused(Kind::ClearText.told(CLEAR_TEXT));
+            return Error::Refused(reason::clear_text());
         }
         mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => {
-            return Error::Refused(Kind::UnknownPlugin.told(format_args!(
-                "the account logs in by the plugin {plugin}, which fail-start does not have: give it another"
-            )));
+            return Error::Refused(reason::unknown_plugin(plugin));
         }
         mysql::Error::DriverError(
             DriverError::UnsupportedProtocol(_)

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::reason::Kind;
+use crate::reason;
 use crate::server::sql::{self, ProcessList};
 use crate::server::{Admin, Answers, Error, NO_TABLE};
 
@@ -242,10 +242,7 @@ impl Admin {
                     break;
                 }
                 if began.elapsed() > self.timeout() {
-                    return Err(Error::NotYet(Kind::CannotEndSessions.told(
-                        "its list of open transactions is never made anew: somebody else reads \
-                         information_schema.INNODB_TRX all the time",
-                    )));
+                    return Err(Error::NotYet(reason::transactions_never_listed()));
                 }
                 thread::sleep(TRANSACTIONS_ARE_KEPT);
             }

@@ -4,7 +4,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Node;
-use crate::reason::{Kind, Reason};
 use crate::server::identity::ServerId;
 use crate::server::{ACCESS_DENIED, Connection, Error, NO_DATABASE, TOO_MANY_CONNECTIONS};
 
@@ -67,12 +66,4 @@ impl Login {
             thread::sleep(Duration::from_millis(50));
         }
     }
-}
-
-/// What to say where the account's login leads to another server than the admin's.
-pub fn leads_elsewhere(ours: &ServerId, theirs: &ServerId) -> Reason {
-    Kind::SeveralServers.told(format_args!(
-        "its address leads to several servers, to {ours} and to {theirs}: a proxy or load balancer? Name one server's own \
-         address"
-    ))
 }

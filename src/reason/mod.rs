@@ -1,9 +1,28 @@
 //! Why a warning or an error is told: what it is about, for programs, and its words, for people.
+//! Each of its sentences is a function of this folder and stands nowhere else, but for those about
+//! a connection, a setting or the command line, which come as they are. It knows nothing of the
+//! program: the facts come as plain values.
+
+mod after;
+mod before;
+mod during;
+mod obstacles;
+mod program;
+mod reaching;
+mod ways_in;
 
 use std::fmt;
 
+pub use self::after::*;
+pub use self::before::*;
+pub use self::during::*;
+pub use self::obstacles::*;
+pub use self::program::*;
+pub use self::reaching::*;
+pub use self::ways_in::*;
+
 /// What a warning or an error is about. Its name in `--json` stays as it is, whatever its words
-/// become: [the list](../docs/for-programs.md).
+/// become: [the list](../../docs/for-programs.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     // Before any server is asked.
@@ -80,7 +99,7 @@ pub enum Kind {
 
 impl Kind {
     /// This, in these words.
-    pub fn told(self, text: impl fmt::Display) -> Reason {
+    fn told(self, text: impl fmt::Display) -> Reason {
         Reason {
             kind: self,
             text: text.to_string(),
@@ -108,6 +127,13 @@ pub struct Reason {
     pub kind: Kind,
     /// Its words.
     pub text: String,
+}
+
+impl Reason {
+    /// Each of its lines by itself.
+    pub fn lines(&self) -> impl Iterator<Item = Self> {
+        self.text.lines().map(|line| self.kind.told(line))
+    }
 }
 
 impl fmt::Display for Reason {

@@ -1,0 +1,52 @@
+//! The way to a server, and what cannot be read there. Those that are only words tell an error of a
+//! kind of its own.
+
+use std::fmt::Display;
+
+use super::{Kind, Reason};
+
+/// As a token is sent.
+/// <https://dev.mysql.com/doc/refman/9.7/en/cleartext-pluggable-authentication.html>
+pub fn clear_text() -> Reason {
+    Kind::ClearText.told("it is to be sent the password as it is (mysql_clear_password)")
+}
+
+pub fn unknown_plugin(plugin: &str) -> Reason {
+    Kind::UnknownPlugin.told(format_args!(
+        "the account logs in by the plugin {plugin}, which fail-start does not have: give it another"
+    ))
+}
+
+/// The account's login leads to another server than the admin's.
+pub fn leads_elsewhere(ours: impl Display, theirs: impl Display) -> Reason {
+    Kind::SeveralServers.told(format_args!(
+        "its address leads to several servers, to {ours} and to {theirs}: a proxy or load balancer? Name one server's own \
+         address"
+    ))
+}
+
+/// The admin's login leads to another server than before.
+pub fn leads_elsewhere_now(there: impl Display, before: impl Display) -> Reason {
+    Kind::SeveralServers.told(format_args!(
+        "its address leads to another server now: {there}, not {before}"
+    ))
+}
+
+pub fn accounts_unreadable(error: impl Display) -> String {
+    format!("its accounts cannot be read: {error}")
+}
+
+/// The same where it is this admin that may not.
+pub fn accounts_not_for(admin: &str, variable: &str) -> String {
+    format!(
+        "'{admin}' may not read mysql.* (GRANT SELECT ON mysql.*). Is it really the admin? Check {variable}"
+    )
+}
+
+pub fn grants_unreadable(user: &str, error: impl Display) -> String {
+    format!("the grants of '{user}' cannot be read: {error}")
+}
+
+pub fn state_unreadable(error: impl Display) -> String {
+    format!("its state cannot be read: {error}")
+}
