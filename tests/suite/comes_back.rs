@@ -171,7 +171,7 @@ fn of_two_that_start_together_one_gets_the_node(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         for _ in 0..25 {
-            let mut programs = [nodes.start(&["1"]), nodes.start(&["1"])];
+            let mut programs = [(); 2].map(|()| nodes.start(&["1", "--json"]));
             let mut refused = Vec::new();
             wait_until("one refuses", || {
                 refused = (0..2).filter(|&n| !programs[n].is_running()).collect();
@@ -179,20 +179,17 @@ fn of_two_that_start_together_one_gets_the_node(kind: Kind) {
             });
             let (loser, winner) = (refused[0], 1 - refused[0]);
             programs[winner].wait_for(PROMPT);
-            let finished = programs[loser].end();
-            finished.assert_status(1);
+            let kinds = programs[loser].end().assert_status(1).kinds();
             assert!(
-                finished.err.contains("is offline already")
-                    || finished.err.contains("took it at the same time"),
-                "{}",
-                finished.err
+                kinds == ["already_offline"] || kinds == ["taken_by_another"],
+                "{kinds:?}"
             );
             nodes.assert_offline(1);
             programs[winner].answer("Y\n");
             programs[winner]
                 .end()
                 .assert_status(0)
-                .assert_line(&online(1));
+                .assert_says(&online(1));
             assert_eq!(nodes.states(), before);
         }
     }
@@ -204,13 +201,13 @@ fn a_node_that_is_held_is_refused_with_the_holder(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         let mut holder = nodes.fail(&["1"]);
-        let finished = nodes.run(&["1", "2"], "Y\n");
+        let finished = nodes.run(&["1", "2", "--json"], "Y\n");
         let process = format!("by process {} on ", holder.id());
         finished
             .assert_status(1)
-            .assert_says("it is offline already, for ")
+            .assert_kinds(&["already_offline"])
             .assert_says(&process);
-        assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
+        assert!(!finished.err.contains("OFFLINE"), "{}", finished.err);
         holder.answer("Y\n");
         holder.end().assert_status(0);
         assert_eq!(nodes.states(), before);
@@ -222,7 +219,7 @@ fn a_node_that_is_held_is_refused_with_the_holder(kind: Kind) {
 fn a_holder_whose_node_was_recovered_leaves_the_next_outage_alone(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
-        let mut first = nodes.fail(&["1"]);
+        let mut first = nodes.fail(&["1", "--json"]);
         nodes
             .run_elsewhere(&["recover", "1"])
             .assert_status(0)
@@ -234,7 +231,7 @@ fn a_holder_whose_node_was_recovered_leaves_the_next_outage_alone(kind: Kind) {
         let finished = first.end();
         finished
             .assert_status(3)
-            .assert_says("took it offline again")
+            .assert_last_kind("taken_by_another")
             .assert_says(&process);
         assert!(!finished.err.contains("by hand"), "{}", finished.err);
         nodes.assert_offline(1);
@@ -242,16 +239,14 @@ fn a_holder_whose_node_was_recovered_leaves_the_next_outage_alone(kind: Kind) {
         second.end().assert_status(0);
         assert_eq!(nodes.states(), before);
 
-        let mut first = nodes.fail(&["1"]);
+        let mut first = nodes.fail(&["1", "--json"]);
         nodes.run_elsewhere(&["recover"]).assert_status(0);
         first.answer("Y\n");
         let finished = first.end();
         finished
             .assert_status(0)
-            .assert_line(&online(1))
-            .assert_says(
-                "it was back already: somebody ran `fail-start recover`, or opened it by hand\n",
-            );
+            .assert_kinds(&["opened"])
+            .assert_says(&online(1));
         assert_eq!(nodes.states(), before);
     }
 }
@@ -263,9 +258,10 @@ fn an_account_that_is_locked_for_another_node_is_left_to_that_one(kind: Kind) {
     nodes.move_to(2, &servers(kind)[0]);
     let before = nodes.states();
     let mut holder = nodes.fail(&["1"]);
-    for args in [&["2"][..], &["recover", "2"]] {
+    for args in [&["2", "--json"][..], &["recover", "2", "--json"]] {
         let finished = nodes.run(args, "Y\n");
         assert_ne!(finished.status, 0);
+        finished.assert_kinds(&["already_offline"]);
         finished.assert_says(&format!(
             "for the node with the database `{}`",
             nodes.databases[0]
@@ -304,19 +300,17 @@ fn a_forged_undo_is_refused_by_name_and_never_run(kind: Kind) {
             "fail_start_undo in {database}, by '{}@%', was not made by fail-start",
             nodes.user
         );
-        nodes
-            .run(&["1", "2"], "Y\n")
-            .assert_status(1)
-            .assert_says(&by)
-            .assert_says("nothing was changed");
-        nodes
-            .run_elsewhere(&["recover", "1"])
-            .assert_status(3)
-            .assert_says(&by);
-        nodes
-            .run_elsewhere(&["recover"])
-            .assert_status(3)
-            .assert_says(&by);
+        for (args, status) in [
+            (&["1", "2", "--json"][..], 1),
+            (&["recover", "1", "--json"], 3),
+            (&["recover", "--json"], 3),
+        ] {
+            nodes
+                .run(args, "Y\n")
+                .assert_status(status)
+                .assert_kinds(&["undo_not_trusted"])
+                .assert_says(&by);
+        }
         nodes.assert_status_says(1, "the event fail_start_undo in");
         assert_eq!(nodes.states(), with_event);
         nodes
@@ -354,11 +348,11 @@ fn a_genuine_undo_that_somebody_altered_is_refused(kind: Kind) {
                 "ALTER EVENT {database}.fail_start_undo DO BEGIN{body}"
             ))
             .unwrap();
-        let by = format!("was left or altered by another account, '{other}@%'");
         nodes
-            .run_elsewhere(&["recover", "1"])
+            .run_elsewhere(&["recover", "1", "--json"])
             .assert_status(3)
-            .assert_says(&by);
+            .assert_kinds(&["undo_not_trusted"])
+            .assert_says(&format!("'{other}@%'"));
         nodes.assert_offline(1);
         admin
             .query_drop(format!(
@@ -367,10 +361,10 @@ fn a_genuine_undo_that_somebody_altered_is_refused(kind: Kind) {
             .unwrap();
         // What the guide does is all that is left.
         nodes
-            .run_elsewhere(&["recover", "1"])
+            .run_elsewhere(&["recover", "1", "--json"])
             .assert_status(0)
-            .assert_says("nothing on this node says how it was before")
-            .assert_line(&online(1));
+            .assert_kinds(&["undo_missing"])
+            .assert_says(&online(1));
         nodes.assert_online(1);
         if nodes.prefix() == "LOCAL" {
             assert_eq!(nodes.states(), before);
@@ -388,10 +382,15 @@ fn an_undo_of_another_admin_or_version_is_told_as_that(kind: Kind) {
         nodes.leave_offline(&["1"]);
         let others = std::mem::replace(&mut nodes.variables, variables);
         let by = format!("by another account, '{other}@%'");
-        for (args, status) in [(&["1"][..], 1), (&["recover", "1"], 3)] {
+        let refused = [
+            (&["1", "--json"][..], 1),
+            (&["recover", "1", "--json"][..], 3),
+        ];
+        for (args, status) in refused {
             let finished = nodes.run(args, "Y\n");
             finished
                 .assert_status(status)
+                .assert_kinds(&["undo_not_trusted"])
                 .assert_says(&by)
                 .assert_says("run `fail-start recover` as that one");
         }
@@ -412,11 +411,12 @@ fn an_undo_of_another_admin_or_version_is_told_as_that(kind: Kind) {
                  DO 'fail-start 7', '3.2.1', 'laptop', 1; END"
             ))
             .unwrap();
-        for (args, status) in [(&["1"][..], 1), (&["recover", "1"], 3)] {
+        for (args, status) in refused {
             nodes
                 .run(args, "Y\n")
                 .assert_status(status)
-                .assert_says("by fail-start 3.2.1, which writes what this version does not read");
+                .assert_kinds(&["undo_not_trusted"])
+                .assert_says("by fail-start 3.2.1, ");
         }
         nodes
             .admin(1)
@@ -431,7 +431,7 @@ fn an_undo_that_somebody_altered_does_not_keep_the_program_from_bringing_the_nod
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         let (database, mut admin) = (quoted(&nodes.databases[0]), nodes.admin(1));
-        let mut program = nodes.fail(&["1"]);
+        let mut program = nodes.fail(&["1", "--json"]);
         admin
             .query_drop(format!("ALTER EVENT {database}.fail_start_undo DO DO 1"))
             .unwrap();
@@ -439,8 +439,8 @@ fn an_undo_that_somebody_altered_does_not_keep_the_program_from_bringing_the_nod
         program
             .end()
             .assert_status(0)
-            .assert_says("was not made by fail-start")
-            .assert_line(&online(1));
+            .assert_kinds(&["undo_not_trusted"])
+            .assert_says(&online(1));
         admin
             .query_drop(format!("DROP EVENT {database}.fail_start_undo"))
             .unwrap();
@@ -485,22 +485,16 @@ fn without_the_event_privilege_it_warns_and_recover_does_what_the_guide_does(kin
         nodes.run_elsewhere(&["recover"]).assert_status(0);
         nodes.assert_offline(1);
         nodes
-            .run_elsewhere(&["recover", "1"])
+            .run_elsewhere(&["recover", "1", "--json"])
             .assert_status(0)
-            .assert_says("nothing on this node says how it was before")
-            .assert_line(&online(1));
+            .assert_kinds(&["undo_missing"])
+            .assert_says(&online(1));
         nodes.assert_online(1);
         nodes.assert_status_says(1, "online\n");
         if prefix == "LOCAL" {
             nodes.variables = with_low;
-            let finished = nodes.run(&["1"], "Y\n");
-            finished.assert_status(0);
-            assert_eq!(
-                finished.err.matches("may not create events on").count(),
-                1,
-                "{}",
-                finished.err
-            );
+            let finished = nodes.run(&["1", "--json"], "Y\n");
+            finished.assert_status(0).assert_kinds(&["no_undo"]);
         }
         admin.query_drop(format!("DROP USER `{name}`")).unwrap();
     }
@@ -565,14 +559,10 @@ fn what_is_wrong_with_a_node_is_said_on_its_line(kind: Kind) {
     }
     assert_eq!((lines.len(), finished.err.as_str()), (3, ""));
     assert!(!finished.out.contains("s3cret"));
-    let finished = nodes.run_elsewhere(&["recover"]);
-    finished.assert_status(3);
-    assert_eq!(
-        finished.err.matches("error: node ").count(),
-        3,
-        "{}",
-        finished.err
-    );
+    let finished = nodes.run_elsewhere(&["recover", "--json"]);
+    finished
+        .assert_status(3)
+        .assert_kinds(&["login_refused", "no_account", "nothing_listens"]);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -700,7 +690,7 @@ fn a_server_that_was_restarted_or_away_for_10_seconds_is_waited_for(kind: Kind) 
             nodes.in_the_cloud();
         }
         let before = nodes.states();
-        let mut program = nodes.fail(&["1", "2"]);
+        let mut program = nodes.fail(&["1", "2", "--json"]);
         let port = server.port;
         let folder = server.shut_down();
         if away.is_zero() {
@@ -708,7 +698,7 @@ fn a_server_that_was_restarted_or_away_for_10_seconds_is_waited_for(kind: Kind) 
             program.answer("Y\n");
         } else {
             program.answer("Y\n");
-            program.wait_for("trying again");
+            program.wait_for_kind("retrying");
             program.wait_for(&online(2));
             let answered = Instant::now();
             wait_until("10 s pass", || (answered.elapsed() > away).then_some(()));
@@ -717,8 +707,8 @@ fn a_server_that_was_restarted_or_away_for_10_seconds_is_waited_for(kind: Kind) 
         program
             .end()
             .assert_status(0)
-            .assert_line(&online(1))
-            .assert_line(&online(2));
+            .assert_says(&online(1))
+            .assert_says(&online(2));
         assert_eq!(nodes.states(), before);
     }
 }
@@ -730,17 +720,18 @@ fn a_server_that_is_gone_for_good_leaves_true_statements(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     nodes.move_to(1, &server);
     let before = nodes.states();
-    let mut program = nodes.fail(&["1", "2"]);
+    let mut program = nodes.fail(&["1", "2", "--json"]);
     let port = server.port;
     let folder = server.shut_down();
     let began = Instant::now();
     program.answer("Y\n");
     let finished = program.end();
     let took = began.elapsed();
-    finished.assert_status(3).assert_line(&online(2));
     finished
+        .assert_status(3)
+        .assert_says(&online(2))
+        .assert_last_kind("nothing_listens")
         .assert_says("error: node 1 (")
-        .assert_says("): not back: ")
         .assert_says("fail-start recover 1");
     assert!((25..45).contains(&took.as_secs()), "{took:?}");
     let _server = Server::start_again(kind, folder, port, &[]);

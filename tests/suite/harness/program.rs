@@ -98,6 +98,12 @@ impl Program {
         self.wait_until_printed(text, |printed| printed.matches(text).count() >= count)
     }
 
+    /// Waits until it has told a warning or error about this, with `--json`.
+    #[track_caller]
+    pub fn wait_for_kind(&self, kind: &str) {
+        self.wait_for(&format!("\"kind\":\"{kind}\""));
+    }
+
     /// Waits until it has printed one of these.
     #[track_caller]
     pub fn wait_for_any(&self, texts: &[&str]) -> String {
@@ -275,6 +281,22 @@ impl Finished {
             "exit status\n--- standard output\n{}\n--- standard error\n{}",
             self.out, self.err
         );
+        self
+    }
+
+    /// Asserts that its warnings and errors are about these, in this order, and that there are no
+    /// more.
+    #[track_caller]
+    pub fn assert_kinds(&self, kinds: &[&str]) -> &Self {
+        assert_eq!(self.kinds(), kinds, "{}", self.err);
+        self
+    }
+
+    /// The same of the last of them: how many come before it is a matter of time.
+    #[track_caller]
+    pub fn assert_last_kind(&self, kind: &str) -> &Self {
+        let kinds = self.kinds();
+        assert_eq!(kinds.last().map(String::as_str), Some(kind), "{kinds:?}");
         self
     }
 
