@@ -37,7 +37,7 @@ fn a_node_that_cannot_come_back_does_not_keep_the_others(kind: Kind) {
     for mut nodes in Nodes::in_both_environments(kind) {
         let admin = own_admin(&mut nodes);
         let before = nodes.states();
-        let mut program = nodes.fail(&["1", "2", "3"]);
+        let mut program = nodes.fail(&["1", "2", "3", "--json"]);
         let id = held_connection(&nodes, 2, &admin);
         nodes
             .admin(2)
@@ -49,12 +49,11 @@ fn a_node_that_cannot_come_back_does_not_keep_the_others(kind: Kind) {
         let finished = program.end();
         finished
             .assert_status(3)
-            .assert_line(&online(1))
-            .assert_line(&online(3));
-        finished
-            .assert_says("error: node 2 (127.0.0.1:")
-            .assert_says("): not back: ");
-        assert!(!finished.out.contains(&online(2)), "{}", finished.out);
+            .assert_says(&online(1))
+            .assert_says(&online(3))
+            .assert_last_kind("login_refused")
+            .assert_says("error: node 2 (127.0.0.1:");
+        assert!(!finished.err.contains(&online(2)), "{}", finished.err);
         nodes.assert_offline(2);
         run_by_hand(&nodes, 2, &finished);
         assert_eq!(nodes.states(), before);
@@ -69,13 +68,13 @@ fn a_node_that_is_away_for_a_while_is_tried_again(kind: Kind) {
     let proxy = Proxy::to(nodes.port(1));
     nodes.reach_by(1, proxy.port);
     let before = nodes.states();
-    let mut program = nodes.fail(&["1"]);
+    let mut program = nodes.fail(&["1", "--json"]);
     proxy.set_cut(true);
     program.answer("Y\n");
-    program.wait_for("trying again");
+    program.wait_for_kind("retrying");
     nodes.assert_offline(1);
     proxy.set_cut(false);
-    program.end().assert_status(0).assert_line(&online(1));
+    program.end().assert_status(0).assert_says(&online(1));
     assert_eq!(nodes.states(), before);
 }
 
@@ -143,13 +142,14 @@ fn a_lock_that_was_held_up_on_the_way_does_not_come_after_the_return(kind: Kind)
     // Node 2 is further away: what takes it offline is still under way when node 1 is, and is held
     // up there.
     proxy.set_delay(Duration::from_millis(200));
-    let mut program = nodes.start(&["1", "2", "--timeout", "3s"]);
+    let mut program = nodes.start(&["1", "2", "--timeout", "3s", "--json"]);
     program.wait_for(&offline(1));
     proxy.hold_up();
     proxy.set_delay(Duration::ZERO);
     let finished = program.end();
     finished
         .assert_status(1)
+        .assert_kinds(&["unreachable"])
         .assert_says("error: node 2 (")
         .assert_says("as it was");
     assert_eq!(nodes.states(), before);
@@ -165,15 +165,13 @@ fn a_second_interrupt_leaves_at_once_with_the_statements(kind: Kind) {
         let proxy = Proxy::to(nodes.port(1));
         nodes.reach_by(1, proxy.port);
         let before = nodes.states();
-        let mut program = nodes.fail(&["1", "2"]);
+        let mut program = nodes.fail(&["1", "2", "--json"]);
         proxy.set_silent(true);
         program.signal("INT");
         program.wait_for("Ctrl-C again leaves at once");
         program.wait_for(&online(2));
         let finished = program.end_by_signals("INT");
-        finished
-            .assert_status(3)
-            .assert_says("left before every node was back");
+        finished.assert_status(3).assert_last_kind("left_early");
         assert!(
             !finished.err.contains("to bring node 2"),
             "node 2 is back: {}",
@@ -383,15 +381,15 @@ fn an_account_that_was_dropped_meanwhile_does_not_keep_the_rest(kind: Kind) {
             ))
             .unwrap();
         let before = nodes.states();
-        let mut program = nodes.fail(&["1", "2"]);
+        let mut program = nodes.fail(&["1", "2", "--json"]);
         admin.query_drop(format!("DROP USER {other}")).unwrap();
         program.answer("Y\n");
         let finished = program.end();
         finished
             .assert_status(3)
+            .assert_last_kind("account_dropped")
             .assert_says("error: node 1 (")
-            .assert_says("somebody dropped what these are about");
-        finished.assert_line(&online(2));
+            .assert_says(&online(2));
         let after = nodes.states();
         // Nothing else is missing, and no undo is left.
         assert!(
@@ -410,7 +408,7 @@ fn a_password_of_the_account_that_was_changed_meanwhile_is_a_warning(kind: Kind)
     for mut nodes in Nodes::in_both_environments(kind) {
         let name = format!("{}_DB_PASSWORD", nodes.prefix());
         nodes.set(&name, "rootpass");
-        let mut program = nodes.fail(&["1"]);
+        let mut program = nodes.fail(&["1", "--json"]);
         nodes
             .admin(1)
             .query_drop(format!(
@@ -422,8 +420,8 @@ fn a_password_of_the_account_that_was_changed_meanwhile_is_a_warning(kind: Kind)
         program
             .end()
             .assert_status(0)
-            .assert_says("cannot log in any more: has its password changed?")
-            .assert_line(&online(1));
+            .assert_kinds(&["login_fails"])
+            .assert_says(&online(1));
         nodes.password = "another".into();
         nodes.assert_online(1);
         assert_eq!(nodes.events(1), Vec::<String>::new());
