@@ -132,18 +132,19 @@ fn two_names_for_one_database_are_refused(kind: Kind) {
     ] {
         nodes.set("LOCAL_DB_HOST", one);
         nodes.set("LOCAL_DB_HOST_NODE2", two);
-        let finished = nodes.run(&["1", "2", "3"], "Y\n");
+        let finished = nodes.run(&["1", "2", "3", "--json"], "Y\n");
         finished
             .assert_status(1)
+            .assert_kinds(&["same_database"])
             .assert_says("error: node 2 (")
-            .assert_says("it is the same database as node 1 (");
-        assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
+            .assert_says("as node 1 (");
+        assert!(!finished.err.contains("OFFLINE"), "{}", finished.err);
         assert_eq!(nodes.states(), before);
     }
     nodes
-        .run(&["1", "2", "--method", "revoke"], "Y\n")
+        .run(&["1", "2", "--method", "revoke", "--json"], "Y\n")
         .assert_status(1)
-        .assert_says("the same database as node 1");
+        .assert_kinds(&["same_database"]);
     // The server's other database is a node of its own, by whatever name the server is reached.
     nodes.set("LOCAL_DB_NAME_NODE2", &second);
     let finished = nodes.run(&["1", "2", "3"], "Y\n");
@@ -171,11 +172,11 @@ fn an_unnamed_node_on_the_same_server_is_warned_about(kind: Kind) {
     ] {
         nodes.set("LOCAL_DB_HOST", one);
         nodes.set("LOCAL_DB_HOST_NODE2", two);
-        let finished = nodes.run(&["1"], "Y\n");
-        finished
+        nodes
+            .run(&["1", "--json"], "Y\n")
             .assert_status(0)
+            .assert_kinds(&["neighbour_goes_too"])
             .assert_says("node 2 is on the same server");
-        assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
     }
     assert_eq!(nodes.run(&["3"], "Y\n").assert_status(0).err, "");
 }
@@ -215,7 +216,10 @@ fn an_admin_who_may_not_switch_the_binary_log_off_is_warned_where_there_is_one(k
     };
     let with_log = Server::start(kind, logs);
     let without_log = Server::start(kind, &["--skip-log-bin"]);
-    for (server, warnings) in [(&with_log, 1), (&without_log, 0)] {
+    for (server, kinds) in [
+        (&with_log, &["no_undo", "reaches_replicas"][..]),
+        (&without_log, &["no_undo"]),
+    ] {
         let mut nodes = Nodes::local(kind);
         nodes.move_to(1, server);
         let kill = if kind == Kind::MySql {
@@ -233,20 +237,12 @@ fn an_admin_who_may_not_switch_the_binary_log_off_is_warned_where_there_is_one(k
         nodes.set("TESTER_LOCAL_DB_USER", "low");
         nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
         let before = nodes.state(1);
-        let finished = nodes.run(&["1"], "Y\n");
-        finished
+        nodes
+            .run(&["1", "--json"], "Y\n")
             .assert_status(0)
-            .assert_line(&offline(1))
-            .assert_line(&online(1));
-        assert_eq!(
-            finished
-                .err
-                .matches("low may not switch the binary log off")
-                .count(),
-            warnings,
-            "{}",
-            finished.err
-        );
+            .assert_kinds(kinds)
+            .assert_says(&offline(1))
+            .assert_says(&online(1));
         assert_eq!(nodes.state(1), before);
     }
 }
@@ -258,9 +254,10 @@ fn a_server_that_is_read_only_is_refused() {
     nodes.move_to(1, &server);
     let mut admin = nodes.admin(1);
     admin.query_drop("SET GLOBAL super_read_only = ON").unwrap();
-    let finished = nodes.run(&["1", "2"], "Y\n");
-    finished
+    nodes
+        .run(&["1", "2", "--json"], "Y\n")
         .assert_status(1)
+        .assert_kinds(&["read_only"])
         .assert_says("node 1 (")
         .assert_says("super_read_only")
         .assert_says("nothing was changed");
@@ -285,16 +282,18 @@ fn a_server_that_turns_read_only_in_between_takes_nothing_down() {
     // arrives there.
     let mut admin = nodes.admin(3);
     proxy.set_delay(Duration::from_millis(400));
-    let mut program = nodes.start(&["1", "2", "3"]);
+    let mut program = nodes.start(&["1", "2", "3", "--json"]);
     program.wait_for(&offline(1));
     program.wait_for(&offline(2));
     admin.query_drop("SET GLOBAL super_read_only = ON").unwrap();
     let finished = program.end();
     finished
         .assert_status(1)
+        .assert_kinds(&["server_error"])
         .assert_says("node 3 (")
-        .assert_says("--super-read-only");
-    finished.assert_line(&online(1)).assert_line(&online(2));
+        .assert_says("--super-read-only")
+        .assert_says(&online(1))
+        .assert_says(&online(2));
     admin
         .query_drop("SET GLOBAL super_read_only = OFF")
         .unwrap();
@@ -316,21 +315,12 @@ fn an_admin_who_may_not_touch_the_account_takes_nothing_down() {
     nodes.set("TESTER_LOCAL_DB_USER_NODE3", &low);
     nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE3", "p");
     let before = nodes.states();
-    let finished = nodes.run(&["1", "2", "3"], "Y\n");
+    let finished = nodes.run(&["1", "2", "3", "--json"], "Y\n");
     finished
         .assert_status(1)
-        .assert_says("error: node 3 (")
-        .assert_says("SYSTEM_USER");
-    assert!(!finished.out.contains(&offline(3)), "{}", finished.out);
-    for number in [1, 2] {
-        let went = finished.out.matches(&offline(number)).count();
-        assert_eq!(
-            finished.out.matches(&online(number)).count(),
-            went,
-            "{}",
-            finished.out
-        );
-    }
+        .assert_kinds(&["system_user"])
+        .assert_says("error: node 3 (");
+    assert!(!finished.err.contains("OFFLINE"), "{}", finished.err);
     assert_eq!(nodes.states(), before);
     nodes
         .admin(3)
@@ -459,7 +449,7 @@ fn on_a_galera_cluster_only_the_named_node_fails() {
     nodes.set("TESTER_LOCAL_DB_USER", "low");
     nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
     nodes
-        .run(&["1"], "Y\n")
+        .run(&["1", "--json"], "Y\n")
         .assert_status(1)
-        .assert_says("the whole cluster would go offline");
+        .assert_kinds(&["would_reach_cluster"]);
 }
