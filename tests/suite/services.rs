@@ -343,10 +343,11 @@ fn serves(service: Service) {
         let args = ["1", "--method", method];
         if service.ends == Ends::Nobody {
             let before = nodes.state(1);
-            for args in [&args[..], &[&args[..], &["--dry-run"]].concat()] {
-                let refused = nodes.run(args, "Y\n");
+            for more in [&["--json"][..], &["--json", "--dry-run"]] {
+                let refused = nodes.run(&[&args[..], more].concat(), "Y\n");
                 refused
                     .assert_status(1)
+                    .assert_kinds(&["cannot_end_sessions"])
                     .assert_says("set CLOUD_DB_PASSWORD, so that")
                     .assert_says("--keep-sessions");
                 assert!(
@@ -384,8 +385,11 @@ fn serves(service: Service) {
         goes_and_comes_back(&nodes, &["1"], kept);
         comes_back_by_itself(&nodes, &["1"]);
     } else {
-        let refused = nodes.run(&["1"], "Y\n");
-        refused.assert_status(1).assert_says(": use --method lock");
+        let refused = nodes.run(&["1", "--json"], "Y\n");
+        refused
+            .assert_status(1)
+            .assert_kinds(&["other_way_in"])
+            .assert_says(": use --method lock");
         assert_eq!(nodes.state(1), before);
     }
 }
@@ -450,12 +454,12 @@ fn who_gets_in_later_is_ended_by_whoever_ended_the_others() {
             know_the_password(&mut nodes);
         }
         let before = nodes.state(1);
-        let mut program = nodes.fail(&["1", "--method", "lock"]);
+        let mut program = nodes.fail(&["1", "--method", "lock", "--json"]);
         let mut session = gets_in(&nodes);
         wait_until("it is ended", || {
             session.conn.query_drop("DO 1").is_err().then_some(())
         });
-        program.wait_for("got in and was ended");
+        program.wait_for_kind("got_in");
         if with_password {
             // The session of the account that ends the others is cut.
             nodes
@@ -472,7 +476,7 @@ fn who_gets_in_later_is_ended_by_whoever_ended_the_others() {
                     let _ = nodes.admin(1).query_drop(format!("KILL {id}"));
                 });
             if service.ends == Ends::Nobody {
-                program.wait_for("own session of '");
+                program.wait_for_kind("cannot_end_sessions");
                 let mut session = gets_in(&nodes);
                 session.conn.query_drop("DO 1").unwrap();
             } else {
@@ -483,7 +487,7 @@ fn who_gets_in_later_is_ended_by_whoever_ended_the_others() {
             }
         }
         program.answer("Y\n");
-        program.end().assert_status(0).assert_line(&online(1));
+        program.end().assert_status(0).assert_says(&online(1));
         assert_eq!(nodes.state(1), before);
     }
 }
@@ -513,12 +517,11 @@ fn a_login_that_hangs_for_longer_than_the_timeout_is_told_and_keeps_nothing() {
     know_the_password(&mut nodes);
     let before = nodes.state(1);
     let (check, _) = Raw::id(nodes.port(1));
-    let mut program = nodes.fail(&["1", "--method", "lock", "--timeout", "1s"]);
-    program.answer("Y\n");
-    let finished = program.end();
-    finished
+    let args = ["1", "--method", "lock", "--timeout", "1s", "--json"];
+    nodes
+        .run(&args, "Y\n")
         .assert_status(0)
-        .assert_says("a login that began before the outage is still under way");
+        .assert_kinds(&["reaches_replicas", "logins_under_way"]);
     assert_eq!(nodes.state(1), before);
     drop(check);
 }
@@ -543,8 +546,9 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
     let mut session = nodes.log_in(1).unwrap();
     for method in ["lock", "revoke"] {
         nodes
-            .run(&["1", "--method", method], "Y\n")
+            .run(&["1", "--method", method, "--json"], "Y\n")
             .assert_status(1)
+            .assert_kinds(&["reaches_replicas", "server_error"])
             .assert_says("a session cannot be ended: ")
             .assert_says("(error 1406)");
         assert_eq!(nodes.state(1), before);
@@ -557,16 +561,20 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
     ))
     .unwrap();
     nodes
-        .run(&["1", "--method", "lock"], "Y\n")
+        .run(&["1", "--method", "lock", "--json"], "Y\n")
         .assert_status(1)
+        .assert_kinds(&["cannot_end_sessions"])
         .assert_says("set CLOUD_DB_PASSWORD");
     // Nor is an account that cannot log in.
     nodes.set("CLOUD_DB_PASSWORD", "wrong");
     for more in [&[][..], &["--dry-run"]] {
         nodes
-            .run(&[&["1", "--method", "lock"], more].concat(), "Y\n")
+            .run(
+                &[&["1", "--method", "lock", "--json"], more].concat(),
+                "Y\n",
+            )
             .assert_status(1)
-            .assert_says("cannot log in")
+            .assert_kinds(&["cannot_end_sessions"])
             .assert_says("check CLOUD_DB_PASSWORD, or leave them open with --keep-sessions");
     }
     assert_eq!(nodes.state(1), before);
@@ -574,7 +582,10 @@ fn what_the_services_procedure_says_is_told_and_nothing_stays_changed() {
 
 #[test]
 fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() {
-    for admin_ends in [false, true] {
+    for (admin_ends, kinds) in [
+        (false, &["ends_other_sessions", "reaches_replicas"][..]),
+        (true, &["ends_other_sessions"]),
+    ] {
         let mut nodes = AIVEN.nodes();
         nodes.move_to(2, partial());
         let (account, second) = (nodes.account(), quoted(&nodes.databases[1]));
@@ -597,7 +608,7 @@ fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() 
         let dry = nodes.run(&["1", "--dry-run"], "");
         dry.assert_status(0);
         assert!(dry.out.contains("3 sessions would end"), "{}", dry.out);
-        let mut program = nodes.fail(&["1"]);
+        let mut program = nodes.fail(&["1", "--json"]);
         for session in &mut open {
             assert!(session.query_drop(&insert).is_err());
         }
@@ -610,13 +621,11 @@ fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() 
         later.write().unwrap();
         program.answer("Y\n");
         let finished = program.end();
-        finished.assert_status(0).assert_line(&online(1));
-        finished.assert_says("holds its rights ON *.*, which a session keeps that is open");
-        assert!(
-            finished.out.contains("3 sessions ended"),
-            "{}",
-            finished.out
-        );
+        finished
+            .assert_status(0)
+            .assert_kinds(kinds)
+            .assert_says(&online(1))
+            .assert_says("3 sessions ended");
         assert_eq!(nodes.states(), before);
 
         // Killed, and brought back by hand before: the same statement again would make a grant that
@@ -654,9 +663,10 @@ fn rights_on_everything_are_taken_away_on_one_database_and_given_back_exactly() 
         let mut root = nodes.admin(1);
         root.query_drop(format!("GRANT SELECT ON {database}.* TO {account}"))
             .unwrap();
-        let refused = nodes.run(&["1"], "Y\n");
+        let refused = nodes.run(&["1", "--json"], "Y\n");
         refused
             .assert_status(1)
+            .assert_kinds(&["other_way_in"])
             .assert_says(": use --method lock, or revoke that");
     }
 }
@@ -667,9 +677,10 @@ fn behind_the_auth_proxy_of_cloud_sql_it_says_that_no_tls_is_right() {
     let mut nodes = Nodes::cloud(Kind::MariaDb);
     nodes.set("CLOUD_DB_SSL_MODE", "");
     nodes
-        .run(&["1"], "Y\n")
+        .run(&["1", "--json"], "Y\n")
         .assert_status(1)
-        .assert_says("the server offers no TLS: behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
+        .assert_kinds(&["tls"])
+        .assert_says("behind the Cloud SQL Auth Proxy CLOUD_DB_SSL_MODE=disabled is right");
     nodes.set("CLOUD_DB_SSL_MODE", "disabled");
     nodes.run(&["1"], "Y\n").assert_status(0);
 }
@@ -723,8 +734,9 @@ fn an_admin_logs_in_by_a_token_over_tls_alone_and_only_if_that_is_allowed() {
         }
         nodes.set("LOCAL_DB_SSL_MODE", "disabled");
         nodes
-            .run(&["1"], "Y\n")
+            .run(&["1", "--json"], "Y\n")
             .assert_status(2)
+            .assert_kinds(&["configuration"])
             .assert_says("LOCAL_DB_SSL_MODE must not be disabled");
     }
 }
