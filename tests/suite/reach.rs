@@ -103,9 +103,10 @@ fn a_server_without_tls_is_taken_as_it_is_unless_tls_is_asked_for() {
     }
     for mode in ["required", "verify_ca", "verify_identity"] {
         nodes.set("LOCAL_DB_SSL_MODE", mode);
-        let finished = nodes.run(&["1"], "Y\n");
+        let finished = nodes.run(&["1", "--json"], "Y\n");
         finished
             .assert_status(1)
+            .assert_kinds(&["tls"])
             .assert_says("the server offers no TLS")
             .assert_says("check LOCAL_DB_SSL_MODE");
     }
@@ -149,9 +150,10 @@ fn a_server_without_a_modern_cipher_is_told_with_the_mode_to_change(kind: Kind) 
     for mode in ["preferred", "required"] {
         nodes.set("LOCAL_DB_SSL_MODE", mode);
         nodes
-            .run(&["1"], "")
+            .run(&["1", "--json"], "")
             .assert_status(1)
-            .assert_says("TLS failed: the server has none of fail-start's ciphers (ECDHE")
+            .assert_kinds(&["tls"])
+            .assert_says("the server has none of fail-start's ciphers (ECDHE")
             .assert_says(
                 "on a network that you trust, LOCAL_DB_SSL_MODE=disabled goes without TLS",
             );
@@ -211,8 +213,9 @@ fn a_socket_is_a_host(kind: Kind) {
         .assert_line(&online(2));
     nodes.set("LOCAL_DB_HOST", "/no/such.sock");
     nodes
-        .run(&["1"], "")
+        .run(&["1", "--json"], "")
         .assert_status(1)
+        .assert_kinds(&["nothing_listens"])
         .assert_says("node 1 (/no/such.sock)")
         .assert_says("LOCAL_DB_HOST");
 }
@@ -236,11 +239,11 @@ fn an_ipv6_address_is_a_host(kind: Kind) {
         // A machine without IPv6 is told so in words.
         let mut nodes = Nodes::local(kind);
         nodes.set("LOCAL_DB_HOST", "::1");
-        let finished = nodes.run(&["1"], "");
+        let finished = nodes.run(&["1", "--json"], "");
         finished
             .assert_status(1)
-            .assert_says("error: node 1 ([::1]:")
-            .assert_says("no connection (");
+            .assert_kinds(&["unreachable"])
+            .assert_says("error: node 1 ([::1]:");
         return assert!(!finished.err.contains("os error"), "{}", finished.err);
     }
     let server = Server::start(kind, &["--bind-address=127.0.0.1,::1"]);
