@@ -33,10 +33,9 @@ fn refused(nodes: &Nodes, method: &str, kind: &str, says: &str) {
         let finished = nodes.run(args, "Y\n");
         finished
             .assert_status(1)
+            .assert_kinds(&[kind])
             .assert_says("error: node 1 (")
             .assert_says(says);
-        let kinds = finished.kinds();
-        assert!(kinds.iter().all(|one| one == kind), "{kinds:?}");
     }
     assert_eq!(nodes.states(), before);
     for session in &mut open {
@@ -172,30 +171,33 @@ fn of_lock_and_revoke_one_works_for_nodes_of_one_server(kind: Kind) {
     nodes.move_to(2, &server);
     let mut root = nodes.admin(1);
     let account = nodes.account();
-    let locking = ["1", "2", "--method", "lock"];
+    let locking = ["1", "2", "--method", "lock", "--json"];
     nodes
         .run(&locking, "Y\n")
         .assert_status(0)
-        .assert_line(&online(2));
+        .assert_says(&online(2));
     nodes
         .run(&locking[1..], "Y\n")
         .assert_status(0)
+        .assert_kinds(&["neighbour_goes_too"])
         .assert_says(
             "node 1 is on the same server and goes offline too; to spare it: --method revoke\n",
         );
     root.query_drop(format!("GRANT SELECT ON *.* TO {account}"))
         .unwrap();
     nodes
-        .run(&["1", "2"], "Y\n")
+        .run(&["1", "2", "--json"], "Y\n")
         .assert_status(1)
+        .assert_kinds(&["other_way_in"; 2])
         .assert_says("SELECT ON *.*: use --method lock, or revoke that\n");
     nodes
         .run(&locking, "Y\n")
         .assert_status(0)
-        .assert_line(&online(2));
+        .assert_says(&online(2));
     nodes
         .run(&locking[1..], "Y\n")
         .assert_status(0)
+        .assert_kinds(&["neighbour_goes_too"])
         .assert_says("node 1 is on the same server and goes offline too\n");
 }
 
@@ -281,17 +283,19 @@ fn a_mariadb_without_events_is_failed_without_an_undo() {
             let before = grants(&nodes);
             let says = "it has no events (";
             nodes
-                .run(&["1", "--dry-run"], "")
+                .run(&["1", "--dry-run", "--json"], "")
                 .assert_status(0)
+                .assert_kinds(&["no_undo"])
                 .assert_says(says);
             nodes.run(&["status", "1"], "").assert_status(0);
-            let mut program = nodes.fail(&["1"]);
+            let mut program = nodes.fail(&["1", "--json"]);
             nodes.assert_offline(1);
             program.answer("Y\n");
             program
                 .end()
                 .assert_status(0)
-                .assert_line(&online(1))
+                .assert_kinds(&["no_undo"])
+                .assert_says(&online(1))
                 .assert_says(says);
             assert_eq!(grants(&nodes), before);
             // The guard needs no events.
