@@ -182,10 +182,11 @@ fn an_account_that_is_locked_already_is_left_alone(kind: Kind) {
         .query_drop(format!("ALTER USER {} ACCOUNT LOCK", nodes.account()))
         .unwrap();
     let before = nodes.states();
-    let finished = nodes.run(&["1", "2"], "Y\n");
+    let finished = nodes.run(&["1", "2", "--json"], "Y\n");
     finished
         .assert_status(1)
-        .assert_says("is locked already, and not by fail-start: `fail-start recover 1` unlocks it");
+        .assert_kinds(&["already_locked"])
+        .assert_says("`fail-start recover 1` unlocks it");
     assert_eq!(nodes.states(), before);
     nodes
         .run(&["recover", "1"], "")
@@ -264,10 +265,10 @@ fn an_account_that_holds_nothing_is_left_alone(kind: Kind) {
         ))
         .unwrap();
     let without = nodes.states();
-    let finished = nodes.run(&["1", "2"], "Y\n");
+    let finished = nodes.run(&["1", "2", "--json"], "Y\n");
     finished
         .assert_status(1)
-        .assert_says("holds nothing on")
+        .assert_kinds(&["nothing_to_revoke"])
         .assert_says("`fail-start recover 1` grants it ALL PRIVILEGES");
     assert_eq!(nodes.states(), without);
     nodes

@@ -238,9 +238,12 @@ fn a_dry_run_changes_nothing_and_tells_the_truth(kind: Kind) {
 fn a_dry_run_fails_where_the_run_would(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     nodes.reach_by(2, free_port());
-    let finished = nodes.run(&["1", "2", "--dry-run"], "");
-    finished.assert_status(1).assert_says("error: node 2 (");
-    assert!(!finished.out.contains("out:"), "{}", finished.out);
+    let finished = nodes.run(&["1", "2", "--dry-run", "--json"], "");
+    finished
+        .assert_status(1)
+        .assert_kinds(&["nothing_listens"])
+        .assert_says("error: node 2 (");
+    assert!(!finished.err.contains("out:"), "{}", finished.err);
 }
 
 fn run_alone(args: &[&str]) -> Finished {
