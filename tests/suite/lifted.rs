@@ -155,10 +155,10 @@ fn a_read_only_replica_goes_offline_by_itself_and_replication_goes_on() {
     make_read_only(&nodes, 2);
     let before = nodes.states();
 
-    let refused = nodes.run(&["2"], "Y\n");
+    let refused = nodes.run(&["2", "--json"], "Y\n");
     refused
         .assert_status(1)
-        .assert_says("super_read_only")
+        .assert_kinds(&["read_only"])
         .assert_says(LIFT)
         .assert_says("nothing was changed");
     let dry = nodes.run(&["2", LIFT, "--dry-run"], "");
@@ -208,9 +208,10 @@ fn a_read_only_replica_goes_offline_by_itself_and_replication_goes_on() {
             "SELECT COUNT(*) FROM performance_schema.metadata_locks WHERE OBJECT_TYPE = 'GLOBAL'";
         (nodes.admin(2).query_first::<u64, _>(held).unwrap() > Some(0)).then_some(())
     });
-    let refused = nodes.run(&["2", LIFT], "Y\n");
+    let refused = nodes.run(&["2", LIFT, "--json"], "Y\n");
     refused
         .assert_status(1)
+        .assert_kinds(&["server_error"])
         .assert_says("of the replication holds a")
         .assert_says("nothing was changed");
     drop(reader);
@@ -292,11 +293,13 @@ fn a_secondary_of_a_group_goes_offline_by_itself_and_the_group_goes_on() {
     admin
         .query_drop("SET GLOBAL super_read_only = OFF")
         .unwrap();
-    let left = "super_read_only was left off";
-    let status = nodes.run(&["status", "2"], "");
-    status.assert_status(0).assert_says(left);
-    let recovered = nodes.run(&["recover", "2"], "");
-    recovered.assert_status(0).assert_says(left);
+    for command in ["status", "recover"] {
+        nodes
+            .run(&[command, "2", "--json"], "")
+            .assert_status(0)
+            .assert_kinds(&["left_open"])
+            .assert_says("super_read_only was left off");
+    }
     assert_eq!(mode(&nodes, 2), read_only());
     group.wait_for_online(3);
     all_have_the_same_transactions(&nodes);
@@ -391,9 +394,10 @@ fn what_it_would_have_to_wait_for_is_named_and_nothing_is_changed() {
     ] {
         let mut backup = nodes.admin(1);
         backup.query_drop(lock).unwrap();
-        let finished = nodes.run(&["1", LIFT], "Y\n");
+        let finished = nodes.run(&["1", LIFT, "--json"], "Y\n");
         finished
             .assert_status(1)
+            .assert_kinds(&["server_error"])
             .assert_says(named)
             .assert_says("nothing was changed");
         assert_eq!(mode(&nodes, 1), read_only());
@@ -407,14 +411,12 @@ fn an_error_in_the_middle_does_not_leave_it_lifted() {
     let (_server, nodes, _) = read_only_node();
     let before = nodes.states();
     let other = hold_up(&nodes, 1);
-    let mut program = nodes.start(&["1", LIFT]);
+    let mut program = nodes.start(&["1", LIFT, "--json"]);
     // It gives up, and the way back is held up too.
-    program.wait_for("trying again");
+    program.wait_for_kind("server_error");
+    program.wait_for_kind("retrying");
     drop(other);
-    program
-        .end()
-        .assert_status(1)
-        .assert_says("could not be taken");
+    program.end().assert_status(1);
     assert_eq!(mode(&nodes, 1), read_only());
     assert_eq!(nodes.states(), before);
     make_writable(&nodes, 1);
@@ -552,11 +554,17 @@ fn one_that_was_left_lifted_is_told_and_closed() {
     });
     drop(other);
     assert_eq!(mode(&nodes, 1), (false, true, "OFF".to_owned()));
-    let status = nodes.run(&["status", "1"], "");
-    status.assert_says(left).assert_says("fail-start recover 1");
+    let status = nodes.run(&["status", "1", "--json"], "");
+    status
+        .assert_kinds(&["left_open"])
+        .assert_says(left)
+        .assert_says("fail-start recover 1");
     assert!(!mode(&nodes, 1).0, "status changes nothing");
-    let recovered = nodes.run(&["recover", "1"], "");
-    recovered.assert_status(0).assert_says(left);
+    let recovered = nodes.run(&["recover", "1", "--json"], "");
+    recovered
+        .assert_status(0)
+        .assert_kinds(&["left_open"])
+        .assert_says(left);
     assert_eq!(mode(&nodes, 1), read_only());
     assert_eq!(nodes.states(), before);
     let status = nodes.run(&["status", "1"], "");
@@ -603,10 +611,10 @@ fn a_guard_that_was_ended_in_the_middle_is_told_and_what_it_left_is_closed() {
     });
     drop(other);
     assert_eq!(mode(&nodes, 1), (false, true, "OFF".to_owned()));
-    let left = "were left off";
-    nodes.run(&["status", "1"], "").assert_says(left);
-    let recovered = nodes.run(&["recover", "1"], "");
-    recovered.assert_status(0).assert_says(left);
+    let status = nodes.run(&["status", "1", "--json"], "");
+    status.assert_kinds(&["left_open"]);
+    let recovered = nodes.run(&["recover", "1", "--json"], "");
+    recovered.assert_status(0).assert_kinds(&["left_open"]);
     assert_eq!(mode(&nodes, 1), read_only());
     assert_eq!(nodes.states(), before);
     make_writable(&nodes, 1);
@@ -628,7 +636,7 @@ fn what_cannot_be_given_back_does_not_leave_it_lifted() {
                  GRANT UPDATE (old) ON {database}.gone TO {account}; SET GLOBAL super_read_only = ON"
             ))
             .unwrap();
-        let mut args = vec!["1", LIFT, "--method", "revoke"];
+        let mut args = vec!["1", LIFT, "--method", "revoke", "--json"];
         if by == By::Guard {
             args.extend(["--for", "2s"]);
         }
@@ -648,14 +656,14 @@ fn what_cannot_be_given_back_does_not_leave_it_lifted() {
                 program.answer("Y\n");
                 Some(program.end())
             }
-            By::Recover => Some(nodes.run(&["recover", "1"], "")),
+            By::Recover => Some(nodes.run(&["recover", "1", "--json"], "")),
             By::Guard => {
                 comes_back_by_itself(&nodes, 1, &before);
                 None
             }
         };
         if let Some(finished) = finished {
-            finished.assert_status(0).assert_says("it is back without");
+            finished.assert_status(0).assert_kinds(&["grant_lost"; 3]);
         }
         assert_eq!(nodes.state(1), before, "{by:?}");
         assert_eq!(mode(&nodes, 1), read_only(), "{by:?}");
@@ -676,9 +684,10 @@ fn an_admin_is_told_what_it_lacks_and_needs_no_more() {
         ))
         .unwrap();
     nodes.set("TESTER_LOCAL_DB_USER", "low");
-    let finished = nodes.run(&["1", LIFT], "Y\n");
+    let finished = nodes.run(&["1", LIFT, "--json"], "Y\n");
     finished
         .assert_status(1)
+        .assert_kinds(&["lacks_privilege"; 3])
         .assert_says("low may not switch the binary log off")
         .assert_says("low lacks the privilege SYSTEM_VARIABLES_ADMIN")
         .assert_says("grant it SELECT ON performance_schema.*");
