@@ -86,13 +86,12 @@ fn what_is_said_of_them_is_right_for_each(kind: Kind) {
     // One that nobody names is warned of, by each; those that are named are not.
     nodes.move_to(3, &server);
     let before = nodes.states();
-    let finished = nodes.run(&["1", "2"], "Y\n");
-    finished.assert_status(0);
-    let lines: Vec<&str> = finished.err.lines().collect();
-    let about_3 = lines
-        .iter()
-        .filter(|line| line.contains(": node 3 is on the same server"));
-    assert_eq!((about_3.count(), lines.len()), (2, 2), "{}", finished.err);
+    let finished = nodes.run(&["1", "2", "--json"], "Y\n");
+    finished
+        .assert_status(0)
+        .assert_kinds(&["neighbour_goes_too"; 2]);
+    let about_3 = finished.err.matches(": node 3 is on the same server");
+    assert_eq!(about_3.count(), 2, "{}", finished.err);
     assert_eq!(nodes.run(&["1", "2", "3"], "Y\n").assert_status(0).err, "");
 
     let _open = nodes.log_in(2).unwrap();
@@ -125,9 +124,10 @@ fn what_is_said_of_them_is_right_for_each(kind: Kind) {
     // The same database twice is one node.
     nodes.set("LOCAL_DB_NAME_NODE2", &nodes.databases[0].clone());
     nodes
-        .run(&["1", "2"], "Y\n")
+        .run(&["1", "2", "--json"], "Y\n")
         .assert_status(1)
-        .assert_says("it is the same database as node 1");
+        .assert_kinds(&["same_database"])
+        .assert_says("as node 1");
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -207,14 +207,15 @@ fn who_recovers_one_is_told_of_the_other(kind: Kind) {
         let status = nodes.run(&["status", "1", "2"], "");
         status.assert_status(1);
         assert_eq!(status.out.matches(&process).count(), 2, "{}", status.out);
-        let finished = nodes.run(&["recover", &one.to_string()], "");
+        let finished = nodes.run(&["recover", &one.to_string(), "--json"], "");
         let also = format!(
             "the node with the database `{}`",
             nodes.databases[other - 1]
         );
         finished
             .assert_status(0)
-            .assert_line(&online(one))
+            .assert_kinds(&["neighbour_comes_too"])
+            .assert_says(&online(one))
             .assert_says(&also);
         assert_eq!(nodes.states(), before);
         nodes.run(&["status", "1", "2"], "").assert_status(0);
@@ -264,10 +265,17 @@ fn another_fail_start_is_refused_whichever_it_names(kind: Kind) {
     let nodes = on_one(kind, &server);
     let before = nodes.states();
     let mut holder = nodes.fail(&["1", "2"]);
-    for named in [&["1"][..], &["2"], &["1", "2"], &["2", "1", "3"]] {
-        let finished = nodes.run(named, "Y\n");
-        finished.assert_status(1).assert_says("is offline already");
-        assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
+    for (named, held) in [
+        (&["1"][..], 1),
+        (&["2"], 1),
+        (&["1", "2"], 2),
+        (&["2", "1", "3"], 2),
+    ] {
+        let finished = nodes.run(&[named, &["--json"]].concat(), "Y\n");
+        finished
+            .assert_status(1)
+            .assert_kinds(&["already_offline"; 2][..held]);
+        assert!(!finished.err.contains("OFFLINE"), "{}", finished.err);
         assert_both_offline(&nodes);
     }
     holder.answer("Y\n");
@@ -298,27 +306,21 @@ fn who_opens_the_account_has_opened_both(kind: Kind) {
     let server = Server::start(kind, &[]);
     let nodes = on_one(kind, &server);
     let began = Instant::now();
-    let mut program = nodes.fail(&["1", "2"]);
+    let mut program = nodes.fail(&["1", "2", "--json"]);
     let unlock = format!(
         "SET sql_log_bin = 0; ALTER USER {} ACCOUNT UNLOCK",
         nodes.account()
     );
     nodes.admin(1).query_drop(unlock).unwrap();
-    program.wait_for("it was back already");
+    program.wait_for_kind("opened");
     let opened = began.elapsed().as_secs_f64();
     pause(Duration::from_secs(3));
     program.answer("Y\n");
     let finished = program.end();
-    finished.assert_status(0);
-    assert_eq!(
-        finished.err.matches("it was back already").count(),
-        1,
-        "{}",
-        finished.err
-    );
+    finished.assert_status(0).assert_kinds(&["opened"]);
     for number in [1, 2] {
         let said = finished
-            .out
+            .err
             .split(&format!("node {number}: offline for "))
             .nth(1);
         let said = said.and_then(|rest| rest.split(',').next()).unwrap();
@@ -336,9 +338,9 @@ fn a_holder_whose_nodes_were_recovered_leaves_the_next_outage_of_one_alone(kind:
     let server = Server::start(kind, &[]);
     let nodes = on_one(kind, &server);
     let before = nodes.states();
-    let mut holder = nodes.fail(&["1", "2"]);
+    let mut holder = nodes.fail(&["1", "2", "--json"]);
     nodes.run(&["recover", "2"], "").assert_status(0);
-    holder.wait_for("it was back already");
+    holder.wait_for_kind("opened");
     // Its session keeps the claim for as long as it is there: somebody ends that.
     let claim = "SELECT ID FROM information_schema.processlist WHERE USER = 'tester' AND ID <> CONNECTION_ID()";
     let mut admin = nodes.admin(1);
@@ -352,9 +354,10 @@ fn a_holder_whose_nodes_were_recovered_leaves_the_next_outage_of_one_alone(kind:
     let finished = holder.end();
     finished
         .assert_status(3)
+        .assert_last_kind("taken_by_another")
         .assert_says("took it offline again")
         .assert_says("took the node with the database");
-    assert!(!finished.out.contains("ONLINE"), "{}", finished.out);
+    assert!(!finished.err.contains("ONLINE"), "{}", finished.err);
     nodes.assert_offline(1);
     nodes.assert_offline(2);
     next.answer("Y\n");
@@ -380,12 +383,10 @@ fn where_one_cannot_go_all_come_back(kind: Kind) {
             &format!("{database}.fail_start_undo ON"),
             &format!("{database}.fail_start_undo No"),
         );
-        let finished = nodes.run(&["1", "2", "3"], "Y\n");
-        finished
-            .assert_status(1)
-            .assert_says("could not be taken offline");
-        assert!(!finished.out.contains(&offline(1)), "{}", finished.out);
-        assert!(!finished.out.contains(&offline(2)), "{}", finished.out);
+        let finished = nodes.run(&["1", "2", "3", "--json"], "Y\n");
+        finished.assert_status(1).assert_kinds(&["server_error"]);
+        assert!(!finished.err.contains(&offline(1)), "{}", finished.err);
+        assert!(!finished.err.contains(&offline(2)), "{}", finished.err);
         assert_eq!(nodes.states(), before);
     }
     proxy.assert_has_rewritten();
@@ -394,14 +395,14 @@ fn where_one_cannot_go_all_come_back(kind: Kind) {
     nodes.reach_by(1, server.port);
     nodes.reach_by(2, second.port);
     second.set_delay(Duration::from_millis(200));
-    let mut program = nodes.start(&["1", "2"]);
+    let mut program = nodes.start(&["1", "2", "--json"]);
     program.wait_for(&offline(1));
     second.set_cut(true);
-    program.wait_for("could not be taken offline");
+    program.wait_for_kind("unreachable");
     second.set_cut(false);
     let finished = program.end();
-    finished.assert_status(1).assert_line(&online(1));
-    assert!(!finished.out.contains(&offline(2)), "{}", finished.out);
+    finished.assert_status(1).assert_says(&online(1));
+    assert!(!finished.err.contains(&offline(2)), "{}", finished.err);
     assert_eq!(nodes.states(), before);
 }
 
