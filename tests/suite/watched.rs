@@ -33,7 +33,7 @@ fn by_hand(nodes: &Nodes, open: bool) {
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn a_session_that_gets_in_is_ended_and_told_once(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
-        let mut program = nodes.fail(&["1"]);
+        let mut program = nodes.fail(&["1", "--json"]);
         for count in 1..=2 {
             // In the time that a login takes, so that the watch sees an account that is kept out.
             let session = wait_until("a session gets in", || {
@@ -47,27 +47,18 @@ fn a_session_that_gets_in_is_ended_and_told_once(kind: Kind) {
                 session.conn.query_drop("DO 1").is_err().then_some(())
             });
             if count == 1 {
-                program.wait_for("got in and was ended");
+                program.wait_for_kind("got_in");
             }
         }
         program.answer("Y\n");
         let finished = program.end();
-        finished.assert_status(0).assert_line(&online(1));
-        assert_eq!(
-            finished.err.matches("got in and was ended").count(),
-            1,
-            "{}",
-            finished.err
-        );
-        assert!(
-            finished
-                .out
-                .contains("2 sessions ended (2 had got in meanwhile)"),
-            "{}",
-            finished.out
-        );
+        finished
+            .assert_status(0)
+            .assert_kinds(&["got_in"])
+            .assert_says(&online(1))
+            .assert_says("2 sessions ended (2 had got in meanwhile)");
         // The question is asked again below the warning.
-        assert_eq!(finished.out.matches(PROMPT).count(), 2, "{}", finished.out);
+        assert_eq!(finished.err.matches(PROMPT).count(), 2, "{}", finished.err);
     }
 }
 
@@ -75,10 +66,10 @@ fn a_session_that_gets_in_is_ended_and_told_once(kind: Kind) {
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn who_opens_the_node_is_told_and_the_summary_says_how_long_it_was_offline(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
-        let mut program = nodes.fail(&["1"]);
+        let mut program = nodes.fail(&["1", "--json"]);
         let began = Instant::now();
         by_hand(&nodes, true);
-        program.wait_for("it was back already");
+        program.wait_for_kind("opened");
         // Who was let in by somebody is left alone.
         let mut session = nodes.log_in(1).unwrap();
         let opened = began.elapsed();
@@ -88,20 +79,17 @@ fn who_opens_the_node_is_told_and_the_summary_says_how_long_it_was_offline(kind:
         session.conn.query_drop("DO 1").unwrap();
         program.answer("Y\n");
         let finished = program.end();
-        finished.assert_status(0).assert_line(&online(1));
-        assert_eq!(
-            finished.err.matches("it was back already").count(),
-            1,
-            "{}",
-            finished.err
-        );
+        finished
+            .assert_status(0)
+            .assert_kinds(&["opened"])
+            .assert_says(&online(1));
         let said = finished
-            .out
+            .err
             .split("node 1: offline for ")
             .nth(1)
             .and_then(|rest| rest.split('s').next());
         let said: f64 = said
-            .unwrap_or_else(|| panic!("{}", finished.out))
+            .unwrap_or_else(|| panic!("{}", finished.err))
             .parse()
             .unwrap();
         assert!(
@@ -204,13 +192,17 @@ fn a_silent_node_is_looked_at_for_as_long_as_it_is_silent(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     let proxy = Proxy::to(nodes.port(1));
     nodes.reach_by(1, proxy.port);
-    let mut program = nodes.fail(&["1", "--timeout", "1s"]);
+    let mut program = nodes.fail(&["1", "--timeout", "1s", "--json"]);
     proxy.set_silent(true);
-    program.wait_for("cannot be reached any more: no answer within 1s");
+    program.wait_for_kind("away");
     proxy.set_silent(false);
-    program.wait_for("can be reached again");
+    program.wait_for_kind("reachable_again");
     program.answer("Y\n");
-    program.end().assert_status(0).assert_line(&online(1));
+    program
+        .end()
+        .assert_status(0)
+        .assert_kinds(&["away", "reachable_again"])
+        .assert_says("no answer within 1s");
 }
 
 #[test]
@@ -224,7 +216,7 @@ fn a_late_login_that_a_server_does_not_list_is_found_by_the_watch() {
     nodes.assert_online(1);
     let mut client = Raw::connect(nodes.port(1));
     client.send_user(&nodes.user, &nodes.databases[0]);
-    let mut program = nodes.fail(&["1"]);
+    let mut program = nodes.fail(&["1", "--json"]);
     assert!(
         client.answer("rootpass").unwrap(),
         "it is too late to show anything"
@@ -232,9 +224,9 @@ fn a_late_login_that_a_server_does_not_list_is_found_by_the_watch() {
     wait_until("it is ended", || {
         client.query("DO 1").is_err().then_some(())
     });
-    program.wait_for("got in and was ended");
+    program.wait_for_kind("got_in");
     program.answer("Y\n");
-    program.end().assert_status(0);
+    program.end().assert_status(0).assert_kinds(&["got_in"]);
     proxy.assert_has_rewritten();
 }
 
