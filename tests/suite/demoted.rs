@@ -98,7 +98,7 @@ fn what_holds_up_read_only_is_waited_for_and_the_server_does_not_stay_writable()
     let mut nodes = Nodes::local(Kind::MySql);
     nodes.move_to(1, &server);
     let before = nodes.states();
-    let mut program = nodes.fail(&["1"]);
+    let mut program = nodes.fail(&["1", "--json"]);
     let mut admin = nodes.admin(1);
     admin.query_drop("SET GLOBAL super_read_only = ON").unwrap();
     // A backup holds this lock; super_read_only = ON waits for it, for longer than the statement
@@ -106,9 +106,9 @@ fn what_holds_up_read_only_is_waited_for_and_the_server_does_not_stay_writable()
     let mut backup = nodes.admin(1);
     backup.query_drop("FLUSH TABLES WITH READ LOCK").unwrap();
     program.answer("Y\n");
-    program.wait_for("trying again");
+    program.wait_for_kind("retrying");
     backup.query_drop("UNLOCK TABLES").unwrap();
-    program.end().assert_status(0).assert_line(&online(1));
+    program.end().assert_status(0).assert_says(&online(1));
     assert!(variables(server.port).1, "it is read-only");
     admin
         .query_drop("SET GLOBAL super_read_only = OFF, GLOBAL read_only = OFF")
@@ -132,10 +132,10 @@ fn on_mariadb_it_takes_an_admin_who_may_write_on_a_read_only_server() {
     nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
     let before = nodes.state(1);
     root.query_drop("SET GLOBAL read_only = ON").unwrap();
-    let finished = nodes.run(&["1"], "Y\n");
+    let finished = nodes.run(&["1", "--json"], "Y\n");
     finished
         .assert_status(1)
-        .assert_says("it is read-only")
+        .assert_kinds(&["read_only"])
         .assert_says("READ_ONLY ADMIN");
     root.query_drop("SET GLOBAL read_only = OFF; GRANT READ_ONLY ADMIN ON *.* TO low")
         .unwrap();

@@ -162,14 +162,13 @@ fn the_end_of_input_brings_the_nodes_back(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         for input in ["", "N\n", "rubbish\n"] {
-            let finished = nodes.run(&["2", "3"], input);
+            let finished = nodes.run(&["2", "3", "--json"], input);
             finished
                 .assert_status(1)
-                .assert_line(&offline(2))
-                .assert_line(&online(2))
-                .assert_line(&online(3));
-            finished
-                .assert_says("nobody can answer")
+                .assert_kinds(&["end_of_input"])
+                .assert_says(&offline(2))
+                .assert_says(&online(2))
+                .assert_says(&online(3))
                 .assert_says("hint: ");
             assert_eq!(nodes.states(), before);
         }

@@ -120,7 +120,7 @@ fn in_cloud_only_the_sessions_on_the_nodes_database_end(kind: Kind) {
 fn kept_sessions_are_counted_in_a_warning(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let mut open = [nodes.log_in(1).unwrap(), nodes.log_in(1).unwrap()];
-        let mut program = nodes.fail(&["1", "--keep-sessions"]);
+        let mut program = nodes.fail(&["1", "--keep-sessions", "--json"]);
         for session in &mut open {
             session.write().unwrap();
         }
@@ -129,7 +129,8 @@ fn kept_sessions_are_counted_in_a_warning(kind: Kind) {
         program
             .end()
             .assert_status(0)
-            .assert_says("2 open sessions still reach it");
+            .assert_kinds(&["sessions_kept"])
+            .assert_says("2 open sessions");
     }
 }
 
@@ -228,11 +229,12 @@ fn a_session_that_rolls_back_for_long_is_waited_for(kind: Kind) {
     // Not offline where it needs longer than the timeout.
     let mut session = nodes.log_in(1).unwrap();
     fill(&mut session);
-    let finished = nodes.run(&["1", "--timeout", "500ms"], "Y\n");
+    let finished = nodes.run(&["1", "--timeout", "500ms", "--json"], "Y\n");
     finished
         .assert_status(1)
+        .assert_kinds(&["sessions_left"])
         .assert_says("1 session has not ended within 500ms");
-    assert!(!finished.out.contains("OFFLINE"), "{}", finished.out);
+    assert!(!finished.err.contains("OFFLINE"), "{}", finished.err);
     assert_eq!(nodes.state(1), before);
 
     let left = format!(
