@@ -243,7 +243,7 @@ fn a_dry_run_fails_where_the_run_would(kind: Kind) {
         .assert_status(1)
         .assert_kinds(&["nothing_listens"])
         .assert_says("error: node 2 (");
-    assert!(!finished.err.contains("out:"), "{}", finished.err);
+    assert_eq!(finished.events().len(), 1, "{}", finished.out);
 }
 
 fn run_alone(args: &[&str]) -> Finished {

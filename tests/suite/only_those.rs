@@ -258,7 +258,7 @@ fn a_server_that_is_read_only_is_refused() {
         .run(&["1", "2", "--json"], "Y\n")
         .assert_status(1)
         .assert_kinds(&["read_only"])
-        .assert_says("node 1 (")
+        .assert_says("error: node 1 (")
         .assert_says("super_read_only")
         .assert_says("nothing was changed");
     // Plain read_only is no obstacle for the admin.
@@ -290,7 +290,7 @@ fn a_server_that_turns_read_only_in_between_takes_nothing_down() {
     finished
         .assert_status(1)
         .assert_kinds(&["server_error"])
-        .assert_says("node 3 (")
+        .assert_says("error: node 3 (")
         .assert_says("--super-read-only")
         .assert_says(&online(1))
         .assert_says(&online(2));

@@ -216,7 +216,7 @@ fn a_socket_is_a_host(kind: Kind) {
         .run(&["1", "--json"], "")
         .assert_status(1)
         .assert_kinds(&["nothing_listens"])
-        .assert_says("node 1 (/no/such.sock)")
+        .assert_says("error: node 1 (/no/such.sock)")
         .assert_says("LOCAL_DB_HOST");
 }
 

@@ -700,8 +700,8 @@ fn a_silent_node_keeps_the_others_untouched(kind: Kind) {
         .run(&args, "Y\n")
         .assert_status(1)
         .assert_kinds(&["unreachable"])
-        .assert_says("no answer within 500ms")
-        .assert_says("node 1 (");
+        .assert_says("error: node 1 (")
+        .assert_says("no answer within 500ms");
     assert_eq!(nodes.states(), before);
 }
 
