@@ -9,6 +9,9 @@ use crate::outage::ways_in::Questions;
 use crate::server::listing::{Listing, Wanted};
 use crate::server::{Admin, Error, Failure, sql};
 
+/// How long to wait for a claim, in seconds: a session may end a little later than its program.
+const CLAIM_WAIT: u32 = 3;
+
 /// What was found.
 pub struct Look {
     /// The account's rows, the database, the undo.
@@ -42,10 +45,18 @@ impl Look {
         if options.dry_run {
             return Self::ask_all(node, admin, method, options, None);
         }
-        let (claim, server) = (claim(node, method), admin.server_id.clone());
+        let (now, later) = (claim(node, method, 0), claim(node, method, CLAIM_WAIT));
+        let server = admin.server_id.clone();
         let mut first = None;
-        let is_claimed = claims.once(&server, &claim, || {
-            let look = Self::ask_all(node, admin, method, options, Some(&claim));
+        let is_claimed = claims.once(&server, &now, || {
+            let mut look = Self::ask_all(node, admin, method, options, Some(&now));
+            // Whoever claims it has not begun, or is about to be gone.
+            let is_about = |look: &Self| {
+                !look.is_claimed && obstacles::held(node, &look.state, method).is_none()
+            };
+            if look.as_ref().is_ok_and(is_about) {
+                look = Self::ask_all(node, admin, method, options, Some(&later));
+            }
             // Where it cannot be asked, that is said of this node, and none goes.
             let is_claimed = look.as_ref().map_or(true, |look| look.is_claimed);
             first = Some(look);
@@ -131,10 +142,10 @@ fn ask(
 }
 
 /// What keeps others from taking the same away.
-fn claim(node: &Node, method: Method) -> String {
+fn claim(node: &Node, method: Method, wait: u32) -> String {
     let database = match method {
         Method::Lock => None,
         Method::Revoke => Some(node.database.as_str()),
     };
-    sql::claim(&node.account.user, database)
+    sql::claim(&node.account.user, database, wait)
 }

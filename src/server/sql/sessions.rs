@@ -68,12 +68,11 @@ pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performan
                              'Mysqlx_sessions')";
 
 /// Keeps every other fail-start from taking the same away on this server, until this session ends
-/// or [releases](RELEASE) it: 1 where it does, 0 where another does. Lock: the account, which is
-/// the server's. Revoke: what it holds on this database. Waits for a few seconds, since a session
-/// may end a little later than its program.
+/// or [releases](RELEASE) it: 1 where it does, 0 where another still does after so many seconds.
+/// Lock: the account, which is the server's. Revoke: what it holds on this database.
 /// <https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html>
-pub fn claim(user: &str, database: Option<&str>) -> String {
-    format!("SELECT GET_LOCK({}, 3)", claim_name(user, database))
+pub fn claim(user: &str, database: Option<&str>, wait: u32) -> String {
+    format!("SELECT GET_LOCK({}, {wait})", claim_name(user, database))
 }
 
 /// Whether a session has claimed either of it: the ids of those sessions, or `NULL`.
