@@ -20,12 +20,7 @@ fn main() {
 }
 
 fn run() -> ExitStatus {
-    // One line instead of a stack trace: what matters to a user is that the nodes come back, which
-    // is told next.
-    std::panic::set_hook(Box::new(|panic| {
-        let what = panic.to_string().replace('\n', " ");
-        Printer::standard(Audience::Person).general_error(&reason::broke_down(&what));
-    }));
+    tell_panics_to(Audience::Person);
     let args = match Args::read() {
         Ok(args) => args,
         Err(wrong) => {
@@ -39,6 +34,7 @@ fn run() -> ExitStatus {
             return ExitStatus::Usage;
         }
     };
+    tell_panics_to(audience(&args));
     let mut printer = Printer::standard(audience(&args));
     let warn = |warning| printer.general_warning(&reason::of_configuration(warning));
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
@@ -68,6 +64,15 @@ fn run() -> ExitStatus {
             ExitStatus::Failed
         }
     }
+}
+
+/// One line instead of a stack trace: what matters to a user is that the nodes come back, which is
+/// told next.
+fn tell_panics_to(audience: Audience) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let what = panic.to_string().replace('\n', " ");
+        Printer::standard(audience).general_error(&reason::broke_down(&what));
+    }));
 }
 
 /// Who reads standard output.

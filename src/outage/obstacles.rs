@@ -139,7 +139,7 @@ pub fn unreadable(node: &Node, admin: &Admin, error: &Error) -> Failure {
         Error::Server {
             code: NO_ACCESS_TO_TABLE,
             ..
-        } => error.context(reason::accounts_not_for(
+        } => error.told_as(reason::accounts_not_for(
             &admin.user,
             &node.variables.admin_user,
         )),

@@ -18,10 +18,8 @@ use crate::outage::window::{
 pub use crate::outage::window::{around, around_at_last};
 use crate::reason::{self, Reason};
 use crate::server::sql::Server;
-use crate::server::{Admin, Error};
+use crate::server::{Admin, Error, OPTION_PREVENTS};
 
-/// `ER_OPTION_PREVENTS_STATEMENT`: the server is read-only.
-const READ_ONLY: u16 = 1290;
 /// `ER_LOCK_WAIT_TIMEOUT`: a long statement, or a backup, is in the way for the moment.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
@@ -108,7 +106,7 @@ impl Admin {
             matches!(
                 error,
                 Error::Server {
-                    code: READ_ONLY,
+                    code: OPTION_PREVENTS,
                     ..
                 }
             )

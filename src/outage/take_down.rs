@@ -242,7 +242,7 @@ impl<'a> TakeDown<'a> {
                 _ if self.is_stopped() => return Err(Halt::Stopped),
                 Next::Kill { sessions, logins } => {
                     let killed = self.kill(admin, &sessions, &logins, &mut drain);
-                    killed.map_err(|error| error.context(reason::session_not_ended(&error)))?;
+                    killed.map_err(|error| error.told_as(reason::session_not_ended(&error)))?;
                 }
                 Next::Wait { left, pause } => {
                     self.tell_of_left(left, &mut last_told);

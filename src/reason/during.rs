@@ -38,8 +38,8 @@ pub fn sessions_kept(count: usize) -> Reason {
     Kind::SessionsKept.told(still + " it (--keep-sessions)")
 }
 
-pub fn session_not_ended(error: impl Display) -> String {
-    format!("a session cannot be ended: {error}")
+pub fn session_not_ended(error: impl Display) -> Reason {
+    Kind::CannotEndSessions.told(format_args!("a session cannot be ended: {error}"))
 }
 
 pub fn own_session_is_gone() -> Reason {

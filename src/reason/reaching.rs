@@ -37,10 +37,10 @@ pub fn accounts_unreadable(error: impl Display) -> String {
 }
 
 /// The same where it is this admin that may not.
-pub fn accounts_not_for(admin: &str, variable: &str) -> String {
-    format!(
+pub fn accounts_not_for(admin: &str, variable: &str) -> Reason {
+    Kind::LacksPrivilege.told(format_args!(
         "'{admin}' may not read mysql.* (GRANT SELECT ON mysql.*). Is it really the admin? Check {variable}"
-    )
+    ))
 }
 
 pub fn grants_unreadable(user: &str, error: impl Display) -> String {

@@ -106,11 +106,19 @@ impl From<Error> for Failure {
 impl Error {
     /// This error, told in these words.
     pub fn context(&self, text: impl fmt::Display) -> Failure {
-        let code = match self {
+        Failure::new(self.code(), self.kind(), text)
+    }
+
+    /// What is told of this error where more is known of it than what the server says.
+    pub fn told_as(&self, reason: Reason) -> Failure {
+        Failure::new(self.code(), reason.kind, reason.text)
+    }
+
+    fn code(&self) -> Option<u16> {
+        match self {
             Self::Server { code, .. } => Some(*code),
             _ => None,
-        };
-        Failure::new(code, self.kind(), text)
+        }
     }
 
     /// What it is about.
@@ -120,6 +128,10 @@ impl Error {
                 code: ACCESS_DENIED | NO_PASSWORD,
                 ..
             } => Kind::LoginRefused,
+            Self::Server {
+                code: OPTION_PREVENTS,
+                message,
+            } if message.contains("read-only") => Kind::ReadOnly,
             Self::Server { .. } => Kind::ServerError,
             Self::Connection(_) => Kind::Unreachable,
             Self::Name(_) => Kind::UnknownHost,
@@ -173,6 +185,9 @@ const NO_PASSWORD: u16 = 1698;
 pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
 pub const EVENT_EXISTS: u16 = 1537;
+/// `ER_OPTION_PREVENTS_STATEMENT`: the server is read-only, or runs with another option that forbids
+/// the statement.
+pub const OPTION_PREVENTS: u16 = 1290;
 /// What MariaDB says of every event where its scheduler is DISABLED, or its table of them missing
 /// or of another version: `ER_EVENTS_DB_ERROR`, `ER_EVENT_OPEN_TABLE_FAILED`.
 /// <https://mariadb.com/kb/en/mariadb-error-codes/>

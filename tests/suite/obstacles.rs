@@ -111,7 +111,7 @@ fn an_admin_who_may_not_read_the_accounts_is_told_the_grant(kind: Kind) {
     refused(
         &nodes,
         "lock",
-        "server_error",
+        "lacks_privilege",
         "may not read mysql.* (GRANT SELECT ON mysql.*)",
     );
     nodes

@@ -289,9 +289,8 @@ fn a_server_that_turns_read_only_in_between_takes_nothing_down() {
     let finished = program.end();
     finished
         .assert_status(1)
-        .assert_kinds(&["server_error"])
+        .assert_kinds(&["read_only"])
         .assert_says("error: node 3 (")
-        .assert_says("--super-read-only")
         .assert_says(&online(1))
         .assert_says(&online(2));
     admin
