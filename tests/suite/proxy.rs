@@ -39,7 +39,7 @@ struct Shared {
     requests: AtomicUsize,
     /// How often something was rewritten in a request.
     rewritten: AtomicUsize,
-    /// Connections by which requests came, and perhaps still pass on.
+    /// Connections that something may still pass on, one for each direction.
     open: AtomicUsize,
 }
 
@@ -96,6 +96,7 @@ impl Proxy {
                     rules.streams.push(server.try_clone().unwrap());
                     rules.connections
                 };
+                shared.open.fetch_add(2, Ordering::SeqCst);
                 let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let up = Arc::clone(&shared);
                 thread::spawn(move || up.forward(number, from, &to, true));
@@ -161,11 +162,18 @@ impl Proxy {
         self.shared.rules.lock().unwrap().rewritten = Some(parts);
     }
 
-    /// Waits until every request has arrived, and every connection is closed by which one came:
-    /// Wine keeps those of a program that is killed while it connects.
+    /// Waits until every connection is closed and all that was held up has arrived. Nobody sends any
+    /// more: Wine keeps some connections of a program that was killed.
     #[track_caller]
     pub fn settle(&self) {
-        wait_until("all requests have arrived", || {
+        let began = Instant::now();
+        wait_until("all connections are closed", || {
+            if began.elapsed() > Duration::from_secs(2) {
+                // The client's of each connection: the server still gets all that came.
+                for client in self.shared.rules.lock().unwrap().streams.iter().step_by(2) {
+                    let _ = client.shutdown(Shutdown::Read);
+                }
+            }
             (self.shared.open.load(Ordering::SeqCst) == 0).then_some(())
         });
     }
@@ -227,14 +235,9 @@ impl Shared {
             }
         });
         let mut buffer = [0; 1 << 14];
-        let mut is_open = false;
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             let arrived = Instant::now();
             let mut last = false;
-            if is_request && !is_open {
-                self.open.fetch_add(1, Ordering::SeqCst);
-                is_open = true;
-            }
             let mut bytes = buffer[..length].to_vec();
             let delay = {
                 let mut rules = self.rules.lock().unwrap();
@@ -277,7 +280,7 @@ impl Shared {
         }
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
-        self.open.fetch_sub(usize::from(is_open), Ordering::SeqCst);
+        self.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
