@@ -7,7 +7,7 @@ use crate::config::Node;
 use crate::reason::{self, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
-use crate::server::{Admin, Answers, Error};
+use crate::server::{Admin, Answers, Error, NO_SUCH_GRANT};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -100,7 +100,14 @@ fn open_ways(answers: &mut Answers, node: &Node, admin: &mut Admin) -> Result<Ve
             user: String::new(),
             host,
         };
-        let grants: Vec<String> = admin.rows(sql::grants(&account))?;
+        let grants: Vec<String> = match admin.rows(sql::grants(&account)) {
+            // Somebody has just dropped it.
+            Err(Error::Server {
+                code: NO_SUCH_GRANT,
+                ..
+            }) => continue,
+            grants => grants?,
+        };
         let mut grants = grants.iter().filter_map(|line| Grant::parse(line));
         if let Some(grant) = grants.find(|grant| grant.reaches(&node.database, admin.names)) {
             open.push(reason::way_without_name(&account.host, grant));

@@ -196,6 +196,8 @@ pub(super) const NO_EVENTS: [u16; 2] = [1577, 1545];
 pub const TOO_MANY_CONNECTIONS: u16 = 1040;
 /// `ER_NO_SUCH_TABLE`.
 pub const NO_TABLE: u16 = 1146;
+/// `ER_NONEXISTING_GRANT`: there is no such account, where its grants are asked for.
+pub const NO_SUCH_GRANT: u16 = 1141;
 /// `ER_NO_SUCH_THREAD`: the session that is to end has ended by itself.
 pub(super) const NO_SUCH_THREAD: u16 = 1094;
 const NO_TLS: &str = "the server offers no TLS";

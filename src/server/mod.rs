@@ -22,6 +22,6 @@ pub use self::answers::{Answers, Lines, reaches};
 pub use self::batch::Ended;
 pub use self::connect::{Connection, at_same_address};
 pub use self::error::{
-    ACCESS_DENIED, EVENT_EXISTS, Error, Failure, NO_DATABASE, NO_TABLE, OPTION_PREVENTS,
-    TOO_MANY_CONNECTIONS, in_words,
+    ACCESS_DENIED, EVENT_EXISTS, Error, Failure, NO_DATABASE, NO_SUCH_GRANT, NO_TABLE,
+    OPTION_PREVENTS, TOO_MANY_CONNECTIONS, in_words,
 };

@@ -2,6 +2,9 @@
 //! without a login, an address that leads to several servers, another fail-start on the same
 //! server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
@@ -333,4 +336,28 @@ fn login_as_root(server: &Server) -> mysql::Conn {
             .socket(Some(socket)),
     )
     .unwrap()
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_without_a_name_that_is_dropped_just_then_is_no_obstacle(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let mut admin = nodes.admin(1);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::SeqCst) {
+                admin
+                    .query_drop("CREATE USER ''@'10.9.8.7'; DROP USER ''@'10.9.8.7'")
+                    .unwrap();
+            }
+        });
+        let statuses: Vec<i32> = (0..40)
+            .map(|_| nodes.run(&["1", "--dry-run"], "").status)
+            .collect();
+        is_done.store(true, Ordering::SeqCst);
+        assert_eq!(statuses, [0; 40]);
+    });
 }
