@@ -34,8 +34,9 @@ fn run() -> ExitStatus {
             return ExitStatus::Usage;
         }
     };
-    tell_panics_to(audience(&args));
-    let mut printer = Printer::standard(audience(&args));
+    let audience = audience(&args);
+    tell_panics_to(audience);
+    let mut printer = Printer::standard(audience);
     let warn = |warning| printer.general_warning(&reason::of_configuration(warning));
     let config = match config::load(args.env_file.as_deref(), &args.nodes, warn) {
         Ok(config) => config,

@@ -45,8 +45,7 @@ impl Look {
         if options.dry_run {
             return Self::ask_all(node, admin, method, options, None);
         }
-        let (now, later) = (claim(node, method, 0), claim(node, method, CLAIM_WAIT));
-        let server = admin.server_id.clone();
+        let (now, server) = (claim(node, method, 0), admin.server_id.clone());
         let mut first = None;
         let is_claimed = claims.once(&server, &now, || {
             let mut look = Self::ask_all(node, admin, method, options, Some(&now));
@@ -55,6 +54,7 @@ impl Look {
                 !look.is_claimed && obstacles::held(node, &look.state, method).is_none()
             };
             if look.as_ref().is_ok_and(is_about) {
+                let later = claim(node, method, CLAIM_WAIT);
                 look = Self::ask_all(node, admin, method, options, Some(&later));
             }
             // Where it cannot be asked, that is said of this node, and none goes.

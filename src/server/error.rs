@@ -111,7 +111,10 @@ impl Error {
 
     /// What is told of this error where more is known of it than what the server says.
     pub fn told_as(&self, reason: Reason) -> Failure {
-        Failure::new(self.code(), reason.kind, reason.text)
+        Failure {
+            code: self.code(),
+            ..reason.into()
+        }
     }
 
     fn code(&self) -> Option<u16> {

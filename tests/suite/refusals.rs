@@ -635,7 +635,7 @@ fn refused(nodes: &Nodes, kinds: &[&str], says: &[&str]) {
     let mut open = [nodes.log_in(2).unwrap(), nodes.log_in(3).unwrap()];
     let finished = nodes.run(&["1", "2", "3", "--json"], "Y\n");
     finished.assert_status(1).assert_says("nothing was changed");
-    assert_eq!(finished.kinds(), kinds);
+    finished.assert_kinds(kinds);
     for text in says {
         finished.assert_says(text);
     }

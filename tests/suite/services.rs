@@ -715,7 +715,7 @@ fn an_admin_logs_in_by_a_token_over_tls_alone_and_only_if_that_is_allowed() {
                 .assert_status(1)
                 .assert_says("_ENABLE_CLEARTEXT_PLUGIN")
                 .assert_says("=true allows that, over TLS only");
-            assert_eq!(finished.kinds(), ["clear_text"]);
+            finished.assert_kinds(&["clear_text"]);
             assert!(!finished.err.contains("the token"), "{}", finished.err);
         };
         refused(&nodes);
