@@ -116,7 +116,7 @@ impl Look {
 }
 
 /// Runs the statements, and lists the account's sessions in a dry run. A real outage needs to know
-/// no more yet than how they are listed, where that is found out by listing.
+/// no more yet than where they are listed.
 fn ask(
     node: &Node,
     admin: &mut Admin,
@@ -131,12 +131,8 @@ fn ask(
         };
         return admin.sessions(&node.account.user, wanted, statements);
     }
-    if admin.lists_by_performance_schema() {
-        return admin.sessions(sql::NOT_LOGGED_IN, Wanted::Selected, statements);
-    }
-    let answers = admin.batch_or_error(statements)?;
     Ok(Listing {
-        answers,
+        answers: admin.find_list(statements)?,
         ..Listing::default()
     })
 }

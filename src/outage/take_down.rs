@@ -10,7 +10,7 @@ use crate::outage::drain::{Next, SessionDrain};
 use crate::outage::ender::Ender;
 use crate::outage::guard::Guard;
 use crate::outage::hold::Outage;
-use crate::outage::plan::{AccessState, Plan};
+use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
 use crate::reason::{self, Reason};
@@ -145,13 +145,13 @@ impl<'a> TakeDown<'a> {
             // It is not to wait on where another cannot be left.
             changed.may_be_changed(true);
         }
-        let (listing, state) = self.change(admin, changed)?;
+        let listing = self.change(admin, changed)?;
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = self.plan.verify_by_login.then(|| {
             let plan = self.plan.clone();
             thread::spawn(move || Login::until_answered(&plan.node, &plan.server_id, plan.timeout))
         });
-        self.drain(admin, listing, state)?;
+        self.drain(admin, listing)?;
         match login.map(thread::JoinHandle::join) {
             None => Ok(()),
             Some(Ok(outcome)) => self.is_proven_by(outcome),
@@ -163,13 +163,8 @@ impl<'a> TakeDown<'a> {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Changes the node, and lists what is left to end, and the state that the server says it is
-    /// in.
-    fn change(
-        &self,
-        admin: &mut Admin,
-        changed: &mut Restore,
-    ) -> Result<(Listing, AccessState), Halt> {
+    /// Changes the node, and lists what is left to end.
+    fn change(&self, admin: &mut Admin, changed: &mut Restore) -> Result<Listing, Halt> {
         // From here on the node may be changed, also when no answer tells so.
         changed.may_be_changed(true);
         let plan = &self.plan;
@@ -180,9 +175,8 @@ impl<'a> TakeDown<'a> {
         } else {
             (Ok(()), out)
         };
-        let statements = [&out[..], &plan.state_queries()].concat();
         let user = &plan.node.account.user;
-        match lifted.and_then(|()| admin.sessions(user, plan.wanted(), &statements)) {
+        match lifted.and_then(|()| admin.sessions_at_first(user, plan.wanted(), &out)) {
             // Its undo is there, and it alone may use that: nothing else was changed.
             Err(Error::Server {
                 code: EVENT_EXISTS, ..
@@ -195,34 +189,22 @@ impl<'a> TakeDown<'a> {
                 }
                 fail(reason::taken_at_the_same_time(plan.node.number))
             }
-            Err(error) => Err(error.into()),
-            Ok(mut listing) => {
-                let _changed = listing.answers.take(out.len());
-                let state = plan.read_state(&mut listing.answers)?;
-                Ok((listing, state))
-            }
+            listing => Ok(listing?),
         }
     }
 
-    /// Ends the sessions until none is left and none can still come.
-    fn drain(
-        &mut self,
-        admin: &mut Admin,
-        mut listing: Listing,
-        mut state: AccessState,
-    ) -> Result<(), Halt> {
+    /// Ends the sessions until none is left and none can still come. It is never done by the first
+    /// listing, so that the server's state is looked at with the later ones only.
+    fn drain(&mut self, admin: &mut Admin, mut listing: Listing) -> Result<(), Halt> {
         let plan = self.plan.clone();
+        if plan.keep_sessions {
+            self.tell_of_kept(&list_and_look(admin, &plan)?);
+            return Ok(());
+        }
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
         let mut using = None;
         loop {
-            if !plan.is_out(&state) {
-                return fail(reason::opened_meanwhile());
-            }
-            if plan.keep_sessions {
-                self.tell_of_kept(&listing);
-                return Ok(());
-            }
             if using.is_none() {
                 using = others_to_end(admin, &plan, &listing)?;
             }
@@ -249,9 +231,7 @@ impl<'a> TakeDown<'a> {
                     thread::sleep(pause);
                 }
             }
-            let user = &plan.node.account.user;
-            listing = admin.sessions(user, plan.wanted(), &plan.state_queries())?;
-            state = plan.read_state(&mut listing.answers)?;
+            listing = list_and_look(admin, &plan)?;
         }
     }
 
@@ -309,6 +289,18 @@ impl<'a> TakeDown<'a> {
             }
             Login::NotTried(error) => fail(reason::login_not_tried(error)),
         }
+    }
+}
+
+/// Lists the sessions, and fails where the state that the server says it is in does not keep the
+/// account out.
+fn list_and_look(admin: &mut Admin, plan: &Plan) -> Result<Listing, Halt> {
+    let user = &plan.node.account.user;
+    let mut listing = admin.sessions(user, plan.wanted(), &plan.state_queries())?;
+    if plan.is_out(&plan.read_state(&mut listing.answers)?) {
+        Ok(listing)
+    } else {
+        fail(reason::opened_meanwhile())
     }
 }
 

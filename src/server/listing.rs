@@ -91,15 +91,39 @@ impl Admin {
         wanted: Wanted,
         statements: &[String],
     ) -> Result<Listing, Error> {
+        self.list_sessions(user, wanted, statements, true)
+    }
+
+    /// As [`Self::sessions`], in less time, where another list follows: this one may have gaps.
+    ///
+    /// # Errors
+    /// As [`Admin::batch_or_error`].
+    pub fn sessions_at_first(
+        &mut self,
+        user: &str,
+        wanted: Wanted,
+        statements: &[String],
+    ) -> Result<Listing, Error> {
+        self.list_sessions(user, wanted, statements, false)
+    }
+
+    fn list_sessions(
+        &mut self,
+        user: &str,
+        wanted: Wanted,
+        statements: &[String],
+        asks_for_gaps: bool,
+    ) -> Result<Listing, Error> {
         let by_locks = match wanted {
             Wanted::Using(database) if self.reads_locks && self.lists_by_performance_schema() => {
                 Some(database)
             }
             _ => None,
         };
-        let (answers, list) = self.list(user, by_locks, statements)?;
+        let question = sql::sessions(self.process_list, user, by_locks);
+        let (answers, list) = self.list(question, statements, asks_for_gaps)?;
         if self.must_list_otherwise(list.as_ref(), by_locks.is_some()) {
-            let listing = self.sessions(user, wanted, &[])?;
+            let listing = self.list_sessions(user, wanted, &[], asks_for_gaps)?;
             return Ok(Listing { answers, ..listing });
         }
         let list = list.unwrap_or_default();
@@ -116,34 +140,46 @@ impl Admin {
         })
     }
 
-    /// Runs the statements, and reads the server's list; there is none where it has no such table,
-    /// as MySQL before 8.0.22.
+    /// Runs the statements, and finds out where this server lists sessions.
+    ///
+    /// # Errors
+    /// As [`Admin::batch_or_error`].
+    pub fn find_list(&mut self, statements: &[String]) -> Result<Answers, Error> {
+        if !self.lists_by_performance_schema() {
+            return self.batch_or_error(statements);
+        }
+        let (answers, list) = self.list(sql::OWN_SESSION.to_owned(), statements, false)?;
+        self.must_list_otherwise(list.as_ref(), false);
+        Ok(answers)
+    }
+
+    /// Runs the statements, and reads the server's list by this question; there is none where it
+    /// has no such table, as MySQL before 8.0.22.
     fn list(
         &mut self,
-        user: &str,
-        by_locks: Option<&str>,
+        question: String,
         statements: &[String],
+        asks_for_gaps: bool,
     ) -> Result<(Answers, Option<List>), Error> {
+        let by_schema = self.lists_by_performance_schema();
         let mut asked = statements.to_vec();
-        asked.push(sql::sessions(self.process_list, user, by_locks));
-        if self.lists_by_performance_schema() {
-            asked.push(sql::LIST_GAPS.to_owned());
-        }
+        asked.push(question);
+        asked.extend((by_schema && asks_for_gaps).then(|| sql::LIST_GAPS.to_owned()));
         let (mut answers, result) = self.batch(&asked);
-        let has_run = answers.len() == statements.len() && self.lists_by_performance_schema();
+        let has_run = answers.len() == statements.len() && by_schema;
         match result {
             Err(Error::Server { code: NO_TABLE, .. }) if has_run => return Ok((answers, None)),
             result => result?,
         }
         let first = answers.take(statements.len());
-        let rows = answers.rows()?;
-        let mut list = List {
-            rows,
-            ..List::default()
+        let list = List {
+            rows: answers.rows()?,
+            gaps: if answers.len() > 0 {
+                answers.rows()?.into_iter().collect()
+            } else {
+                HashMap::new()
+            },
         };
-        if self.lists_by_performance_schema() {
-            list.gaps = answers.rows()?.into_iter().collect();
-        }
         Ok((first, Some(list)))
     }
 
@@ -187,8 +223,8 @@ impl Admin {
         Ok(())
     }
 
-    /// Whether it lists sessions there. The first listing shows whether that can be relied on.
-    pub fn lists_by_performance_schema(&self) -> bool {
+    /// Whether it lists sessions there. [`Self::find_list`] shows whether that can be relied on.
+    fn lists_by_performance_schema(&self) -> bool {
         self.process_list == ProcessList::PerformanceSchema
     }
 

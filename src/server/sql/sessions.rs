@@ -33,20 +33,27 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         ProcessList::PerformanceSchema => "performance_schema",
         ProcessList::InformationSchema => "information_schema",
     };
-    let locks = database.map_or("0, 0".to_owned(), |database| {
-        let tables = "SELECT PROCESSLIST_ID FROM performance_schema.metadata_locks JOIN performance_schema.threads \
-                      ON THREAD_ID = OWNER_THREAD_ID WHERE OBJECT_TYPE = 'TABLE' AND PROCESSLIST_ID IS NOT NULL";
-        format!(
-            "ID IN ({tables} AND OBJECT_SCHEMA = {}) OR ID IN ({TRANSACTIONS}) AND ID NOT IN ({tables}), ID IN ({tables})",
-            literal(database)
+    let (locks, join) = database.map_or(("0, 0".to_owned(), String::new()), |database| {
+        (
+            format!("COALESCE(is_here, ID IN ({TRANSACTIONS})), is_here IS NOT NULL"),
+            format!(
+                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(OBJECT_SCHEMA = {}) AS is_here \
+                 FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
+                 WHERE OBJECT_TYPE = 'TABLE' GROUP BY PROCESSLIST_ID) AS used ON PROCESSLIST_ID = ID",
+                literal(database)
+            ),
         )
     });
     format!(
-        "SELECT ID, USER, DB, COMMAND, {locks} FROM {schema}.processlist \
+        "SELECT ID, USER, DB, COMMAND, {locks} FROM {schema}.processlist{join} \
          WHERE USER IN ({}, '{NOT_LOGGED_IN}') OR COMMAND = '{CHANGES_USER}' OR ID = CONNECTION_ID()",
         literal(user)
     )
 }
+
+/// This session, as [`sessions`] shows it in MySQL's performance schema.
+pub const OWN_SESSION: &str = "SELECT ID, USER, DB, COMMAND, 0, 0 FROM performance_schema.processlist \
+                               WHERE ID = CONNECTION_ID()";
 
 /// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has
 /// read it, the table shows what it showed then:
