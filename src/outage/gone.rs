@@ -74,7 +74,7 @@ impl Gone {
             return Ok(gone);
         }
         let user = &plan.node.account.user;
-        let mut rows = admin.batch_or_error(&[sql::accounts(plan.server, user)])?;
+        let mut rows = admin.batch_or_error(&[sql::accounts(plan.server, &[user])])?;
         let rows = AccountRow::read(user, &mut rows)?;
         let is_dropped = |account| !rows.iter().any(|row| row.account == account);
         let mut others = Vec::new();

@@ -239,12 +239,10 @@ impl Plan {
 
     /// The statements whose answers [`Self::read_state`] reads.
     pub fn state_queries(&self) -> Vec<String> {
+        let rows = vec![sql::accounts(self.server, &[&self.node.account.user])];
         match self.method {
-            Method::Lock => vec![sql::accounts(self.server, &self.node.account.user)],
-            Method::Revoke => {
-                let rows = vec![sql::accounts(self.server, &self.node.account.user)];
-                [rows, self.grants()].concat()
-            }
+            Method::Lock => rows,
+            Method::Revoke => [rows, self.grants()].concat(),
         }
     }
 

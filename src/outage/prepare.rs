@@ -201,7 +201,7 @@ impl Ready {
         let answers = &mut look.listing.answers;
         let ways = look
             .questions
-            .read(answers, &node, &mut self.admin, &self.plan.accounts);
+            .read(answers, &node, &mut self.admin, &look.state);
         let ways = ways.map_err(|error| error.context(reason::accounts_unreadable(&error)))?;
         self.warnings.extend(ways.warnings);
         let (user, open) = (&node.account.user, ways.open.iter());

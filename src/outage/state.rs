@@ -14,6 +14,8 @@ use crate::server::{AccountRow, Admin, Answers, Error, in_words};
 pub struct State {
     /// The account's rows.
     pub accounts: Vec<AccountRow>,
+    /// The rows without a user name, which take the login of anybody from their hosts.
+    pub nameless: Vec<Account>,
     /// The node's database, as the server spells it.
     pub database: Option<String>,
     undos: Vec<UndoEvent>,
@@ -144,7 +146,7 @@ impl State {
     /// What is asked.
     pub fn statements(admin: &Admin, node: &Node) -> Vec<String> {
         vec![
-            sql::accounts(admin.server, &node.account.user),
+            sql::accounts(admin.server, &[&node.account.user, ""]),
             sql::database(&node.database),
             match admin.without_events {
                 Some(_) => sql::NOTHING.to_owned(),
@@ -162,13 +164,18 @@ impl State {
         node: &Node,
         answers: &mut Answers,
     ) -> Result<Self, Error> {
-        let mut accounts = AccountRow::read(&node.account.user, answers)?;
+        let user = &node.account.user;
+        let all = AccountRow::read_all(answers)?;
+        let (mut accounts, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|row| row.account.user == *user);
+        let others = others.into_iter().map(|row| row.account);
         admin.learn_unusable(&accounts)?;
         accounts.retain(|row| !admin.unusable.contains(&row.account));
         let database = answers.row()?;
         let undos = answers.rows()?.into_iter();
         Ok(Self {
             accounts,
+            nameless: others.filter(|row| row.user.is_empty()).collect(),
             database,
             undos: undos.map(|row| UndoEvent::read(row, admin, node)).collect(),
         })

@@ -4,6 +4,7 @@
 
 use crate::config::Method;
 use crate::config::Node;
+use crate::outage::state::State;
 use crate::reason::{self, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
@@ -41,7 +42,7 @@ impl Questions {
     /// The statements.
     pub fn statements(&self, node: &Node) -> Vec<String> {
         let user = &node.account.user;
-        let mut statements = vec![sql::proxies(user), sql::anonymous(self.server)];
+        let mut statements = vec![sql::proxies(user)];
         statements.push(match self.method {
             Method::Lock if self.asks_for_events => sql::events_of(self.server, user),
             Method::Lock => sql::NOTHING.to_owned(),
@@ -62,13 +63,13 @@ impl Questions {
         answers: &mut Answers,
         node: &Node,
         admin: &mut Admin,
-        accounts: &[Account],
+        state: &State,
     ) -> Result<WaysIn, Error> {
-        let open = open_ways(answers, node, admin)?;
+        let open = open_ways(answers, node, admin, &state.nameless)?;
         let mut warnings = Vec::new();
         match self.method {
             Method::Lock => {
-                let events = own_events(&answers.rows()?, accounts);
+                let events = own_events(&answers.rows()?, &state.rows());
                 warnings.extend(events.filter(|_| admin.runs_events));
             }
             Method::Revoke => {
@@ -88,19 +89,20 @@ impl Questions {
 }
 
 /// Who else gets in: by a grant of `PROXY`, or without a name.
-fn open_ways(answers: &mut Answers, node: &Node, admin: &mut Admin) -> Result<Vec<String>, Error> {
+fn open_ways(
+    answers: &mut Answers,
+    node: &Node,
+    admin: &mut Admin,
+    nameless: &[Account],
+) -> Result<Vec<String>, Error> {
     let user = &node.account.user;
     let proxies: Vec<(String, String)> = answers.rows()?;
     let mut open: Vec<String> = proxies
         .iter()
         .map(|(name, host)| reason::way_by_proxy(name, host, user))
         .collect();
-    for host in answers.rows::<String>()? {
-        let account = Account {
-            user: String::new(),
-            host,
-        };
-        let grants: Vec<String> = match admin.rows(sql::grants(&account)) {
+    for account in nameless {
+        let grants: Vec<String> = match admin.rows(sql::grants(account)) {
             // Somebody has just dropped it.
             Err(Error::Server {
                 code: NO_SUCH_GRANT,

@@ -332,13 +332,23 @@ impl AccountRow {
     /// # Errors
     /// As [`Answers::rows`].
     pub fn read(user: &str, answers: &mut Answers) -> Result<Vec<Self>, Error> {
+        let mut rows = Self::read_all(answers)?;
+        rows.retain(|row| row.account.user == user);
+        Ok(rows)
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// As [`Answers::rows`].
+    pub fn read_all(answers: &mut Answers) -> Result<Vec<Self>, Error> {
         let rows = answers.rows::<(String, String, String, Option<String>)>()?;
         let rows = rows.into_iter().map(|(user, host, locked, plugin)| Self {
             account: Account { user, host },
             is_locked: locked == "Y",
             plugin,
         });
-        Ok(rows.filter(|row| row.account.user == user).collect())
+        Ok(rows.collect())
     }
 }
 

@@ -17,15 +17,6 @@ pub const GRANTED_TO_ALL: &str = "SELECT DISTINCT Db FROM mysql.db WHERE User = 
 /// What every account holds on MariaDB 10.11 and later.
 pub const PUBLIC_GRANTS: &str = "SHOW GRANTS FOR PUBLIC";
 
-/// The account rows without a user name, which take the login of anybody from their hosts: host.
-pub fn anonymous(server: Server) -> String {
-    let table = match server {
-        Server::MySql => "user",
-        Server::MariaDb => "global_priv",
-    };
-    format!("SELECT Host FROM mysql.{table} WHERE User = ''")
-}
-
 /// Other accounts that may log in as one of this user name: user, host.
 /// <https://dev.mysql.com/doc/refman/9.7/en/proxy-users.html>
 pub fn proxies(user: &str) -> String {

@@ -198,18 +198,19 @@ pub const NO_BINARY_LOG: &str = "SET SESSION sql_log_bin = 0";
 /// From here on this session's account statements stay on this node of a Galera cluster.
 pub const NO_GALERA: &str = "SET SESSION wsrep_on = OFF";
 
-/// The account rows of a user name: user, host, locked (`Y` or `N`), on MySQL also the plugin that
-/// they log in by.
-pub fn accounts(server: Server, user: &str) -> String {
-    let user = literal(user);
+/// The account rows of these user names: user, host, locked (`Y` or `N`), on MySQL also the plugin
+/// that they log in by.
+pub fn accounts(server: Server, users: &[&str]) -> String {
+    let users: Vec<String> = users.iter().map(|user| literal(user)).collect();
+    let users = users.join(", ");
     match server {
         Server::MySql => format!(
-            "SELECT User, Host, account_locked, plugin FROM mysql.user WHERE User = {user} ORDER BY Host"
+            "SELECT User, Host, account_locked, plugin FROM mysql.user WHERE User IN ({users}) ORDER BY Host"
         ),
         // A role has a row there too, with no host.
         Server::MariaDb => format!(
             "SELECT User, Host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N'), NULL FROM mysql.global_priv \
-             WHERE User = {user} AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) ORDER BY Host"
+             WHERE User IN ({users}) AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) ORDER BY Host"
         ),
     }
 }
