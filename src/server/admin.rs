@@ -1,6 +1,5 @@
 //! The admin's connection: what its server is, and what only the admin may do.
 
-use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,9 +8,9 @@ use mysql::prelude::FromRow;
 use super::answers::Answers;
 use super::batch::Ended;
 use super::connect::Connection;
-use super::error::{Error, NO_EVENTS, NO_TABLE, not_mysql};
+use super::error::{Error, NO_EVENTS, NO_TABLE};
+use super::first::First;
 use super::grants::{Grant, Names};
-use super::held::Held;
 use super::identity::ServerId;
 use super::listing::{Session, Wanted};
 use super::sql::{self, Account, ProcessList, Server};
@@ -77,35 +76,23 @@ impl Admin {
     /// As [`Connection::open`].
     pub fn open(node: &Node, timeout: Duration) -> Result<Self, Error> {
         let mut connection = Connection::open_where_room_is_kept(node, timeout)?;
-        let [settings, read_write] = sql::session(timeout.as_secs().max(1));
-        let (mut answers, last) = connection.batch(&[
-            settings,
-            read_write,
-            sql::variables(),
-            sql::WHO.to_owned(),
-            sql::OWN_GRANTS.to_owned(),
-            // Last, since an admin of a managed server may not.
-            sql::NO_BINARY_LOG.to_owned(),
-        ]);
-        let may_not_set = match (answers.len(), last) {
-            (6, Ok(())) => false,
-            (5, Err(Error::Server { .. })) => true,
-            (_, last) => return Err(last.err().unwrap_or_else(not_mysql)),
-        };
-        let _settings = answers.take(2);
-        let variables = Variables(answers.rows()?.into_iter().collect());
-        let user = answers.row::<String>()?.map(user_name);
-        let held = answers.lines(1)?.remove(0).held();
-        let mut admin = Self::new(connection, &variables, held, may_not_set);
-        admin.user = user.unwrap_or_default();
-        if variables.is_on("wsrep_on") {
+        let first = First::ask(&mut connection)?;
+        let has_galera = first.variables.is_on("wsrep_on");
+        let mut admin = Self::new(connection, first);
+        if has_galera {
             admin.leave_galera()?;
         }
         Ok(admin)
     }
 
     /// By what the server says of itself, and of what the admin holds.
-    fn new(connection: Connection, variables: &Variables, held: Held, may_not_set: bool) -> Self {
+    fn new(connection: Connection, first: First) -> Self {
+        let First {
+            variables,
+            user,
+            held,
+            is_binary_logged,
+        } = first;
         let server = match variables.get("version") {
             version if version.contains("MariaDB") => Server::MariaDb,
             _ => Server::MySql,
@@ -122,7 +109,7 @@ impl Admin {
         let may_read_locks = held.grants.iter().any(reads);
         let writes = |grant: &Grant| grant.grants_globally("READ_ONLY ADMIN");
         let writes_always = held.grants.iter().any(writes);
-        let local_only = Some(sql::NO_BINARY_LOG).filter(|_| !may_not_set);
+        let local_only = Some(sql::NO_BINARY_LOG).filter(|_| !is_binary_logged);
         Self {
             reads_locks: performance_schema && may_read_locks,
             may_not_read_locks: performance_schema && !may_read_locks,
@@ -139,9 +126,9 @@ impl Admin {
             grants: held.grants,
             restrictions: held.restrictions,
             unusable: Vec::new(),
-            user: String::new(),
+            user,
             local_only: local_only.into_iter().map(ToOwned::to_owned).collect(),
-            binary_logged: may_not_set && on("log_bin"),
+            binary_logged: is_binary_logged && on("log_bin"),
             replicated_by_galera: false,
             read_only: on("super_read_only"),
             read_only_mode: variables.get("read_only").to_owned(),
@@ -151,7 +138,7 @@ impl Admin {
             runs_events: on("event_scheduler"),
             without_events: None,
             mandatory_roles: variables.get("mandatory_roles").to_owned(),
-            server_id: ServerId::read(variables.0.clone()),
+            server_id: ServerId::read(variables.0),
         }
     }
 
@@ -349,30 +336,5 @@ impl AccountRow {
             plugin,
         });
         Ok(rows.collect())
-    }
-}
-
-/// What a server's variables are set to.
-struct Variables(HashMap<String, Option<String>>);
-
-impl Variables {
-    /// Empty where the server has none of this name.
-    fn get(&self, name: &str) -> &str {
-        self.0
-            .get(name)
-            .and_then(Option::as_deref)
-            .unwrap_or_default()
-    }
-
-    fn is_on(&self, name: &str) -> bool {
-        ["ON", "1"].contains(&self.get(name))
-    }
-}
-
-/// Of what `CURRENT_USER()` says.
-fn user_name(account: String) -> String {
-    match account.rsplit_once('@') {
-        Some((user, _)) => user.to_owned(),
-        None => account,
     }
 }

@@ -22,6 +22,12 @@ pub struct Ended {
 }
 
 impl Connection {
+    /// Whether it is a MySQL from 8.0 on by what it said first, which may be a proxy's word.
+    pub(super) fn greets_as_mysql(&self) -> bool {
+        let (major, ..) = self.conn.server_version();
+        (8..10).contains(&major)
+    }
+
     /// The connection's id on its server.
     pub fn id(&self) -> u64 {
         self.conn.connection_id().into()
@@ -154,7 +160,7 @@ impl Connection {
 }
 
 /// The text of each column. Whatever a session's character set is, it is no reason to fail.
-fn texts(row: Row) -> impl Iterator<Item = String> {
+pub(super) fn texts(row: Row) -> impl Iterator<Item = String> {
     row.unwrap_raw().into_iter().map(|value| match value {
         None | Some(Value::NULL) => String::new(),
         Some(Value::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),

@@ -6,6 +6,7 @@ mod answers;
 mod batch;
 mod connect;
 mod error;
+mod first;
 pub mod grants;
 mod held;
 pub mod identity;

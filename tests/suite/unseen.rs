@@ -328,6 +328,35 @@ fn a_mysql_without_the_newer_process_list_is_failed_by_the_older() {
 }
 
 #[test]
+fn a_mariadb_whose_proxy_greets_as_mysql_is_failed_as_what_it_is() {
+    let mut nodes = Nodes::local(Kind::MariaDb);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite_answers("5.5.5-", "8.4.5-", 0);
+    nodes.reach_by(1, proxy.port);
+    let greeted = login(proxy.port, "tester", "testpass", None).unwrap();
+    assert_eq!(greeted.server_version(), (8, 4, 5));
+    all_end(&mut nodes, "greeted as MySQL");
+    no_transaction_is_committed(&nodes, "greeted as MySQL");
+}
+
+#[test]
+fn a_mysql_that_is_made_for_galera_is_asked_whether_it_is_in_a_cluster() {
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite("LIKE 'wsrep%'", "LIKE 'Uptim%'");
+    // A name and a value, each after its length.
+    proxy.rewrite_answers("\u{7}log_bin\u{2}ON", "\u{8}wsrep_on\u{1}1", 0);
+    nodes.reach_by(1, proxy.port);
+    nodes
+        .run(&["1", "--json"], "")
+        .assert_status(1)
+        .assert_kinds(&["would_reach_cluster"]);
+    proxy.assert_has_rewritten();
+}
+
+#[test]
 fn sessions_of_the_x_protocol_end() {
     let server = Server::start(
         Kind::MySql,

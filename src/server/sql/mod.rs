@@ -157,6 +157,18 @@ pub fn variables() -> String {
     show_variables(&[&IDENTITY[..], &HANDLING].concat())
 }
 
+/// Those of them that every MySQL from 8.0.16 on has, unless it is made for Galera, where
+/// [`GALERA_STATUS`] shows that.
+pub fn mysql_variables() -> impl Iterator<Item = &'static str> {
+    let all = IDENTITY.into_iter().chain(HANDLING);
+    all.filter(|name| !["server_uid", "wsrep_on"].contains(name))
+}
+
+/// How many status variables of Galera MySQL has: none where it is not made for that.
+/// <https://docs.percona.com/percona-xtradb-cluster/8.0/wsrep-status-index.html>
+pub const GALERA_STATUS: &str =
+    "SELECT COUNT(*) FROM performance_schema.global_status WHERE VARIABLE_NAME LIKE 'wsrep%'";
+
 /// Those of [`IDENTITY`]: name, value.
 pub fn identity() -> String {
     show_variables(&IDENTITY)
