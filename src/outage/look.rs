@@ -81,7 +81,7 @@ impl Look {
         claim: Option<&String>,
     ) -> Result<Self, Failure> {
         let questions = Questions::new(method, admin);
-        let mut statements = State::statements(admin, node);
+        let mut statements = State::statements(admin, node, &sql::database(&node.database));
         let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
         statements.extend(obstacles.statements());
         statements.extend(questions.statements(node));

@@ -280,7 +280,7 @@ impl Restore {
         on_progress: &dyn Fn(Progress),
     ) -> Result<UndoState, Error> {
         if let Some(mine) = &self.plan.undo {
-            let state = State::read(admin, &self.plan.node)?;
+            let state = State::read_in(admin, &self.plan.node, &self.plan.database)?;
             match state.found() {
                 Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoState::There),
                 Some(found) if found.undo.is_some() => {

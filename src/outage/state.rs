@@ -134,20 +134,37 @@ impl State {
     /// # Errors
     /// Why it could not be asked.
     pub fn read(admin: &mut Admin, node: &Node) -> Result<Self, Error> {
-        let mut answers = match admin.batch_or_error(&Self::statements(admin, node)) {
+        Self::read_with(admin, node, &sql::database(&node.database))
+    }
+
+    /// The same of a node whose database is known, as the server spells it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_in(admin: &mut Admin, node: &Node, database: &str) -> Result<Self, Error> {
+        Self::read_with(admin, node, &sql::text(database))
+    }
+
+    fn read_with(
+        admin: &mut Admin,
+        node: &Node,
+        asks_for_database: &str,
+    ) -> Result<Self, Error> {
+        let asked = |admin: &Admin| Self::statements(admin, node, asks_for_database);
+        let mut answers = match admin.batch_or_error(&asked(admin)) {
             Err(error) if admin.learns_without_events(&error) => {
-                admin.batch_or_error(&Self::statements(admin, node))?
+                admin.batch_or_error(&asked(admin))?
             }
             answers => answers?,
         };
         Self::from_answers(admin, node, &mut answers)
     }
 
-    /// What is asked.
-    pub fn statements(admin: &Admin, node: &Node) -> Vec<String> {
+    /// What is asked, the database by this question.
+    pub fn statements(admin: &Admin, node: &Node, asks_for_database: &str) -> Vec<String> {
         vec![
             sql::accounts(admin.server, &[&node.account.user, ""]),
-            sql::database(&node.database),
+            asks_for_database.to_owned(),
             match admin.without_events {
                 Some(_) => sql::NOTHING.to_owned(),
                 None => sql::undos(),

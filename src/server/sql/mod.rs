@@ -246,6 +246,11 @@ pub const UPTIME: &str = "SHOW GLOBAL STATUS LIKE 'Uptime'";
 /// The server's own database.
 pub const SYSTEM: &str = "mysql";
 
+/// This text, as an answer.
+pub fn text(text: &str) -> String {
+    format!("SELECT {}", literal(text))
+}
+
 /// Does nothing.
 pub const NOTHING: &str = "DO 0";
 
