@@ -25,8 +25,7 @@ fn to_kill(server: Server) -> [&'static str; 2] {
 /// Whether the admin may end anybody's session itself.
 pub fn admin_may(admin: &Admin) -> bool {
     let any_of = to_kill(admin.server);
-    let may = |grant: &Grant| any_of.iter().any(|one| grant.grants_globally(one));
-    admin.grants.iter().any(may)
+    any_of.iter().any(|privilege| admin.holds(privilege))
 }
 
 /// `ER_KILL_DENIED_ERROR`: of the account's own sessions, MariaDB says that of one whose login is

@@ -32,7 +32,7 @@ impl Questions {
     /// What is to be asked for this admin.
     pub fn new(admin: &Admin, keep_sessions: bool) -> Self {
         Self {
-            system_users: admin.server == Server::MySql && !holds(admin, sql::SYSTEM_USER),
+            system_users: admin.server == Server::MySql && !admin.holds(sql::SYSTEM_USER),
             procedures: !keep_sessions && !ender::admin_may(admin),
         }
     }
@@ -75,11 +75,6 @@ impl Answers {
     }
 }
 
-fn holds(admin: &Admin, privilege: &str) -> bool {
-    let gives = |grant: &Grant| grant.grants_globally(privilege);
-    admin.grants.iter().any(gives)
-}
-
 /// What the admin lacks, and what the server forbids.
 pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<Reason> {
     let (mut problems, who) = (Vec::new(), &node.admin.user);
@@ -101,7 +96,7 @@ pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<Reason> {
         needed.push("CREATE USER");
     }
     for privilege in needed {
-        if !holds(admin, privilege) {
+        if !admin.holds(privilege) {
             problems.push(reason::lacks_privilege(who, privilege));
         }
     }
@@ -110,7 +105,7 @@ pub fn of_admin(node: &Node, admin: &Admin, method: Method) -> Vec<Reason> {
 
 /// Whether this admin may lock accounts.
 pub fn may_lock(admin: &Admin) -> bool {
-    holds(admin, "CREATE USER")
+    admin.holds("CREATE USER")
 }
 
 /// What of this grant, which the account holds, the admin may not revoke and give back.

@@ -62,12 +62,6 @@ pub fn forbids_its_admin(read_only: &str) -> Option<Reason> {
 }
 
 impl Admin {
-    fn holds(&self, privilege: &str) -> bool {
-        self.grants
-            .iter()
-            .any(|grant| grant.grants_globally(privilege))
-    }
-
     fn reads_performance_schema(&self) -> bool {
         self.grants
             .iter()

@@ -19,7 +19,12 @@ pub struct State {
     /// The node's database, as the server spells it.
     pub database: Option<String>,
     undos: Vec<UndoEvent>,
+    /// The events that the server runs as an account of that name, of those that this admin sees.
+    pub own_events: Vec<OwnEvent>,
 }
+
+/// Database, name, definer.
+pub type OwnEvent = (String, String, String);
 
 /// An event that has the undo's name.
 #[derive(Clone, Debug)]
@@ -52,7 +57,19 @@ enum Maker {
     Unknown,
 }
 
-/// A row of [`sql::undos`].
+/// A row of [`sql::events`].
+type EventRow = (
+    bool,
+    bool,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    Option<String>,
+    Option<String>,
+);
+/// What of it an undo is read from.
 type UndoRow = (String, String, String, i64, Option<String>, Option<String>);
 
 impl UndoEvent {
@@ -145,11 +162,7 @@ impl State {
         Self::read_with(admin, node, &sql::text(database))
     }
 
-    fn read_with(
-        admin: &mut Admin,
-        node: &Node,
-        asks_for_database: &str,
-    ) -> Result<Self, Error> {
+    fn read_with(admin: &mut Admin, node: &Node, asks_for_database: &str) -> Result<Self, Error> {
         let asked = |admin: &Admin| Self::statements(admin, node, asks_for_database);
         let mut answers = match admin.batch_or_error(&asked(admin)) {
             Err(error) if admin.learns_without_events(&error) => {
@@ -167,7 +180,7 @@ impl State {
             asks_for_database.to_owned(),
             match admin.without_events {
                 Some(_) => sql::NOTHING.to_owned(),
-                None => sql::undos(),
+                None => sql::events(&node.account.user),
             },
         ]
     }
@@ -189,12 +202,23 @@ impl State {
         admin.learn_unusable(&accounts)?;
         accounts.retain(|row| !admin.unusable.contains(&row.account));
         let database = answers.row()?;
-        let undos = answers.rows()?.into_iter();
+        let (mut undos, mut own_events) = (Vec::new(), Vec::new());
+        for row in answers.rows::<EventRow>()? {
+            let (is_undo, is_own, database, name, definer, since, age, until, body) = row;
+            if is_own {
+                own_events.push((database.clone(), name, definer.clone()));
+            }
+            if is_undo {
+                let undo = (database, definer, since, age, until, body);
+                undos.push(UndoEvent::read(undo, admin, node));
+            }
+        }
         Ok(Self {
             accounts,
             nameless: others.filter(|row| row.user.is_empty()).collect(),
             database,
-            undos: undos.map(|row| UndoEvent::read(row, admin, node)).collect(),
+            undos,
+            own_events,
         })
     }
 

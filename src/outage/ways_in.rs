@@ -4,7 +4,7 @@
 
 use crate::config::Method;
 use crate::config::Node;
-use crate::outage::state::State;
+use crate::outage::state::{OwnEvent, State};
 use crate::reason::{self, Reason};
 use crate::server::grants::Grant;
 use crate::server::sql::{self, Account, Server};
@@ -30,12 +30,14 @@ pub struct Questions {
 impl Questions {
     /// What can be asked of this server by this admin.
     pub fn new(method: Method, admin: &Admin) -> Self {
-        let may = |grant: &Grant| grant.grants_globally("XA_RECOVER_ADMIN");
         Self {
             server: admin.server,
             method,
-            asks_for_events: admin.without_events.is_none(),
-            asks_for_prepared: admin.server == Server::MariaDb || admin.grants.iter().any(may),
+            asks_for_events: method == Method::Lock
+                && admin.server == Server::MariaDb
+                && admin.without_events.is_none()
+                && !admin.holds("EVENT"),
+            asks_for_prepared: admin.server == Server::MariaDb || admin.holds("XA_RECOVER_ADMIN"),
         }
     }
 
@@ -43,11 +45,13 @@ impl Questions {
     pub fn statements(&self, node: &Node) -> Vec<String> {
         let user = &node.account.user;
         let mut statements = vec![sql::proxies(user)];
-        statements.push(match self.method {
-            Method::Lock if self.asks_for_events => sql::events_of(self.server, user),
-            Method::Lock => sql::NOTHING.to_owned(),
-            Method::Revoke => sql::definer_objects(self.server, user, &node.database),
-        });
+        if self.asks_for_events {
+            statements.push(sql::events_of(user));
+        }
+        if self.method == Method::Revoke {
+            let objects = sql::definer_objects(self.server, user, &node.database);
+            statements.push(objects);
+        }
         if self.asks_for_prepared {
             statements.push(sql::PREPARED_TRANSACTIONS.to_owned());
         }
@@ -69,8 +73,13 @@ impl Questions {
         let mut warnings = Vec::new();
         match self.method {
             Method::Lock => {
-                let events = own_events(&answers.rows()?, &state.rows());
-                warnings.extend(events.filter(|_| admin.runs_events));
+                let events = if self.asks_for_events {
+                    &answers.rows()?
+                } else {
+                    &state.own_events
+                };
+                let own = own_events(events, &state.rows());
+                warnings.extend(own.filter(|_| admin.runs_events));
             }
             Method::Revoke => {
                 let count = answers.row()?.unwrap_or(0);
@@ -119,7 +128,7 @@ fn open_ways(
 }
 
 /// Events whose definer is one of these rows.
-fn own_events(events: &[(String, String, String)], accounts: &[Account]) -> Option<Reason> {
+fn own_events(events: &[OwnEvent], accounts: &[Account]) -> Option<Reason> {
     let definers: Vec<String> = accounts
         .iter()
         .map(|account| format!("{}@{}", account.user, account.host))

@@ -152,6 +152,12 @@ impl Admin {
         Ok(())
     }
 
+    /// Whether it holds this privilege on everything.
+    pub fn holds(&self, privilege: &str) -> bool {
+        let mut grants = self.grants.iter();
+        grants.any(|grant| grant.grants_globally(privilege))
+    }
+
     /// The longest wait for an answer.
     pub fn timeout(&self) -> Duration {
         self.connection.timeout

@@ -138,6 +138,31 @@ fn events_of_the_account_itself_are_named(kind: Kind) {
     finished.assert_kinds(&[]);
 }
 
+#[test]
+fn on_mariadb_they_are_named_to_an_admin_too_who_may_make_none() {
+    let server = Server::start(Kind::MariaDb, &["--event-scheduler=ON"]);
+    let mut nodes = Nodes::local(Kind::MariaDb);
+    nodes.move_to(1, &server);
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "CREATE DEFINER = {} EVENT mysql.ticks ON SCHEDULE EVERY 1 HOUR DO SELECT 1; \
+             CREATE USER low IDENTIFIED BY 'p'; GRANT SELECT ON mysql.* TO low; \
+             GRANT PROCESS, CREATE USER, CONNECTION ADMIN, BINLOG ADMIN ON *.* TO low; \
+             GRANT EVENT ON {}.* TO low",
+            nodes.account(),
+            quoted(&nodes.databases[0])
+        ))
+        .unwrap();
+    nodes.set("TESTER_LOCAL_DB_USER_NODE1", "low");
+    nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "p");
+    nodes
+        .run(&["1", "--dry-run", "--json"], "")
+        .assert_status(0)
+        .assert_kinds(&["own_events"])
+        .assert_says("the event `mysql`.`ticks`");
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Kind) {

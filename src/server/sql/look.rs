@@ -26,16 +26,18 @@ pub fn proxies(user: &str) -> String {
     )
 }
 
-/// The events that the server runs as an account of this user name: database, name, definer.
-pub fn events_of(server: Server, user: &str) -> String {
-    let columns_of = match server {
-        Server::MySql => "EVENT_SCHEMA, EVENT_NAME, DEFINER FROM information_schema.EVENTS",
-        Server::MariaDb => "db, name, definer FROM mysql.event",
-    };
+/// On MariaDB: the events that the server runs as an account of this user name, whatever database
+/// they are in: database, name, definer.
+pub fn events_of(user: &str) -> String {
     format!(
-        "SELECT {columns_of} WHERE STATUS = 'ENABLED' AND {}",
-        is_definer(user)
+        "SELECT db, name, definer FROM mysql.event WHERE {}",
+        runs_as(user)
     )
+}
+
+/// Whether the server runs an event as an account of this user name: a condition.
+pub fn runs_as(user: &str) -> String {
+    format!("(STATUS = 'ENABLED' AND {})", is_definer(user))
 }
 
 /// Whether the definer's user name is this one: a condition.

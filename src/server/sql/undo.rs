@@ -1,6 +1,6 @@
 //! The event that is left on a node.
 
-use super::{Account, identifier, literal};
+use super::{Account, identifier, literal, runs_as};
 
 /// The name of the event that holds the undo, in the node's database.
 pub const UNDO: &str = "fail_start_undo";
@@ -69,12 +69,17 @@ pub fn drop_undo(database: &str) -> String {
     format!("DROP EVENT IF EXISTS {}.{UNDO}", identifier(database))
 }
 
-/// All undos on the server: database, definer, since when (UTC), for how many seconds already,
-/// until when (UTC; `NULL` where the server does not run it by itself), body.
+/// All undos on the server, and the events that it runs as an account of this user name: whether it
+/// is the one and the other, database, name, definer, since when (UTC), for how many seconds
+/// already, until when (UTC; `NULL` where the server does not run it by itself), body. Those of
+/// databases alone on which the admin has `EVENT`.
 /// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-events-table.html>
-pub fn undos() -> String {
+pub fn events(user: &str) -> String {
+    let is_undo = format!("EVENT_NAME = '{UNDO}'");
+    let is_own = runs_as(user);
     format!(
-        "SELECT EVENT_SCHEMA, DEFINER, CREATED, TIMESTAMPDIFF(SECOND, CREATED, UTC_TIMESTAMP()), \
-         IF(STATUS = 'ENABLED', STARTS, NULL), EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_NAME = '{UNDO}'"
+        "SELECT {is_undo}, {is_own}, EVENT_SCHEMA, EVENT_NAME, DEFINER, CREATED, \
+         TIMESTAMPDIFF(SECOND, CREATED, UTC_TIMESTAMP()), IF(STATUS = 'ENABLED', STARTS, NULL), EVENT_DEFINITION \
+         FROM information_schema.EVENTS WHERE {is_undo} OR {is_own}"
     )
 }
