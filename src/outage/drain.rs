@@ -83,8 +83,13 @@ impl SessionDrain {
         if self.clean >= 2 {
             return Next::Drained;
         }
-        let fresh = |of: BTreeSet<u64>| of.difference(&self.killed).copied().collect::<Vec<_>>();
-        let (sessions, logins) = (fresh(sessions), fresh(logins));
+        // In the order of the list: MariaDB looks for each from its beginning.
+        let fresh = |of: &BTreeSet<u64>| -> Vec<u64> {
+            let ids = listed.iter().map(|one| one.id);
+            ids.filter(|id| of.contains(id) && !self.killed.contains(id))
+                .collect()
+        };
+        let (sessions, logins) = (fresh(&sessions), fresh(&logins));
         if !(sessions.is_empty() && logins.is_empty()) {
             self.killed.extend(sessions.iter().chain(&logins));
             self.last_killed = Instant::now();

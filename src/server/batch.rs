@@ -73,14 +73,14 @@ impl Connection {
         self.send(statements, |_| {})
     }
 
-    /// As [`Self::batch`], but looks for answers in pauses only, each an eighth of the time that it
-    /// has taken already: a server that has to wake the reader for each of a thousand small answers
-    /// is slowed down by that.
+    /// As [`Self::batch`], but looks for answers in pauses only, each a small part of the time that
+    /// it has taken already: a server that has to wake the reader for each of a thousand small
+    /// answers is slowed down by that.
     fn batch_patiently(&mut self, statements: &[String]) -> (Answers, Result<(), Error>) {
         let began = Instant::now();
         self.send(statements, |waited| {
             if waited > Duration::from_micros(100) {
-                thread::sleep((began.elapsed() / 8).min(Duration::from_millis(50)));
+                thread::sleep((began.elapsed() / 32).min(Duration::from_millis(50)));
             }
         })
     }
