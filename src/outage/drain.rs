@@ -218,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn each_session_is_told_once_and_waited_for() {
+    fn each_session_is_told_once_in_the_lists_order_and_waited_for() {
         let mut drain = SessionDrain::new(LONG, true);
         assert_eq!(
-            drain.next(&[session(1), session(2)], is_users),
-            kill(&[1, 2], &[])
+            drain.next(&[session(2), session(1)], is_users),
+            kill(&[2, 1], &[])
         );
         assert!(matches!(
             drain.next(&[session(2)], is_users),
