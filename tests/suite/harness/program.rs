@@ -133,6 +133,16 @@ impl Program {
         }
     }
 
+    /// Whether it prints anything within this time.
+    fn prints_within(&self, time: Duration) -> bool {
+        let (printed, changed) = &*self.printed;
+        let is_nothing = |printed: &mut Printed| printed.out.is_empty() && printed.err.is_empty();
+        let (_printed, waited) = changed
+            .wait_timeout_while(printed.lock().unwrap(), time, is_nothing)
+            .unwrap();
+        !waited.timed_out()
+    }
+
     /// All that it has printed so far, on both streams.
     pub fn printed(&self) -> String {
         let printed = self.printed.0.lock().unwrap();
@@ -339,7 +349,14 @@ pub fn in_a_console(nodes: &Nodes, args: &[&str], text: &str) -> Program {
     let console = std::env::var("FAIL_START_CONSOLE").expect("run scripts/test windows");
     let mut command = Command::new(console);
     let command = command.args(args).current_dir(nodes.folder.path());
-    let program = Program::start(command.env_clear());
+    let command = command.env_clear();
+    let mut program = Program::start(command);
+    // Once in a hundred times Wine opens no window, and never starts what would run in it.
+    if !program.prints_within(Duration::from_secs(15)) {
+        eprintln!("Wine has opened no window: another try");
+        program.kill();
+        program = Program::start(command);
+    }
     program.wait_for(text);
     program
 }
