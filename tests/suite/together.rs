@@ -172,13 +172,17 @@ fn killed_at_any_moment_they_come_back_in_any_order(kind: Kind) {
             // One that is still held brings back both, and the other has nothing to do.
             one @ (2 | 3) => {
                 let (first, then) = if one == 2 { ("1", "2") } else { ("2", "1") };
-                let is_held = nodes.states()[usize::from(one == 3)].contains("fail_start_undo");
+                let at = usize::from(one == 3);
+                let is_held = nodes.states()[at].contains("fail_start_undo");
                 nodes
                     .run_elsewhere(&["recover", first, "3"])
                     .assert_status(0);
+                let states = nodes.states();
                 if is_held {
-                    assert_eq!(nodes.states(), before, "after recover {first}");
+                    assert_eq!(states, before, "after recover {first}");
                 }
+                let named = |states: &[String; 3]| [states[at].clone(), states[2].clone()];
+                assert_eq!(named(&states), named(&before), "after recover {first}");
                 nodes.run_elsewhere(&["recover", then]).assert_status(0);
             }
             _ => {
