@@ -153,7 +153,7 @@ impl Plan {
         if self.also.is_empty() {
             return Ok(());
         }
-        let state = State::read(admin, &self.node)?;
+        let state = State::read_in(admin, &self.node, &self.database)?;
         let left = self.all().filter(|plan| {
             plan.undo.is_some() && state.undo_in(&plan.database) == plan.undo.as_ref()
         });
@@ -197,7 +197,7 @@ impl Plan {
         let (Some(mine), Method::Lock) = (&self.undo, self.method) else {
             return Ok(());
         };
-        let state = State::read(admin, &self.node)?;
+        let state = State::read_in(admin, &self.node, &self.database)?;
         for (database, undo) in state.left_with(mine, &self.database) {
             if by_themselves.contains(database) {
                 continue;
