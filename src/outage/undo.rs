@@ -153,13 +153,10 @@ impl Undo {
             server,
             statements,
         };
-        let brings_back = undo.unlocked().next().is_some() || undo.granted().next().is_some();
-        let only_that = undo
-            .statements
-            .iter()
-            .all(|statement| brings_back_only(statement, database, names));
+        let is_ours = |statement: &String| brings_back(statement, database, names);
+        let is_undo = undo.brings_back().next().is_some() && undo.brings_back().all(is_ours);
         // What differs in any other way, such as a number with a sign, was not written here.
-        (brings_back && only_that && undo.body(database) == body).then_some(undo)
+        (is_undo && undo.body(database) == body).then_some(undo)
     }
 
     /// Whether the server gives this undo back as it was written, for a node with this database.
@@ -175,7 +172,7 @@ impl Undo {
     pub fn brings_back(&self) -> impl Iterator<Item = &String> {
         self.statements
             .iter()
-            .filter(|statement| !local_only(statement) && *statement != LIFTED)
+            .filter(|statement| !is_beside(statement))
     }
 
     /// Whether the node was read-only when it was taken.
@@ -216,15 +213,15 @@ fn has_doubled_backtick(text: &str) -> bool {
     false
 }
 
-fn brings_back_only(statement: &str, database: &str, names: Names) -> bool {
-    local_only(statement)
-        || statement == LIFTED
-        || sql::unlocked(statement).is_some()
+/// Whether it gives something of this database back, and does nothing else.
+fn brings_back(statement: &str, database: &str, names: Names) -> bool {
+    sql::unlocked(statement).is_some()
         || Grant::given_by(statement).is_some_and(|grant| grant.is_on(database, names))
 }
 
-fn local_only(statement: &str) -> bool {
-    [sql::NO_BINARY_LOG, sql::NO_GALERA].contains(&statement)
+/// Whether it stands beside those: it keeps the change on the node, or says how it was made.
+fn is_beside(statement: &str) -> bool {
+    [sql::NO_BINARY_LOG, sql::NO_GALERA, LIFTED].contains(&statement)
 }
 
 /// The text with everything replaced that could be more than a name inside a string literal.

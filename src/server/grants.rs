@@ -78,6 +78,14 @@ impl Grant {
     }
 
     fn read(line: &str, verb: &str, to: &str) -> Option<Self> {
+        // Before the line is taken apart: each is tried with both verbs.
+        if !line
+            .trim_start()
+            .get(..verb.len())?
+            .eq_ignore_ascii_case(verb)
+        {
+            return None;
+        }
         let (starts, tokens) = tokens(line)?;
         let (first, rest) = tokens.split_first()?;
         let to = rest.iter().position(|token| token.is(to))?;

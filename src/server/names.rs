@@ -68,6 +68,9 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
             covered[length + 1] = covered[length] && one.is_none_or(|one| one == name[length]);
         }
         covered[0] = false;
+        if !covered.contains(&true) {
+            return false;
+        }
     }
     covered[name.len()]
 }

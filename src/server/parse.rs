@@ -13,7 +13,7 @@ pub(super) fn privileges(tokens: &[Token]) -> Option<BTreeMap<Option<String>, BT
     loop {
         let is_word = |token: &Token| matches!(token, Token::Word(word) if word.is_ascii());
         let words = rest.iter().take_while(|&token| is_word(token)).count();
-        let name: Vec<String> = rest[..words].iter().filter_map(Token::name).collect();
+        let name: Vec<&str> = rest[..words].iter().filter_map(Token::name).collect();
         let name = match name.join(" ").to_ascii_uppercase() {
             name if name.is_empty() => return None,
             name if name == "ALL" => ALL.to_owned(),
@@ -26,7 +26,8 @@ pub(super) fn privileges(tokens: &[Token]) -> Option<BTreeMap<Option<String>, BT
                 .position(|token| *token == Token::Symbol(')'))?;
             for column in inner[..end].split(|token| *token == Token::Symbol(',')) {
                 let [column] = column else { return None };
-                let held = privileges.entry(Some(column.name()?)).or_default();
+                let column = column.name()?.to_owned();
+                let held = privileges.entry(Some(column)).or_default();
                 held.insert(name.clone());
             }
             rest = &inner[end + 1..];
@@ -54,25 +55,25 @@ pub(super) fn object(tokens: &[Token]) -> Option<Object> {
     let any = Token::Symbol('*');
     Some(match (kind.as_str(), *database == any, *name == any) {
         ("", true, true) => Object::Everywhere,
-        ("", false, true) => Object::Database(database.name()?),
+        ("", false, true) => Object::Database(database.name()?.to_owned()),
         ("" | "TABLE", ..) => Object::Table {
-            database: database.name()?,
-            name: name.name()?,
+            database: database.name()?.to_owned(),
+            name: name.name()?.to_owned(),
         },
         _ => Object::Routine {
             kind,
-            database: database.name()?,
-            name: name.name()?,
+            database: database.name()?.to_owned(),
+            name: name.name()?.to_owned(),
         },
     })
 }
 
 /// Reads the account row at the beginning, and what is behind it; none for a role of MariaDB's,
 /// which has no host.
-pub(super) fn account(tokens: &[Token]) -> Option<(Option<Account>, &[Token])> {
+pub(super) fn account<'a>(tokens: &'a [Token<'a>]) -> Option<(Option<Account>, &'a [Token<'a>])> {
     match tokens {
         [user, Token::Symbol('@'), host, rest @ ..] => {
-            let (user, host) = (user.name()?, host.name()?);
+            let (user, host) = (user.name()?.to_owned(), host.name()?.to_owned());
             Some((Some(Account { user, host }), rest))
         }
         [role, rest @ ..] => role.name().map(|_| (None, rest)),
