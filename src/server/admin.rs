@@ -117,10 +117,10 @@ impl Admin {
             connection,
             server,
             version: variables.get("version").to_owned(),
-            process_list: if performance_schema {
-                ProcessList::PerformanceSchema
-            } else {
-                ProcessList::InformationSchema
+            process_list: match server {
+                Server::MySql if performance_schema => ProcessList::PerformanceSchema,
+                Server::MySql => ProcessList::InformationSchema,
+                Server::MariaDb => ProcessList::Shown,
             },
             names,
             grants: held.grants,

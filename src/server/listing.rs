@@ -6,6 +6,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mysql::prelude::{FromRow, FromValue};
+use mysql::{FromRowError, Row};
+
 use crate::reason;
 use crate::server::sql::{self, ProcessList};
 use crate::server::{Admin, Answers, Error, NO_TABLE};
@@ -29,14 +32,38 @@ pub struct Session {
 }
 
 /// A row of [`sql::sessions`].
-type Listed = (
-    u64,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<bool>,
-    Option<bool>,
-);
+struct Listed {
+    id: u64,
+    user: Option<String>,
+    database: Option<String>,
+    command: Option<String>,
+    uses_it: Option<bool>,
+    /// Whether any table is shown to be in use by it.
+    uses_any: Option<bool>,
+}
+
+impl FromRow for Listed {
+    fn from_row_opt(mut row: Row) -> Result<Self, FromRowError> {
+        // Where they are shown, the address stands between, and more behind.
+        let is_shown = row.len() > 6;
+        let (database, command) = if is_shown { (3, 4) } else { (2, 3) };
+        let mut read = || {
+            Some(Self {
+                id: cell(&mut row, 0)?,
+                user: cell(&mut row, 1)?,
+                database: cell(&mut row, database)?,
+                command: cell(&mut row, command)?,
+                uses_it: if is_shown { None } else { cell(&mut row, 4)? },
+                uses_any: if is_shown { None } else { cell(&mut row, 5)? },
+            })
+        };
+        read().ok_or(FromRowError(row))
+    }
+}
+
+fn cell<T: FromValue>(row: &mut Row, at: usize) -> Option<T> {
+    row.take_opt(at)?.ok()
+}
 
 /// What the server lists.
 #[derive(Default)]
@@ -172,8 +199,13 @@ impl Admin {
             result => result?,
         }
         let first = answers.take(statements.len());
+        let mut rows: Vec<Listed> = answers.rows()?;
+        if self.process_list == ProcessList::Shown {
+            // As the server itself keeps them, the newest first.
+            rows.reverse();
+        }
         let list = List {
-            rows: answers.rows()?,
+            rows,
             gaps: if answers.len() > 0 {
                 answers.rows()?.into_iter().collect()
             } else {
@@ -186,7 +218,7 @@ impl Admin {
     /// Whether this list shows that it is none to rely on: then another is made from now on.
     fn must_list_otherwise(&mut self, list: Option<&List>, by_locks: bool) -> bool {
         let id = self.id;
-        let own = list.and_then(|list| list.rows.iter().find(|row| row.0 == id));
+        let own = list.and_then(|list| list.rows.iter().find(|row| row.id == id));
         let has_gap = |gap| list.is_some_and(|list| list.counts(gap));
         // A list that lacks this session is no list.
         if self.lists_by_performance_schema()
@@ -196,7 +228,7 @@ impl Admin {
             return true;
         }
         // Nor do locks tell anything where those that this list itself needs are not shown.
-        let own_locks = own.is_some_and(|row| row.5 == Some(true));
+        let own_locks = own.is_some_and(|row| row.uses_any == Some(true));
         if by_locks && (!own_locks || has_gap("Performance_schema_metadata_lock_lost")) {
             self.reads_locks = false;
             return true;
@@ -230,15 +262,16 @@ impl Admin {
 
     fn read(&self, rows: Vec<Listed>, user: &str) -> Vec<Session> {
         rows.into_iter()
-            .map(|(id, user, database, command, uses_it, _)| {
-                let (user, command) = (user.unwrap_or_default(), command.unwrap_or_default());
+            .map(|row| {
+                let user = row.user.unwrap_or_default();
+                let command = row.command.unwrap_or_default();
                 Session {
-                    id,
+                    id: row.id,
                     is_logging_in: user == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER,
                     user,
-                    database,
+                    database: row.database,
                     is_idle: command == "Sleep",
-                    uses_it: uses_it == Some(true),
+                    uses_it: row.uses_it == Some(true),
                 }
             })
             // The server's comparison of names may be looser than ours.

@@ -8,9 +8,12 @@ pub enum ProcessList {
     /// `performance_schema.processlist`: the only one that MySQL 9.7 does not call deprecated.
     /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-processlist-table.html>
     PerformanceSchema,
-    /// `information_schema.processlist`: all that MariaDB has, and right on a MySQL whose
-    /// performance schema is off or too small for its sessions.
+    /// `information_schema.processlist`: right on a MySQL whose performance schema is off or too
+    /// small for its sessions.
     InformationSchema,
+    /// `SHOW PROCESSLIST`, on MariaDB, which writes the same as a table to its disk each time.
+    /// <https://mariadb.com/kb/en/show-processlist/>
+    Shown,
 }
 
 /// The user name that both servers show for a connection whose login is not through.
@@ -21,7 +24,8 @@ pub const NOT_LOGGED_IN: &str = "unauthenticated user";
 pub const CHANGES_USER: &str = "Change user";
 
 /// The sessions of a user name, and those whose login is not through; and this session, without
-/// which it is no list: id, user, default database, command.
+/// which it is no list: id, user, default database, command. Or those of everybody, with more
+/// columns, where they are shown.
 ///
 /// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's
 /// transaction, which may be committed whatever is revoked meanwhile, or a transaction whose tables
@@ -32,6 +36,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
     let schema = match list {
         ProcessList::PerformanceSchema => "performance_schema",
         ProcessList::InformationSchema => "information_schema",
+        ProcessList::Shown => return "SHOW PROCESSLIST".to_owned(),
     };
     let (locks, join) = database.map_or(("0, 0".to_owned(), String::new()), |database| {
         (
