@@ -1,5 +1,7 @@
 //! What to revoke of a node's account, how it is given back, and which ways in that would leave.
 
+use std::collections::BTreeSet;
+
 use crate::outage::gone;
 use crate::outage::obstacles;
 use crate::outage::plan::Plan;
@@ -139,7 +141,7 @@ struct Holders {
     /// Each account row.
     rows: Vec<Lines>,
     /// The account without a name: databases, as patterns.
-    everybody: Vec<String>,
+    everybody: BTreeSet<String>,
     /// MariaDB's `PUBLIC`: the lines of its `SHOW GRANTS`.
     public: Vec<String>,
 }
@@ -162,7 +164,7 @@ fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
     }
     Ok(Holders {
         rows: answers.lines(plan.accounts.len())?,
-        everybody: answers.rows()?,
+        everybody: answers.rows()?.into_iter().collect(),
         public: if answers.len() == 0 {
             Vec::new()
         } else {

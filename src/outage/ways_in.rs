@@ -2,6 +2,8 @@
 //! database any more: other ways in, and what goes on as the account without a login. Looked for in
 //! prepare, changing nothing.
 
+use std::collections::BTreeSet;
+
 use crate::config::Method;
 use crate::config::Node;
 use crate::outage::state::{OwnEvent, State};
@@ -105,7 +107,8 @@ fn open_ways(
     nameless: &[Account],
 ) -> Result<Vec<String>, Error> {
     let user = &node.account.user;
-    let proxies: Vec<(String, String)> = answers.rows()?;
+    // One may be granted it by several rows.
+    let proxies: BTreeSet<(String, String)> = answers.rows()?.into_iter().collect();
     let mut open: Vec<String> = proxies
         .iter()
         .map(|(name, host)| reason::way_by_proxy(name, host, user))

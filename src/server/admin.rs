@@ -330,12 +330,13 @@ impl AccountRow {
         Ok(rows)
     }
 
-    /// All of them.
+    /// All of them, by their hosts.
     ///
     /// # Errors
     /// As [`Answers::rows`].
     pub fn read_all(answers: &mut Answers) -> Result<Vec<Self>, Error> {
-        let rows = answers.rows::<(String, String, String, Option<String>)>()?;
+        let mut rows = answers.rows::<(String, String, String, Option<String>)>()?;
+        rows.sort_by(|one, other| one.1.cmp(&other.1));
         let rows = rows.into_iter().map(|(user, host, locked, plugin)| Self {
             account: Account { user, host },
             is_locked: locked == "Y",

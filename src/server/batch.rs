@@ -22,12 +22,6 @@ pub struct Ended {
 }
 
 impl Connection {
-    /// Whether it is a MySQL from 8.0 on by what it said first, which may be a proxy's word.
-    pub(super) fn greets_as_mysql(&self) -> bool {
-        let (major, ..) = self.conn.server_version();
-        (8..10).contains(&major)
-    }
-
     /// The connection's id on its server.
     pub fn id(&self) -> u64 {
         self.conn.connection_id().into()

@@ -28,38 +28,25 @@ impl First {
     /// # Errors
     /// As [`Connection::batch_or_error`].
     pub(super) fn ask(connection: &mut Connection) -> Result<Self, Error> {
-        if connection.greets_as_mysql() {
-            // In a fraction of the time that to show them takes.
-            let asked = [
-                sql::values_of(sql::mysql_variables()),
-                sql::GALERA_STATUS.to_owned(),
-            ];
-            let first = Self::ask_with(connection, &asked, |answers| {
-                let values: Option<Row> = answers.row()?;
-                let names = sql::mysql_variables().map(str::to_owned);
-                let all = names.zip(values.into_iter().flat_map(texts).map(Some));
-                let galera: Option<u64> = answers.row()?;
-                Ok(Some(Variables(all.collect())).filter(|_| galera == Some(0)))
-            });
-            match first {
-                Ok(Some(first)) => return Ok(first),
-                // It has more variables than those, or not all of them: it may be a MariaDB that a
-                // proxy greets for.
-                Ok(None) | Err(Error::Server { .. }) => {}
-                Err(error) => return Err(error),
-            }
+        let first = Self::ask_with(connection, sql::variables_in_columns(), |answers| {
+            Ok(answers.row()?.and_then(Variables::in_columns))
+        });
+        match first {
+            Ok(Some(first)) => return Ok(first),
+            // It has others than most servers of its version.
+            Ok(None) | Err(Error::Server { .. }) => {}
+            Err(error) => return Err(error),
         }
-        let asked = [sql::variables()];
-        let first = Self::ask_with(connection, &asked, |answers| {
+        let first = Self::ask_with(connection, sql::variables(), |answers| {
             Ok(Some(Variables(answers.rows()?.into_iter().collect())))
         })?;
         first.ok_or_else(not_mysql)
     }
 
-    /// The same with these questions for variables, unless the answers to them do not tell all.
+    /// The same by this question for variables, unless the answer to it does not tell all.
     fn ask_with(
         connection: &mut Connection,
-        asks_for_variables: &[String],
+        asks_for_variables: String,
         read: impl FnOnce(&mut Answers) -> Result<Option<Variables>, Error>,
     ) -> Result<Option<Self>, Error> {
         let before = sql::session(connection.timeout.as_secs().max(1));
@@ -69,7 +56,7 @@ impl First {
             // Last, since an admin of a managed server may not.
             sql::NO_BINARY_LOG.to_owned(),
         ];
-        let asked = [&before[..], asks_for_variables, &after].concat();
+        let asked = [&before[..], &[asks_for_variables], &after].concat();
         let (mut answers, last) = connection.batch(&asked);
         let is_binary_logged = match (asked.len() - answers.len(), last) {
             (0, Ok(())) => false,
@@ -94,6 +81,14 @@ impl First {
 pub(super) struct Variables(pub(super) HashMap<String, Option<String>>);
 
 impl Variables {
+    /// Those that stand in the columns of a row, unless there may be more.
+    fn in_columns(row: Row) -> Option<Self> {
+        let columns = row.columns();
+        let names = columns.iter().map(|column| column.name_str().into_owned());
+        let all = Self(names.zip(texts(row).map(Some)).collect());
+        (all.get(sql::GALERA) == "0" || all.0.contains_key("wsrep_on")).then_some(all)
+    }
+
     /// Empty where the server has none of this name.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0

@@ -340,12 +340,25 @@ fn a_mariadb_whose_proxy_greets_as_mysql_is_failed_as_what_it_is() {
     no_transaction_is_committed(&nodes, "greeted as MySQL");
 }
 
+#[test_case(Kind::MySql, "@@GLOBAL.server_uuid", "@@GLOBAL.no_such_uid"; "on_mysql")]
+#[test_case(Kind::MariaDb, "@@GLOBAL.server_uid", "@@GLOBAL.no_such_id"; "on_mariadb")]
+fn a_server_that_lacks_a_variable_is_failed(kind: Kind, variable: &str, none: &str) {
+    let mut nodes = Nodes::local(kind);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite(variable, none);
+    nodes.reach_by(1, proxy.port);
+    all_end(&mut nodes, variable);
+    no_transaction_is_committed(&nodes, variable);
+    proxy.assert_has_rewritten();
+}
+
 #[test]
 fn a_mysql_that_is_made_for_galera_is_asked_whether_it_is_in_a_cluster() {
     let mut nodes = Nodes::local(Kind::MySql);
     nodes.set("LOCAL_DB_SSL_MODE", "disabled");
     let proxy = Proxy::to(nodes.port(1));
-    proxy.rewrite("LIKE 'wsrep%'", "LIKE 'Uptim%'");
+    proxy.rewrite("= 'wsrep_ready'", "= 'Connections'");
     // A name and a value, each after its length.
     proxy.rewrite_answers("\u{7}log_bin\u{2}ON", "\u{8}wsrep_on\u{1}1", 0);
     nodes.reach_by(1, proxy.port);

@@ -1,6 +1,7 @@
 //! What is asked about a node before anything is changed there.
 
 use super::{Server, identifier, literal};
+use crate::server::names::Names;
 
 /// The database's name, as the server spells it; no row where there is none.
 pub fn database(name: &str) -> String {
@@ -12,7 +13,7 @@ pub fn database(name: &str) -> String {
 
 /// Databases, as patterns, that every account may use: a grant to the account without a name holds
 /// for all.
-pub const GRANTED_TO_ALL: &str = "SELECT DISTINCT Db FROM mysql.db WHERE User = ''";
+pub const GRANTED_TO_ALL: &str = "SELECT Db FROM mysql.db WHERE User = ''";
 
 /// What every account holds on MariaDB 10.11 and later.
 pub const PUBLIC_GRANTS: &str = "SHOW GRANTS FOR PUBLIC";
@@ -22,7 +23,7 @@ pub const PUBLIC_GRANTS: &str = "SHOW GRANTS FOR PUBLIC";
 pub fn proxies(user: &str) -> String {
     let user = literal(user);
     format!(
-        "SELECT DISTINCT User, Host FROM mysql.proxies_priv WHERE Proxied_user = {user} AND User <> {user}"
+        "SELECT User, Host FROM mysql.proxies_priv WHERE Proxied_user = {user} AND User <> {user}"
     )
 }
 
@@ -42,8 +43,9 @@ pub fn runs_as(user: &str) -> String {
 
 /// Whether the definer's user name is this one: a condition.
 fn is_definer(user: &str) -> String {
-    let user = literal(user);
-    format!("LEFT(DEFINER, CHAR_LENGTH({user}) + 1) = CONCAT({user}, '@')")
+    // A pattern, for which MySQL has an index.
+    let begins = Names::Patterns.of(user) + "@%";
+    format!("DEFINER LIKE {}", literal(&begins))
 }
 
 /// How many views, routines and triggers of the database run with the rights of an account of this
