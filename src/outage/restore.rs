@@ -125,14 +125,14 @@ impl Restore {
         self.is_changed = is_changed;
     }
 
-    /// The node has been proven to be offline, and so often had the server turned the account away
-    /// then.
+    /// The node has been proven to be offline; so often had the server turned the account away before
+    /// it was taken away, fail-start's own logins since included.
     pub fn has_been_offline(&mut self, turned_away: Option<u64>) {
         self.since = Some(Instant::now());
         self.turned_away.before = turned_away;
     }
 
-    /// How often it had done so then, where it counts that.
+    /// How often it had done so, where it counts that.
     pub fn turned_away_before(&self) -> Option<u64> {
         self.turned_away.before
     }

@@ -16,7 +16,7 @@ use crate::outage::restore::Restore;
 use crate::reason::{self, Reason};
 use crate::server::listing::{Listing, Session};
 use crate::server::login::Login;
-use crate::server::{Admin, EVENT_EXISTS, Error, Failure, in_words};
+use crate::server::{Admin, EVENT_EXISTS, Error, Failure, in_words, sql};
 
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,9 @@ pub struct TakeDown<'a> {
     plan: Plan,
     ender: Ender,
     sessions_ended: usize,
+    /// How often the server had turned the account away when it was locked or lost its rights, and
+    /// fail-start's own logins since, where it counts that.
+    turned_away: Option<u64>,
     stop: &'a AtomicBool,
     on_progress: &'a dyn Fn(Progress),
 }
@@ -82,6 +85,7 @@ impl<'a> TakeDown<'a> {
             plan,
             ender,
             sessions_ended: 0,
+            turned_away: None,
             stop,
             on_progress,
         }
@@ -100,15 +104,12 @@ impl<'a> TakeDown<'a> {
         let began = Instant::now();
         match self.steps(&mut admin, guards, &mut changed) {
             Ok(()) => {
-                // Counted once.
-                let user = &self.plan.node.account.user;
-                let turned_away = is_first.then(|| admin.turned_away(user)).flatten();
                 let taken = Taken {
                     method: self.plan.method,
                     sessions_ended: self.sessions_ended,
                     elapsed: began.elapsed(),
                 };
-                changed.has_been_offline(turned_away);
+                changed.has_been_offline(self.turned_away);
                 changed.keep(admin);
                 Ok(Outage::new(changed, taken, self.ender))
             }
@@ -146,6 +147,12 @@ impl<'a> TakeDown<'a> {
             changed.may_be_changed(true);
         }
         let listing = self.change(admin, changed)?;
+        if self.plan.with.is_none() {
+            // The logins that prove it of the nodes that go with this one are turned away too.
+            let others = self.plan.also.iter().filter(|plan| plan.verify_by_login);
+            let others = others.map(|_| 1).sum::<u64>();
+            self.turned_away = listing.turned_away.map(|count| count + others);
+        }
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = self.plan.verify_by_login.then(|| {
             let plan = self.plan.clone();
@@ -277,9 +284,14 @@ impl<'a> TakeDown<'a> {
     }
 
     /// Whether a login of the account says that the node is offline.
-    fn is_proven_by(&self, login: Login) -> Result<(), Halt> {
+    fn is_proven_by(&mut self, login: Login) -> Result<(), Halt> {
         match login {
-            Login::KeptOut(_) => Ok(()),
+            Login::KeptOut(error) => {
+                if matches!(error, Error::Server { code, .. } if sql::TURNS_AWAY.contains(&code)) {
+                    self.turned_away = self.turned_away.map(|count| count + 1);
+                }
+                Ok(())
+            }
             Login::In(_) => fail(reason::still_gets_in()),
             Login::Elsewhere(other) => fail(reason::leads_elsewhere(&self.plan.server_id, other)),
             Login::NotTried(error @ Error::Server { .. }) => {

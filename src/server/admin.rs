@@ -205,9 +205,8 @@ impl Admin {
         if self.server == Server::MariaDb {
             return None;
         }
-        let counts = self.rows::<Option<u64>>(sql::turned_away(user)).ok()?;
-        // `NULL` for a user name that has never met an error.
-        Some(counts.first()?.unwrap_or(0))
+        let answers = self.batch_or_error(&[sql::turned_away(user)]);
+        answers.ok()?.turned_away().ok()?
     }
 
     /// Ends one of the admin's own sessions, which everybody may; it may have ended by itself.

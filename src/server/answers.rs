@@ -56,6 +56,16 @@ impl Answers {
         Ok(self.rows::<Row>()?.len())
     }
 
+    /// How often a user name was turned away, by the next one, to [`super::sql::turned_away`].
+    ///
+    /// # Errors
+    /// As [`Self::rows`].
+    pub fn turned_away(&mut self) -> Result<Option<u64>, Error> {
+        // `NULL` for one that has never met an error.
+        let count = self.row::<Option<u64>>()?;
+        Ok(count.map(Option::unwrap_or_default))
+    }
+
     /// What so many account rows hold, by the next answers, each to the `SHOW GRANTS` of one.
     ///
     /// # Errors

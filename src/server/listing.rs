@@ -1,6 +1,7 @@
 //! The sessions on a node, listed so that none is missing: each list of the server's is taken for
 //! what it is worth.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +11,7 @@ use mysql::prelude::{FromRow, FromValue};
 use mysql::{FromRowError, Row};
 
 use crate::reason;
-use crate::server::sql::{self, ProcessList};
+use crate::server::sql::{self, ProcessList, Server};
 use crate::server::{Admin, Answers, Error, NO_TABLE};
 
 /// One session of somebody else, as the server's process list shows it.
@@ -71,6 +72,18 @@ struct List {
     rows: Vec<Listed>,
     /// By [`sql::LIST_GAPS`], where that was asked.
     gaps: HashMap<String, String>,
+    /// By [`sql::turned_away`], where that was asked and is counted.
+    turned_away: Option<u64>,
+}
+
+/// What is asked after a list.
+#[derive(Clone, Copy)]
+enum Then<'a> {
+    Nothing,
+    /// What it may lack.
+    Gaps,
+    /// How often this user name was turned away.
+    TurnedAway(&'a str),
 }
 
 impl List {
@@ -100,6 +113,8 @@ pub struct Listing {
     pub by_locks: bool,
     /// The answers of the statements that ran first.
     pub answers: Answers,
+    /// How often the server had turned the user name away, where that was asked and is counted.
+    pub turned_away: Option<u64>,
 }
 
 /// How long after somebody has read it the list of transactions shows what it showed then, and a
@@ -118,10 +133,11 @@ impl Admin {
         wanted: Wanted,
         statements: &[String],
     ) -> Result<Listing, Error> {
-        self.list_sessions(user, wanted, statements, true)
+        self.list_sessions(user, wanted, statements, Then::Gaps)
     }
 
-    /// As [`Self::sessions`], in less time, where another list follows: this one may have gaps.
+    /// As [`Self::sessions`], in less time, where another list follows: this one may have gaps. And
+    /// how often the server had turned the user name away.
     ///
     /// # Errors
     /// As [`Admin::batch_or_error`].
@@ -131,7 +147,7 @@ impl Admin {
         wanted: Wanted,
         statements: &[String],
     ) -> Result<Listing, Error> {
-        self.list_sessions(user, wanted, statements, false)
+        self.list_sessions(user, wanted, statements, Then::TurnedAway(user))
     }
 
     fn list_sessions(
@@ -139,7 +155,7 @@ impl Admin {
         user: &str,
         wanted: Wanted,
         statements: &[String],
-        asks_for_gaps: bool,
+        then: Then,
     ) -> Result<Listing, Error> {
         let by_locks = match wanted {
             Wanted::Using(database) if self.reads_locks && self.lists_by_performance_schema() => {
@@ -148,9 +164,9 @@ impl Admin {
             _ => None,
         };
         let question = sql::sessions(self.process_list, user, by_locks);
-        let (answers, list) = self.list(question, statements, asks_for_gaps)?;
+        let (answers, list) = self.list(question, statements, then)?;
         if self.must_list_otherwise(list.as_ref(), by_locks.is_some()) {
-            let listing = self.list_sessions(user, wanted, &[], asks_for_gaps)?;
+            let listing = self.list_sessions(user, wanted, &[], then)?;
             return Ok(Listing { answers, ..listing });
         }
         let list = list.unwrap_or_default();
@@ -164,6 +180,7 @@ impl Admin {
             sessions,
             by_locks: by_locks.is_some(),
             answers,
+            turned_away: list.turned_away,
         })
     }
 
@@ -175,7 +192,7 @@ impl Admin {
         if !self.lists_by_performance_schema() {
             return self.batch_or_error(statements);
         }
-        let (answers, list) = self.list(sql::OWN_SESSION.to_owned(), statements, false)?;
+        let (answers, list) = self.list(sql::OWN_SESSION.to_owned(), statements, Then::Nothing)?;
         self.must_list_otherwise(list.as_ref(), false);
         Ok(answers)
     }
@@ -186,32 +203,41 @@ impl Admin {
         &mut self,
         question: String,
         statements: &[String],
-        asks_for_gaps: bool,
+        then: Then,
     ) -> Result<(Answers, Option<List>), Error> {
         let by_schema = self.lists_by_performance_schema();
         let mut asked = statements.to_vec();
         asked.push(question);
-        asked.extend((by_schema && asks_for_gaps).then(|| sql::LIST_GAPS.to_owned()));
+        asked.extend(match then {
+            Then::Gaps if by_schema => Some(sql::LIST_GAPS.to_owned()),
+            Then::TurnedAway(user) if self.server == Server::MySql => Some(sql::turned_away(user)),
+            _ => None,
+        });
         let (mut answers, result) = self.batch(&asked);
-        let has_run = answers.len() == statements.len() && by_schema;
-        match result {
-            Err(Error::Server { code: NO_TABLE, .. }) if has_run => return Ok((answers, None)),
-            result => result?,
+        match (answers.len().cmp(&statements.len()), then, result) {
+            (Ordering::Equal, _, Err(Error::Server { code: NO_TABLE, .. })) if by_schema => {
+                return Ok((answers, None));
+            }
+            // Not every server counts that, or not for this admin.
+            (Ordering::Greater, Then::TurnedAway(_), Err(Error::Server { .. })) => {}
+            (.., result) => result?,
         }
         let first = answers.take(statements.len());
-        let mut rows: Vec<Listed> = answers.rows()?;
+        let mut list = List {
+            rows: answers.rows()?,
+            ..List::default()
+        };
         if self.process_list == ProcessList::Shown {
             // As the server itself keeps them, the newest first.
-            rows.reverse();
+            list.rows.reverse();
         }
-        let list = List {
-            rows,
-            gaps: if answers.len() > 0 {
-                answers.rows()?.into_iter().collect()
-            } else {
-                HashMap::new()
-            },
-        };
+        if answers.len() > 0 {
+            match then {
+                Then::Nothing => {}
+                Then::Gaps => list.gaps = answers.rows()?.into_iter().collect(),
+                Then::TurnedAway(_) => list.turned_away = answers.turned_away()?,
+            }
+        }
         Ok((first, Some(list)))
     }
 

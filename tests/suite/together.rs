@@ -102,6 +102,8 @@ fn what_is_said_of_them_is_right_for_each(kind: Kind) {
     assert_eq!(finished.out.matches("1 session would end").count(), 1);
     assert_eq!(nodes.states(), before);
 
+    // A login proves of each that it is offline.
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
     let finished = nodes.run(&["1", "2", "--for", "100ms", "--json"], "");
     finished.assert_status(0);
     let events = finished.out.lines();
@@ -119,6 +121,13 @@ fn what_is_said_of_them_is_right_for_each(kind: Kind) {
             .sum();
         assert_eq!((counts.len(), sum), (2, 1), "{}", finished.out);
     }
+    // Nobody but fail-start itself was turned away.
+    let refused = events.iter().filter(|event| event["event"] == "online");
+    let refused: Vec<u64> = refused
+        .filter_map(|event| event["turned_away"].as_u64())
+        .collect();
+    let counted: &[u64] = if kind == Kind::MySql { &[0] } else { &[] };
+    assert_eq!(refused, counted, "{}", finished.out);
     assert_eq!(nodes.states(), before);
 
     // The same database twice is one node.

@@ -354,6 +354,20 @@ fn a_server_that_lacks_a_variable_is_failed(kind: Kind, variable: &str, none: &s
 }
 
 #[test]
+fn a_mysql_that_does_not_count_who_is_turned_away_is_failed() {
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+    let proxy = Proxy::to(nodes.port(1));
+    proxy.rewrite("summary_by_user_by_error", "summary_by_user_no_error");
+    nodes.reach_by(1, proxy.port);
+    all_end(&mut nodes, "not counted");
+    let finished = nodes.run(&["1", "--json"], "Y\n");
+    finished.assert_status(0).assert_kinds(&[]);
+    assert!(finished.events()[1]["turned_away"].is_null());
+    proxy.assert_has_rewritten();
+}
+
+#[test]
 fn a_mysql_that_is_made_for_galera_is_asked_whether_it_is_in_a_cluster() {
     let mut nodes = Nodes::local(Kind::MySql);
     nodes.set("LOCAL_DB_SSL_MODE", "disabled");

@@ -122,14 +122,17 @@ pub fn call_to_kill(procedure: &str, id: u64) -> String {
     format!("CALL {SYSTEM}.{}({id})", identifier(procedure))
 }
 
-/// How often the server turned a login or a statement of this user name away since it started:
-/// locked (3118), no access to a database (1044), a wrong password (1045), no access to a table
-/// (1142).
+/// By which errors a login or a statement is turned away: locked, no access to a database, a wrong
+/// password, no access to a table.
+pub const TURNS_AWAY: [u16; 4] = [3118, 1044, 1045, 1142];
+
+/// How often the server turned this user name away, by [`TURNS_AWAY`], since it started.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-error-summary-tables.html>
 pub fn turned_away(user: &str) -> String {
+    let errors = TURNS_AWAY.map(|code| code.to_string()).join(", ");
     format!(
         "SELECT SUM(SUM_ERROR_RAISED) FROM performance_schema.events_errors_summary_by_user_by_error \
-         WHERE USER = {} AND ERROR_NUMBER IN (3118, 1044, 1045, 1142)",
+         WHERE USER = {} AND ERROR_NUMBER IN ({errors})",
         literal(user)
     )
 }
