@@ -179,9 +179,12 @@ fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Ki
     nodes
         .admin(1)
         .query_drop(format!(
-            "USE {}; CREATE DEFINER = {} PROCEDURE p() SELECT 1",
+            "USE {}; CREATE DEFINER = {} PROCEDURE p() SELECT 1; \
+             CREATE DEFINER = {}@`%` VIEW x AS SELECT * FROM t",
             quoted(database),
-            nodes.account()
+            nodes.account(),
+            // Another's, though some comparisons of the server take both for the same.
+            quoted(&nodes.user.to_uppercase())
         ))
         .unwrap();
     nodes

@@ -52,9 +52,14 @@ fn is_definer(user: &str) -> String {
 /// user name, whoever uses them:
 /// <https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html>.
 pub fn definer_objects(server: Server, user: &str, database: &str) -> String {
+    // Else MariaDB takes `A` for `a` there.
+    let exactly = match server {
+        Server::MySql => "",
+        Server::MariaDb => " COLLATE utf8mb4_bin",
+    };
     let count = |table: &str, schema: &str, more: &str| {
         format!(
-            "(SELECT COUNT(*) FROM {table} WHERE {schema} = {} AND {}{more})",
+            "(SELECT COUNT(*) FROM {table} WHERE {schema} = {} AND {}{exactly}{more})",
             literal(database),
             is_definer(user)
         )
