@@ -56,7 +56,7 @@ impl Connection {
             }
             answers => {
                 let row: Option<Row> = answers?.row()?;
-                Ok(expected.with_values(row.into_iter().flat_map(texts)))
+                Ok(ServerId::read(row.into_iter().flat_map(by_column)))
             }
         }
     }
@@ -153,11 +153,15 @@ impl Connection {
     }
 }
 
-/// The text of each column. Whatever a session's character set is, it is no reason to fail.
-pub(super) fn texts(row: Row) -> impl Iterator<Item = String> {
-    row.unwrap_raw().into_iter().map(|value| match value {
+/// The text of each column, by its name. Whatever a session's character set is, it is no reason to
+/// fail.
+pub(super) fn by_column(row: Row) -> impl Iterator<Item = (String, Option<String>)> {
+    let columns = row.columns();
+    let text = |value| match value {
         None | Some(Value::NULL) => String::new(),
         Some(Value::Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
         Some(other) => other.as_sql(true),
-    })
+    };
+    let values = row.unwrap_raw().into_iter().enumerate();
+    values.map(move |(at, value)| (columns[at].name_str().into_owned(), Some(text(value))))
 }

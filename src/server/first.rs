@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use mysql::Row;
 
 use super::answers::Answers;
-use super::batch::texts;
+use super::batch::by_column;
 use super::connect::Connection;
 use super::error::{Error, not_mysql};
 use super::held::Held;
@@ -83,9 +83,7 @@ pub(super) struct Variables(pub(super) HashMap<String, Option<String>>);
 impl Variables {
     /// Those that stand in the columns of a row, unless there may be more.
     fn in_columns(row: Row) -> Option<Self> {
-        let columns = row.columns();
-        let names = columns.iter().map(|column| column.name_str().into_owned());
-        let all = Self(names.zip(texts(row).map(Some)).collect());
+        let all = Self(by_column(row).collect());
         (all.get(sql::GALERA) == "0" || all.0.contains_key("wsrep_on")).then_some(all)
     }
 

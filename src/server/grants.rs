@@ -13,7 +13,7 @@ use super::names::unescape;
 pub use super::object::Object;
 use super::parse::{account, object, privileges};
 pub use super::tokens::find;
-use super::tokens::tokens;
+use super::tokens::{first_word, tokens};
 use crate::server::sql::{self, Account, identifier};
 
 /// What one account row holds on one object.
@@ -79,20 +79,13 @@ impl Grant {
 
     fn read(line: &str, verb: &str, to: &str) -> Option<Self> {
         // Before the line is taken apart: each is tried with both verbs.
-        if !line
-            .trim_start()
-            .get(..verb.len())?
-            .eq_ignore_ascii_case(verb)
-        {
+        if !first_word(line.trim_start()).eq_ignore_ascii_case(verb) {
             return None;
         }
         let (starts, tokens) = tokens(line)?;
-        let (first, rest) = tokens.split_first()?;
+        let rest = &tokens[1..];
         let to = rest.iter().position(|token| token.is(to))?;
         let (granted, to) = (&rest[..to], (starts[1], starts[1 + to], &rest[to + 1..]));
-        if !first.is(verb) {
-            return None;
-        }
         let (words, to) = (line[to.0..to.1].trim(), to.2);
         let other = || (Object::Other(words.to_owned()), BTreeMap::new());
         let (object, privileges) = match granted.iter().position(|token| token.is("ON")) {

@@ -28,11 +28,6 @@ impl ServerId {
         self.0.keys().map(String::as_str)
     }
 
-    /// That of a server on which those variables have these values.
-    pub fn with_values(&self, values: impl Iterator<Item = String>) -> Self {
-        Self(self.0.keys().cloned().zip(values).collect())
-    }
-
     fn variable(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }

@@ -1,7 +1,6 @@
 //! The sessions on a node, listed so that none is missing: each list of the server's is taken for
 //! what it is worth.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
@@ -214,13 +213,15 @@ impl Admin {
             _ => None,
         });
         let (mut answers, result) = self.batch(&asked);
-        match (answers.len().cmp(&statements.len()), then, result) {
-            (Ordering::Equal, _, Err(Error::Server { code: NO_TABLE, .. })) if by_schema => {
+        let has_run = answers.len() == statements.len() && by_schema;
+        let has_listed = answers.len() > statements.len();
+        match (result, then) {
+            (Err(Error::Server { code: NO_TABLE, .. }), _) if has_run => {
                 return Ok((answers, None));
             }
             // Not every server counts that, or not for this admin.
-            (Ordering::Greater, Then::TurnedAway(_), Err(Error::Server { .. })) => {}
-            (.., result) => result?,
+            (Err(Error::Server { .. }), Then::TurnedAway(_)) if has_listed => {}
+            (result, _) => result?,
         }
         let first = answers.take(statements.len());
         let mut list = List {

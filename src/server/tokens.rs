@@ -41,8 +41,8 @@ pub(super) fn tokens(text: &str) -> Option<(Vec<usize>, Vec<Token<'_>>)> {
                 (Token::Quoted(quoted), rest)
             }
             _ if is_of_word(c) => {
-                let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
-                (Token::Word(&rest[..end]), &rest[end..])
+                let word = first_word(rest);
+                (Token::Word(word), &rest[word.len()..])
             }
             _ => (Token::Symbol(c), &rest[c.len_utf8()..]),
         };
@@ -51,6 +51,11 @@ pub(super) fn tokens(text: &str) -> Option<(Vec<usize>, Vec<Token<'_>>)> {
         tokens.push(token);
     }
     Some((starts, tokens))
+}
+
+/// The keyword, or the name without quotes, that it begins with.
+pub(super) fn first_word(text: &str) -> &str {
+    &text[..text.find(|c| !is_of_word(c)).unwrap_or(text.len())]
 }
 
 /// Reads up to the end of what this quote has opened, and returns what is behind it too.

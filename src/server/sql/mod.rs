@@ -172,19 +172,15 @@ pub fn variables() -> String {
 /// skips the others' comments.
 /// <https://dev.mysql.com/doc/refman/9.7/en/comments.html>
 pub fn variables_in_columns() -> String {
-    let mut common = [&IDENTITY[..], &HANDLING].concat();
-    common.retain(|name| ![MYSQLS, LATER_MYSQLS, MARIADBS].concat().contains(name));
-    let columns = |names: &[&str]| {
-        let column = |name: &&str| format!("@@GLOBAL.{name} AS {}", identifier(name));
-        names.iter().map(column).collect::<Vec<_>>().join(", ")
-    };
+    let of_one = [MYSQLS, LATER_MYSQLS, MARIADBS].concat();
+    let all = IDENTITY.into_iter().chain(HANDLING);
     format!(
         "SELECT {}/*!50708 , {}, (SELECT COUNT(*) FROM performance_schema.global_status \
          WHERE VARIABLE_NAME = '{GALERA}') AS {GALERA} *//*!80016 , {} *//*M!100500 , {} */",
-        columns(&common),
-        columns(&MYSQLS),
-        columns(&LATER_MYSQLS),
-        columns(&MARIADBS)
+        global_columns(all.filter(|name| !of_one.contains(name))),
+        global_columns(MYSQLS),
+        global_columns(LATER_MYSQLS),
+        global_columns(MARIADBS)
     )
 }
 
@@ -193,10 +189,15 @@ pub fn identity() -> String {
     show_variables(&IDENTITY)
 }
 
-/// The values of these: an error where the server lacks one of them.
-pub fn values_of<'a>(variables: impl Iterator<Item = &'a str>) -> String {
-    let values: Vec<String> = variables.map(|name| format!("@@GLOBAL.{name}")).collect();
-    format!("SELECT {}", values.join(", "))
+/// The values of these, each in a column of its name: an error where the server lacks one of them.
+pub fn values_of<'a>(variables: impl IntoIterator<Item = &'a str>) -> String {
+    format!("SELECT {}", global_columns(variables))
+}
+
+fn global_columns<'a>(variables: impl IntoIterator<Item = &'a str>) -> String {
+    let column = |name| format!("@@GLOBAL.{name} AS {}", identifier(name));
+    let columns: Vec<String> = variables.into_iter().map(column).collect();
+    columns.join(", ")
 }
 
 fn show_variables(names: &[&str]) -> String {
