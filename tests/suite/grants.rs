@@ -750,12 +750,10 @@ fn a_server_that_writes_names_in_other_quotes_is_understood(kind: Kind) {
     // As MySQL 5.7 and TiDB write the account, and any server in a session with ANSI_QUOTES.
     for quote in ["'", "\""] {
         let account = nodes.account();
-        let proxy = Proxy::to(nodes.port(1));
+        let proxy = Proxy::before(&mut nodes);
         let written = account.replace('`', quote);
         // Only SHOW GRANTS: in an event a semicolon follows.
         proxy.rewrite_answers(&format!(" TO {account}"), &format!(" TO {written}"), b';');
-        nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-        nodes.reach_by(1, proxy.port);
         let before = nodes.states();
         let mut program = nodes.fail(&["1", "--method", "revoke"]);
         nodes.assert_offline(1);
@@ -774,11 +772,9 @@ fn where_a_grant_could_make_an_account_it_may_not() {
     // MySQL before 8.0 makes one for a grant to an account that is gone, unless the session's sql_mode forbids it. This
     // server has no such mode: one of the same length stands for it.
     let mut nodes = Nodes::local(Kind::MySql);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
     let name = own_admin(&mut nodes);
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite("NO_AUTO_CREATE_USER", "STRICT_TRANS_TABLES");
-    nodes.reach_by(1, proxy.port);
     let mut admin = nodes.admin(1);
     let mut modes = |nodes: &Nodes| {
         let mut program = nodes.fail(&["1", "--method", "revoke"]);

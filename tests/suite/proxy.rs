@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::harness::wait_until;
+use crate::harness::{Nodes, wait_until};
 
 #[derive(Default)]
 struct Rules {
@@ -52,6 +52,15 @@ pub struct Proxy {
 impl Proxy {
     pub fn to(server: u16) -> Self {
         Self::between(&[server])
+    }
+
+    /// In front of node 1, which is reached by it from now on without TLS, so that it can rewrite what
+    /// passes.
+    pub fn before(nodes: &mut Nodes) -> Self {
+        let proxy = Self::to(nodes.port(1));
+        nodes.set("LOCAL_DB_SSL_MODE", "disabled");
+        nodes.reach_by(1, proxy.port);
+        proxy
     }
 
     /// In front of several servers, which get one connection after the other.

@@ -315,13 +315,11 @@ fn mysqls_lists_are_taken_for_what_they_are_worth() {
 fn a_mysql_without_the_newer_process_list_is_failed_by_the_older() {
     // Before 8.0.22 there is no performance_schema.processlist.
     let mut nodes = Nodes::local(Kind::MySql);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite(
         "performance_schema.processlist",
         "performance_schema.no_such_tbl",
     );
-    nodes.reach_by(1, proxy.port);
     all_end(&mut nodes, "without it");
     no_transaction_is_committed(&nodes, "without it");
     proxy.assert_has_rewritten();
@@ -330,10 +328,8 @@ fn a_mysql_without_the_newer_process_list_is_failed_by_the_older() {
 #[test]
 fn a_mariadb_whose_proxy_greets_as_mysql_is_failed_as_what_it_is() {
     let mut nodes = Nodes::local(Kind::MariaDb);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite_answers("5.5.5-", "8.4.5-", 0);
-    nodes.reach_by(1, proxy.port);
     let greeted = login(proxy.port, "tester", "testpass", None).unwrap();
     assert_eq!(greeted.server_version(), (8, 4, 5));
     all_end(&mut nodes, "greeted as MySQL");
@@ -344,10 +340,8 @@ fn a_mariadb_whose_proxy_greets_as_mysql_is_failed_as_what_it_is() {
 #[test_case(Kind::MariaDb, "@@GLOBAL.server_uid", "@@GLOBAL.no_such_id"; "on_mariadb")]
 fn a_server_that_lacks_a_variable_is_failed(kind: Kind, variable: &str, none: &str) {
     let mut nodes = Nodes::local(kind);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite(variable, none);
-    nodes.reach_by(1, proxy.port);
     all_end(&mut nodes, variable);
     no_transaction_is_committed(&nodes, variable);
     proxy.assert_has_rewritten();
@@ -356,10 +350,8 @@ fn a_server_that_lacks_a_variable_is_failed(kind: Kind, variable: &str, none: &s
 #[test]
 fn a_mysql_that_does_not_count_who_is_turned_away_is_failed() {
     let mut nodes = Nodes::local(Kind::MySql);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite("summary_by_user_by_error", "summary_by_user_no_error");
-    nodes.reach_by(1, proxy.port);
     all_end(&mut nodes, "not counted");
     let finished = nodes.run(&["1", "--json"], "Y\n");
     finished.assert_status(0).assert_kinds(&[]);
@@ -370,12 +362,10 @@ fn a_mysql_that_does_not_count_who_is_turned_away_is_failed() {
 #[test]
 fn a_mysql_that_is_made_for_galera_is_asked_whether_it_is_in_a_cluster() {
     let mut nodes = Nodes::local(Kind::MySql);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite("= 'wsrep_ready'", "= 'Connections'");
     // A name and a value, each after its length.
     proxy.rewrite_answers("\u{7}log_bin\u{2}ON", "\u{8}wsrep_on\u{1}1", 0);
-    nodes.reach_by(1, proxy.port);
     nodes
         .run(&["1", "--json"], "")
         .assert_status(1)

@@ -209,10 +209,8 @@ fn a_silent_node_is_looked_at_for_as_long_as_it_is_silent(kind: Kind) {
 fn a_late_login_that_a_server_does_not_list_is_found_by_the_watch() {
     // MySQL 8.0 to 8.4 list no login that is under way.
     let mut nodes = Nodes::local(Kind::MySql);
-    nodes.set("LOCAL_DB_SSL_MODE", "disabled");
-    let proxy = Proxy::to(nodes.port(1));
+    let proxy = Proxy::before(&mut nodes);
     proxy.rewrite("unauthenticated user", "nobody at the moment");
-    nodes.reach_by(1, proxy.port);
     nodes.assert_online(1);
     let mut client = Raw::connect(nodes.port(1));
     client.send_user(&nodes.user, &nodes.databases[0]);
