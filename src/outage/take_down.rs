@@ -211,15 +211,24 @@ impl<'a> TakeDown<'a> {
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
         let mut using = None;
+        let mut has_looked = false;
         loop {
             if using.is_none() {
                 using = others_to_end(admin, &plan, &listing)?;
             }
-            let using = using.iter().flatten().collect::<BTreeSet<_>>();
-            let must_end = |one: &Session| {
-                plan.must_end(one) || plan.is_accounts(one) && using.contains(&one.id)
-            };
-            match drain.next(&listing.sessions, must_end) {
+            let is_using = |one: &Session| using.as_ref().is_some_and(|ids| ids.contains(&one.id));
+            let must_end =
+                |one: &Session| plan.must_end(one) || plan.is_accounts(one) && is_using(one);
+            let next = drain.next(&listing.sessions, must_end);
+            if next == Next::Drained && !std::mem::replace(&mut has_looked, true) {
+                let more = others_by_handler(admin, &plan, &listing)?;
+                if !more.is_empty() {
+                    using = Some(more);
+                    listing = list_and_look(admin, &plan)?;
+                    continue;
+                }
+            }
+            match next {
                 Next::Drained if drain.leaves_logins() => {
                     self.warn(reason::logins_under_way(&plan.node.account.user));
                     return Ok(());
@@ -335,6 +344,21 @@ fn others_to_end(
     Ok(None)
 }
 
+/// The sessions of the account that may read a table of the database on, by `HANDLER`, which looks at
+/// no rights: all that are left, where one is kept open and nothing tells by whom.
+fn others_by_handler(
+    admin: &mut Admin,
+    plan: &Plan,
+    listing: &Listing,
+) -> Result<BTreeSet<u64>, Error> {
+    let others: BTreeSet<u64> = others(plan, &listing.sessions).map(|one| one.id).collect();
+    let may_read = plan.method == Method::Revoke && !listing.by_locks && !others.is_empty();
+    if may_read && admin.keeps_tables_open(&plan.database)? {
+        return Ok(others);
+    }
+    Ok(BTreeSet::new())
+}
+
 /// The sessions of the account that do not end by themselves, and whose transactions may use the
 /// node's database: those with a transaction open, and those with a statement under way that may
 /// open one yet.
@@ -346,8 +370,7 @@ pub fn in_transactions(
     plan: &Plan,
     listed: &[Session],
 ) -> Result<BTreeSet<u64>, Error> {
-    let is_other = |one: &&Session| plan.is_accounts(one) && !plan.must_end(one);
-    let others: Vec<&Session> = listed.iter().filter(is_other).collect();
+    let others: Vec<&Session> = others(plan, listed).collect();
     if others.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -356,4 +379,10 @@ pub fn in_transactions(
         .iter()
         .filter(|one| !one.is_idle || open.contains(&one.id));
     Ok(using.map(|one| one.id).collect())
+}
+
+/// The sessions of the account that do not end by what the list says of them.
+fn others<'a>(plan: &Plan, listed: &'a [Session]) -> impl Iterator<Item = &'a Session> {
+    let is_other = |one: &&Session| plan.is_accounts(one) && !plan.must_end(one);
+    listed.iter().filter(is_other)
 }

@@ -120,6 +120,9 @@ pub struct Listing {
 /// little more.
 const TRANSACTIONS_ARE_KEPT: Duration = Duration::from_millis(105);
 
+/// How long others' statements may take that use a table just now.
+const STATEMENTS_TAKE: Duration = Duration::from_millis(100);
+
 impl Admin {
     /// Lists the sessions of this user name that count, and perhaps others of it, and those whose
     /// login is not through; the statements run first, in the same round trip.
@@ -346,5 +349,23 @@ impl Admin {
         self.batch_or_error(&[sql::ROLLBACK.to_owned()])?;
         ids.remove(&own);
         Ok(ids)
+    }
+
+    /// Whether tables of the database are kept open for longer than a statement takes, by whomever.
+    ///
+    /// # Errors
+    /// As [`Admin::batch_or_error`].
+    pub fn keeps_tables_open(&mut self, database: &str) -> Result<bool, Error> {
+        let began = Instant::now();
+        loop {
+            let in_use = sql::tables_in_use(database);
+            if self.batch_or_error(&[in_use])?.count()? == 0 {
+                return Ok(false);
+            }
+            if began.elapsed() > STATEMENTS_TAKE {
+                return Ok(true);
+            }
+            thread::sleep(STATEMENTS_TAKE / 10);
+        }
     }
 }

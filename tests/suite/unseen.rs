@@ -237,6 +237,38 @@ fn a_statement_that_is_under_way_is_not_committed_on_a_revoked_node(kind: Kind) 
     program.end().assert_status(0);
 }
 
+/// By `HANDLER` a session reads on, whatever is revoked, and no transaction shows that it does.
+#[test_case(Kind::MySql, true; "on_mysql_which_shows_who_uses_a_table")]
+#[test_case(Kind::MySql, false; "on_mysql_which_does_not")]
+#[test_case(Kind::MariaDb, false; "on_mariadb")]
+fn no_session_reads_on_by_handler_on_a_revoked_node(kind: Kind, shows_who: bool) {
+    let option = format!("--performance-schema={}", u8::from(shows_who));
+    let server = Server::start(kind, &[&option]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let table = format!("`{}`.t", nodes.databases[0]);
+    let account = || login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+    let (mut reading, mut idle) = (account(), account());
+    for is_reading in [true, false] {
+        if is_reading {
+            reading
+                .query_drop(format!("HANDLER {table} OPEN AS h"))
+                .unwrap();
+        }
+        idle.query_drop("DO 1").unwrap();
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        if is_reading {
+            assert!(reading.query_drop("HANDLER h READ FIRST").is_err());
+        }
+        // Who keeps the table open is known, or it may be any of the account's.
+        let goes_on = shows_who || !is_reading;
+        assert_eq!(idle.query_drop("DO 1").is_ok(), goes_on);
+        program.answer("Y\n");
+        program.end().assert_status(0);
+        idle = account();
+    }
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn open_transactions_are_found_while_others_read_their_list(kind: Kind) {

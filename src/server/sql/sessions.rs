@@ -65,6 +65,14 @@ pub const OWN_SESSION: &str = "SELECT ID, USER, DB, COMMAND, 0, 0 FROM performan
 /// <https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html>.
 pub const TRANSACTIONS: &str = "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX";
 
+/// The tables of the database that somebody uses: in a statement under way, by `LOCK TABLES` or by
+/// `HANDLER`.
+/// <https://dev.mysql.com/doc/refman/9.7/en/show-open-tables.html>
+pub fn tables_in_use(database: &str) -> String {
+    let database = identifier(database);
+    format!("SHOW OPEN TABLES FROM {database} WHERE In_use > 0")
+}
+
 /// Opens a transaction that [`TRANSACTIONS`] shows.
 pub const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
 
