@@ -35,6 +35,8 @@ pub enum Next {
     },
     /// So many have not ended within the timeout.
     TimedOut(usize),
+    /// No list has shown all within the timeout.
+    Unlisted,
 }
 
 /// The sessions on their way out.
@@ -50,6 +52,8 @@ pub struct SessionDrain {
     logging_in: Option<BTreeSet<u64>>,
     /// Those that cannot be ended as long as they are, and when that was found.
     unendable: BTreeMap<u64, Instant>,
+    /// Whether the last listing may lack some.
+    lacks_some: bool,
     /// Listings in a row without a session.
     clean: u32,
 }
@@ -66,15 +70,22 @@ impl SessionDrain {
             last_killed: now,
             logging_in: None,
             unendable: BTreeMap::new(),
+            lacks_some: false,
             clean: 0,
         }
+    }
+
+    /// Whether the next listing may lack some: then it shows that sessions are there, and never that
+    /// none is.
+    pub fn may_lack_some(&mut self, lacks_some: bool) {
+        self.lacks_some = lacks_some;
     }
 
     /// Decides by this listing, of which those that `ends` names must go.
     pub fn next(&mut self, listed: &[Session], ends: impl Fn(&Session) -> bool) -> Next {
         let (sessions, logins, settled) = self.look(listed, ends);
         let left = sessions.len() + logins.len();
-        self.clean = if left == 0 && settled {
+        self.clean = if left == 0 && settled && !self.lacks_some {
             self.clean + 1
         } else {
             0
@@ -97,6 +108,9 @@ impl SessionDrain {
         }
         if left > 0 && self.last_killed.elapsed() > self.timeout {
             return Next::TimedOut(left);
+        }
+        if self.lacks_some && self.began.elapsed() > self.timeout {
+            return Next::Unlisted;
         }
         let pause = self.pause(left);
         Next::Wait { left, pause }
@@ -214,6 +228,24 @@ mod tests {
             drain.next(&[], is_users),
             Next::Wait { left: 0, .. }
         ));
+        assert_eq!(drain.next(&[], is_users), Next::Drained);
+    }
+
+    #[test]
+    fn a_listing_that_lacks_some_is_never_the_last() {
+        let mut drain = SessionDrain::new(LONG, true);
+        drain.may_lack_some(true);
+        for _ in 0..3 {
+            assert!(matches!(
+                drain.next(&[], is_users),
+                Next::Wait { left: 0, .. }
+            ));
+        }
+        assert_eq!(drain.next(&[session(1)], is_users), kill(&[1], &[]));
+        drain.timeout = Duration::ZERO;
+        assert_eq!(drain.next(&[], is_users), Next::Unlisted);
+        drain.may_lack_some(false);
+        drain.next(&[], is_users);
         assert_eq!(drain.next(&[], is_users), Next::Drained);
     }
 

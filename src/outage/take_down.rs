@@ -219,6 +219,7 @@ impl<'a> TakeDown<'a> {
             let is_using = |one: &Session| using.as_ref().is_some_and(|ids| ids.contains(&one.id));
             let must_end =
                 |one: &Session| plan.must_end(one) || plan.is_accounts(one) && is_using(one);
+            drain.may_lack_some(listing.lacks_some);
             let next = drain.next(&listing.sessions, must_end);
             if next == Next::Drained && !std::mem::replace(&mut has_looked, true) {
                 let more = others_by_handler(admin, &plan, &listing)?;
@@ -237,6 +238,7 @@ impl<'a> TakeDown<'a> {
                 Next::TimedOut(left) => {
                     return fail(reason::sessions_left(left, in_words(plan.timeout)));
                 }
+                Next::Unlisted => return fail(reason::sessions_unlisted(in_words(plan.timeout))),
                 _ if self.is_stopped() => return Err(Halt::Stopped),
                 Next::Kill { sessions, logins } => {
                     let killed = self.kill(admin, &sessions, &logins, &mut drain);

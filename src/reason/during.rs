@@ -30,6 +30,14 @@ pub fn sessions_left(count: usize, timeout: impl Display) -> Reason {
     ))
 }
 
+/// MySQL's, of the X Protocol.
+pub fn sessions_unlisted(timeout: impl Display) -> Reason {
+    Kind::SessionsLeft.told(format_args!(
+        "its sessions of the X Protocol could not be listed within {timeout} (--timeout), since others change their user \
+         (COM_CHANGE_USER) all the time: try again"
+    ))
+}
+
 pub fn sessions_kept(count: usize) -> Reason {
     let still = match count {
         1 => "1 open session still reaches".to_owned(),

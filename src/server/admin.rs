@@ -105,20 +105,27 @@ impl Admin {
         };
         // MariaDB's performance schema has neither a process list nor, by default, metadata locks.
         let performance_schema = server == Server::MySql && on("performance_schema");
+        // Its counts of what it had no room for can be reset (`FLUSH STATUS`).
+        let has_room = |kind| {
+            let most = variables.get(&format!("performance_schema_max_{kind}"));
+            most.is_empty() || most == "-1"
+        };
+        let lists_all = performance_schema && has_room("thread_instances");
+        let shows_locks = lists_all && has_room("metadata_locks");
         let reads = |grant: &Grant| grant.grants("SELECT", "performance_schema", names);
         let may_read_locks = held.grants.iter().any(reads);
         let writes = |grant: &Grant| grant.grants_globally("READ_ONLY ADMIN");
         let writes_always = held.grants.iter().any(writes);
         let local_only = Some(sql::NO_BINARY_LOG).filter(|_| !is_binary_logged);
         Self {
-            reads_locks: performance_schema && may_read_locks,
-            may_not_read_locks: performance_schema && !may_read_locks,
+            reads_locks: shows_locks && may_read_locks,
+            may_not_read_locks: shows_locks && !may_read_locks,
             id: connection.id(),
             connection,
             server,
             version: variables.get("version").to_owned(),
             process_list: match server {
-                Server::MySql if performance_schema => ProcessList::PerformanceSchema,
+                Server::MySql if lists_all => ProcessList::PerformanceSchema,
                 Server::MySql => ProcessList::InformationSchema,
                 Server::MariaDb => ProcessList::Shown,
             },

@@ -110,6 +110,8 @@ pub struct Listing {
     pub sessions: Vec<Session>,
     /// Whether [`Session::uses_it`] can be relied on.
     pub by_locks: bool,
+    /// Whether some may be missing just now, so that another list must follow.
+    pub lacks_some: bool,
     /// The answers of the statements that ran first.
     pub answers: Answers,
     /// How often the server had turned the user name away, where that was asked and is counted.
@@ -172,15 +174,13 @@ impl Admin {
             return Ok(Listing { answers, ..listing });
         }
         let list = list.unwrap_or_default();
-        // Only a session that has selected no database may be missing.
-        let lacks_some = wanted == Wanted::All && list.counts("Mysqlx_sessions");
+        let may_lack_some = list.counts("Mysqlx_sessions");
         let mut sessions = self.read(list.rows, user);
-        if lacks_some {
-            self.add_from_the_other_list(&mut sessions, user)?;
-        }
+        let lacks_some = may_lack_some && !self.add_from_the_other_list(&mut sessions, user)?;
         Ok(Listing {
             sessions,
             by_locks: by_locks.is_some(),
+            lacks_some,
             answers,
             turned_away: list.turned_away,
         })
@@ -266,23 +266,23 @@ impl Admin {
         false
     }
 
-    /// Adds what MySQL's other list shows beside these, unless it would wait for one that changes
-    /// its user just now.
+    /// Adds what MySQL's other list shows beside these, and returns whether it could: it would wait
+    /// for one that changes its user just now.
     fn add_from_the_other_list(
         &mut self,
         sessions: &mut Vec<Session>,
         user: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let is_changing = |one: &Session| one.is_logging_in && one.user != sql::NOT_LOGGED_IN;
         if sessions.iter().any(is_changing) {
-            return Ok(());
+            return Ok(false);
         }
         let other = sql::sessions(ProcessList::InformationSchema, user, None);
         let all = self.rows(other)?;
         let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
         let more = self.read(all, user).into_iter();
         sessions.extend(more.filter(|session| !known.contains(&session.id)));
-        Ok(())
+        Ok(true)
     }
 
     /// Whether it lists sessions there. [`Self::find_list`] shows whether that can be relied on.

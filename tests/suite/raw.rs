@@ -138,12 +138,12 @@ impl Raw {
 pub struct XSession(UnixStream);
 
 impl XSession {
-    /// Logs in, without a database.
-    pub fn log_in(socket: &Path, user: &str, password: &str) -> Option<Self> {
+    /// Logs in, with this database or none (`""`).
+    pub fn log_in(socket: &Path, user: &str, password: &str, database: &str) -> Option<Self> {
         let stream = UnixStream::connect(socket).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut session = Self(stream);
-        let proof = format!("\0{user}\0{password}");
+        let proof = format!("{database}\0{user}\0{password}");
         // AuthenticateStart { mech_name: 1, auth_data: 2 }
         session
             .send(

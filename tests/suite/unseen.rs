@@ -1,7 +1,10 @@
 //! Every session is found, whatever the server's settings do to its lists.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use mysql::ChangeUserOpts;
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
@@ -405,8 +408,8 @@ fn a_mysql_that_is_made_for_galera_is_asked_whether_it_is_in_a_cluster() {
     proxy.assert_has_rewritten();
 }
 
-#[test]
-fn sessions_of_the_x_protocol_end() {
+/// A server with the X Protocol, and node 1 on it.
+fn with_x_protocol() -> (Server, Nodes) {
     let server = Server::start(
         Kind::MySql,
         &[
@@ -417,28 +420,131 @@ fn sessions_of_the_x_protocol_end() {
     );
     let mut nodes = Nodes::local(Kind::MySql);
     nodes.move_to(1, &server);
-    let log_in = || XSession::log_in(&server.x_socket(), &nodes.user, "rootpass");
+    (server, nodes)
+}
+
+/// Fails node 1 under such sessions, all of which must end. The first has run something.
+fn all_of_the_x_protocol_end(server: &Server, nodes: &Nodes, args: &[&str], database: &str) {
+    let log_in = || XSession::log_in(&server.x_socket(), &nodes.user, "rootpass", database);
     let insert = format!("INSERT INTO `{}`.t VALUES ()", nodes.databases[0]);
+    let mut open: Vec<XSession> = (0..4).map(|_| log_in().unwrap()).collect();
+    assert!(open[0].query(&insert).unwrap());
+    let mut program = nodes.fail(args);
+    let writing = open
+        .iter_mut()
+        .filter_map(|session| session.query(&insert).unwrap_or(false).then_some(()));
+    assert_eq!(writing.count(), 0, "of 4 sessions, {args:?}");
+    assert!(log_in().is_none());
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(0);
+    assert!(
+        finished.out.contains("4 sessions ended"),
+        "{}",
+        finished.out
+    );
+    assert!(log_in().unwrap().query(&insert).unwrap());
+}
+
+#[test]
+fn sessions_of_the_x_protocol_end() {
+    let (server, nodes) = with_x_protocol();
     for _ in 0..3 {
-        // Some have run nothing yet, one has.
-        let mut open: Vec<XSession> = (0..4).map(|_| log_in().unwrap()).collect();
-        assert!(open[0].query(&insert).unwrap());
-        let mut program = nodes.fail(&["1"]);
+        all_of_the_x_protocol_end(&server, &nodes, &["1"], "");
+        let revoke = ["1", "--method", "revoke"];
+        all_of_the_x_protocol_end(&server, &nodes, &revoke, &nodes.databases[0]);
+    }
+}
+
+#[test]
+fn sessions_of_the_x_protocol_end_while_others_change_their_user() {
+    let (server, nodes) = with_x_protocol();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut conn = nodes.admin(1);
+                while !stop.load(Ordering::SeqCst) {
+                    // By the lock it may be ended in the middle.
+                    if conn.change_user(ChangeUserOpts::default()).is_err() {
+                        conn = nodes.admin(1);
+                    }
+                }
+            });
+        }
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            for _ in 0..10 {
+                all_of_the_x_protocol_end(&server, &nodes, &["1"], "");
+            }
+        }));
+        stop.store(true, Ordering::SeqCst);
+        result.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+}
+
+#[test]
+fn a_list_that_lacks_sessions_is_none_though_its_count_of_them_was_reset() {
+    let server = Server::start(
+        Kind::MySql,
+        &["--performance-schema-max-thread-instances=60"],
+    );
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    for args in [&["1"][..], &["1", "--method", "revoke"]] {
+        let others: Vec<_> = (0..60).map(|_| nodes.admin(1)).collect();
+        let mut open: Vec<Session> = (0..20).map(|_| nodes.log_in(1).unwrap()).collect();
+        nodes.admin(1).query_drop("FLUSH STATUS").unwrap();
+        drop(others);
+        wait_until("there is room again", || {
+            let count = "SELECT COUNT(*) < 25 FROM information_schema.processlist";
+            let is_so: Option<bool> = nodes.admin(1).query_first(count).unwrap();
+            is_so.filter(|is| *is)
+        });
+        let mut program = nodes.fail(args);
         let writing = open
             .iter_mut()
-            .filter_map(|session| session.query(&insert).unwrap_or(false).then_some(()));
-        assert_eq!(writing.count(), 0, "of 4 sessions");
-        assert!(log_in().is_none());
+            .filter_map(|session| session.write().ok())
+            .count();
+        assert_eq!(writing, 0, "of 20 sessions, {args:?}");
         program.answer("Y\n");
-        let finished = program.end();
-        finished.assert_status(0);
-        assert!(
-            finished.out.contains("4 sessions ended"),
-            "{}",
-            finished.out
-        );
-        assert!(log_in().unwrap().query(&insert).unwrap());
+        program.end().assert_status(0);
     }
+}
+
+#[test]
+fn sessions_that_work_on_another_node_of_the_server_go_on() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    nodes.move_to(2, &server);
+    let stop = AtomicBool::new(false);
+    let mut idle = nodes.log_in(2).unwrap();
+    idle.conn
+        .query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        .unwrap();
+    std::thread::scope(|scope| {
+        let busy: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut session = nodes.log_in(2).unwrap();
+                    while !stop.load(Ordering::SeqCst) {
+                        session.conn.query_drop("BEGIN")?;
+                        session.write()?;
+                        session.conn.query_drop("COMMIT")?;
+                    }
+                    Ok::<_, mysql::Error>(())
+                })
+            })
+            .collect();
+        for _ in 0..15 {
+            let finished = nodes.run(&["1", "--method", "revoke"], "Y\n");
+            assert_eq!(finished.status, 0, "{}", finished.err);
+        }
+        stop.store(true, Ordering::SeqCst);
+        let ended = busy.into_iter().filter_map(|one| one.join().unwrap().err());
+        assert_eq!(ended.count(), 0, "of 8 sessions");
+    });
+    idle.write().unwrap();
 }
 
 #[test]

@@ -139,7 +139,7 @@ pub const IDENTITY: [&str; 8] = [
 ];
 
 /// Server variables by which a node on it is handled.
-const HANDLING: [&str; 10] = [
+const HANDLING: [&str; 12] = [
     "version",
     "log_bin",
     "super_read_only",
@@ -150,11 +150,18 @@ const HANDLING: [&str; 10] = [
     "event_scheduler",
     "mandatory_roles",
     "partial_revokes",
+    "performance_schema_max_thread_instances",
+    "performance_schema_max_metadata_locks",
 ];
 
-/// Of all of them, those that MySQL alone has, from 5.7.8 on and from 8.0.16 on; and those that
+/// Of all of them, those that MySQL alone asks for, from 5.7.8 on and from 8.0.16 on; and those that
 /// MariaDB of 2024 and later alone has, where it is made for Galera, as most are.
-const MYSQLS: [&str; 2] = ["server_uuid", "super_read_only"];
+const MYSQLS: [&str; 4] = [
+    "server_uuid",
+    "super_read_only",
+    "performance_schema_max_thread_instances",
+    "performance_schema_max_metadata_locks",
+];
 const LATER_MYSQLS: [&str; 2] = ["mandatory_roles", "partial_revokes"];
 const MARIADBS: [&str; 2] = ["server_uid", "wsrep_on"];
 
@@ -172,7 +179,7 @@ pub fn variables() -> String {
 /// skips the others' comments.
 /// <https://dev.mysql.com/doc/refman/9.7/en/comments.html>
 pub fn variables_in_columns() -> String {
-    let of_one = [MYSQLS, LATER_MYSQLS, MARIADBS].concat();
+    let of_one = [&MYSQLS[..], &LATER_MYSQLS, &MARIADBS].concat();
     let all = IDENTITY.into_iter().chain(HANDLING);
     format!(
         "SELECT {}/*!50708 , {}, (SELECT COUNT(*) FROM performance_schema.global_status \

@@ -28,9 +28,10 @@ pub const CHANGES_USER: &str = "Change user";
 /// columns, where they are shown.
 ///
 /// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's
-/// transaction, which may be committed whatever is revoked meanwhile, or a transaction whose tables
-/// are not shown is open; and whether any table is shown to be in use: of this session at least
-/// those that it lists from.
+/// transaction, which may be committed whatever is revoked meanwhile; and whether any table is shown
+/// to be in use: of this session at least those that it lists from. Who has a transaction open is no
+/// help there: another list shows another moment, and a session that works on another database has
+/// one at one time and locks at another.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     let schema = match list {
@@ -40,7 +41,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
     };
     let (locks, join) = database.map_or(("0, 0".to_owned(), String::new()), |database| {
         (
-            format!("COALESCE(is_here, ID IN ({TRANSACTIONS})), is_here IS NOT NULL"),
+            "is_here, is_here IS NOT NULL".to_owned(),
             format!(
                 " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(OBJECT_SCHEMA = {}) AS is_here \
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
@@ -81,7 +82,7 @@ pub const ROLLBACK: &str = "ROLLBACK";
 
 /// How many sessions and metadata locks the performance schema had no room for: where that is not
 /// 0, its lists have gaps. And how many sessions of the X Protocol there are, which it shows only
-/// once they have run something or chosen a database.
+/// once they have run something.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-status-variables.html>
 pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME IN \
                              ('Performance_schema_thread_instances_lost', 'Performance_schema_metadata_lock_lost', \
