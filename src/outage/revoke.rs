@@ -122,12 +122,21 @@ impl Revoke {
         held: &Holders,
         everybodys: bool,
     ) -> Result<(), Failure> {
+        let reaching = held.by_name.iter().filter(|one| one.reaches(plan));
+        let (to_this, to_all): (Vec<_>, Vec<_>) =
+            reaching.partition(|one| one.account.user == plan.node.account.user);
         if everybodys {
-            let to_all = held.everybody.iter();
-            let to_all = to_all.filter(|pattern| plan.names.include(pattern, &plan.database));
+            let names: BTreeSet<&String> = to_all.iter().map(|one| &one.database).collect();
             self.ways_in
-                .extend(to_all.map(|pattern| reason::way_of_everybody(pattern)));
+                .extend(names.into_iter().map(|name| reason::way_of_everybody(name)));
         }
+        let hidden = to_this.iter().filter(|one| one.is_hidden(plan));
+        let hidden: BTreeSet<String> = hidden.map(|one| one.account.to_string()).collect();
+        self.ways_in.extend(
+            hidden
+                .iter()
+                .map(|row| reason::way_of_no_row(row, &plan.database)),
+        );
         let public = held.public.iter().filter_map(|line| Grant::parse(line));
         let public = public.filter(|grant| grant.reaches(&plan.database, plan.names));
         self.ways_in.extend(public.map(reason::way_of_public));
@@ -140,15 +149,45 @@ impl Revoke {
 struct Holders {
     /// Each account row.
     rows: Vec<Lines>,
-    /// The account without a name: databases, as patterns.
-    everybody: BTreeSet<String>,
+    /// By [`sql::granted_by_name`].
+    by_name: Vec<ByName>,
     /// MariaDB's `PUBLIC`: the lines of its `SHOW GRANTS`.
     public: Vec<String>,
 }
 
+/// What the server gives to a user name from a host, whichever row let it in.
+struct ByName {
+    account: Account,
+    database: String,
+    is_pattern: bool,
+}
+
+impl ByName {
+    fn reaches(&self, plan: &Plan) -> bool {
+        if self.is_pattern {
+            plan.names.include(&self.database, &plan.database)
+        } else {
+            self.database == plan.database
+        }
+    }
+
+    /// Whether a client that comes in by one of the account's rows may have it though none of them
+    /// shows it: it is a row's that somebody deleted, or one's that nobody can log in by.
+    fn is_hidden(&self, plan: &Plan) -> bool {
+        // MariaDB's roles have no host.
+        let is_role = plan.server == Server::MariaDb && self.account.host.is_empty();
+        if is_role || plan.accounts.contains(&self.account) {
+            return false;
+        }
+        let mut rows = plan.accounts.iter();
+        !plan.unusable.contains(&self.account)
+            || rows.any(|row| Names::Patterns.include(&self.account.host, &row.host))
+    }
+}
+
 fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
     let mut statements = plan.grants();
-    statements.push(sql::GRANTED_TO_ALL.to_owned());
+    statements.push(sql::granted_by_name(&plan.node.account.user));
     if plan.server == Server::MariaDb {
         // Before 10.11 it is an error, which then says that there is none.
         statements.push(sql::PUBLIC_GRANTS.to_owned());
@@ -162,9 +201,14 @@ fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
         }
         Ok(()) => {}
     }
+    let read = |(user, host, database, is_pattern)| ByName {
+        account: Account { user, host },
+        database,
+        is_pattern,
+    };
     Ok(Holders {
         rows: answers.lines(plan.accounts.len())?,
-        everybody: answers.rows()?.into_iter().collect(),
+        by_name: answers.rows()?.into_iter().map(read).collect(),
         public: if answers.len() == 0 {
             Vec::new()
         } else {

@@ -113,6 +113,15 @@ fn open_ways(
         .iter()
         .map(|(name, host)| reason::way_by_proxy(name, host, user))
         .collect();
+    let public: Vec<String> = if nameless.is_empty() || admin.server == Server::MySql {
+        Vec::new()
+    } else {
+        match admin.rows(sql::PUBLIC_GRANTS) {
+            // Before 10.11 there is none.
+            Err(Error::Server { .. }) => Vec::new(),
+            grants => grants?,
+        }
+    };
     for account in nameless {
         let grants: Vec<String> = match admin.rows(sql::grants(account)) {
             // Somebody has just dropped it.
@@ -122,7 +131,8 @@ fn open_ways(
             }) => continue,
             grants => grants?,
         };
-        let mut grants = grants.iter().filter_map(|line| Grant::parse(line));
+        let all = grants.iter().chain(&public);
+        let mut grants = all.filter_map(|line| Grant::parse(line));
         if let Some(grant) = grants.find(|grant| grant.reaches(&node.database, admin.names)) {
             open.push(reason::way_without_name(&account.host, grant));
         }

@@ -41,6 +41,15 @@ pub fn way_of_everybody(pattern: &str) -> String {
     format!("a grant to ''@'%', so to everybody, ON `{pattern}`.*")
 }
 
+/// Of a row that is not among the account's.
+pub fn way_of_no_row(row: impl Display, database: &str) -> String {
+    format!(
+        "a grant on `{database}` to {row}, which holds for the account's other rows too, though that row is gone from mysql.user \
+         or its plugin from the server (then drop it, or delete its rows in mysql.db, mysql.tables_priv and mysql.procs_priv, and \
+         FLUSH PRIVILEGES)"
+    )
+}
+
 /// MariaDB's.
 pub fn way_of_public(grant: impl Display) -> String {
     format!("{grant} TO PUBLIC")

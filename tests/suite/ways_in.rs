@@ -106,6 +106,75 @@ fn an_account_without_a_name_that_reaches_the_database_is_a_way_in(kind: Kind) {
     }
 }
 
+#[test]
+fn what_everybody_holds_on_mariadb_is_held_without_a_name_too() {
+    let server = Server::start(Kind::MariaDb, &[]);
+    let mut nodes = Nodes::local(Kind::MariaDb);
+    nodes.move_to(1, &server);
+    let mut admin = nodes.admin(1);
+    let database = quoted(&nodes.databases[0]);
+    admin
+        .query_drop(format!("GRANT INSERT ON {database}.* TO PUBLIC"))
+        .unwrap();
+    nodes.run(&["1"], "Y\n").assert_status(0);
+    admin.query_drop("CREATE USER ''@'10.9.8.7'").unwrap();
+    let says = ["''@'10.9.8.7'", "holds INSERT ON"];
+    refused(&nodes, &["1"], "other_way_in", &says);
+}
+
+/// A client is let in by one row, and holds what is granted to its name, whichever row that is of.
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_grant_to_a_row_that_is_gone_is_a_way_in(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let (mut admin, user) = (nodes.admin(1), quoted(&nodes.user));
+    let database = quoted(&nodes.databases[0]);
+    let table = match kind {
+        Kind::MySql => "user",
+        Kind::MariaDb => "global_priv",
+    };
+    let gone = |row: &str, how: &str| {
+        format!("{how} mysql.{table} {row} WHERE Host = '127.%'; FLUSH PRIVILEGES")
+    };
+    let delete = gone("", "DELETE FROM");
+    let mut ways = vec![
+        ("SELECT ON {}.*", delete.clone()),
+        ("SELECT ON {}.t", delete.clone()),
+    ];
+    if kind == Kind::MySql {
+        ways.push(("SELECT ON {}.*", gone("SET plugin = 'gone'", "UPDATE")));
+    }
+    for (grant, loses_its_row) in ways {
+        let grant = grant.replace("{}", &database);
+        admin
+            .query_drop(format!(
+                "CREATE USER {user}@'127.%' IDENTIFIED BY 'p'; GRANT {grant} TO {user}@'127.%'; \
+                 CREATE USER {user}@'127.0.0.1' IDENTIFIED BY 'rootpass'; {loses_its_row}"
+            ))
+            .unwrap();
+        let revoke = ["1", "--method", "revoke"];
+        let row = format!("{user}@`127.%`");
+        refused(
+            &nodes,
+            &revoke,
+            "other_way_in",
+            &[&row, "use --method lock"],
+        );
+        nodes.run(&["1"], "Y\n").assert_status(0);
+        let tables = ["db", "tables_priv"]
+            .map(|name| format!("DELETE FROM mysql.{name} WHERE Host = '127.%'"));
+        admin
+            .query_drop(format!(
+                "{delete}; {}; FLUSH PRIVILEGES; DROP USER {user}@'127.0.0.1'",
+                tables.join("; ")
+            ))
+            .unwrap();
+        nodes.run(&revoke, "Y\n").assert_status(0);
+    }
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn events_of_the_account_itself_are_named(kind: Kind) {

@@ -11,9 +11,18 @@ pub fn database(name: &str) -> String {
     )
 }
 
-/// Databases, as patterns, that every account may use: a grant to the account without a name holds
-/// for all.
-pub const GRANTED_TO_ALL: &str = "SELECT Db FROM mysql.db WHERE User = ''";
+/// What the tables of grants hold for this user name, and for the one without a name, whose grants on
+/// databases hold for all: user, host, database, whether that is a pattern. The server asks these
+/// tables by the user name and the client's host, whatever row of `mysql.user` let the client in.
+/// <https://dev.mysql.com/doc/refman/9.7/en/request-access.html>
+pub fn granted_by_name(user: &str) -> String {
+    let user = literal(user);
+    format!(
+        "SELECT User, Host, Db, 1 FROM mysql.db WHERE User IN ('', {user}) \
+         UNION SELECT User, Host, Db, 0 FROM mysql.tables_priv WHERE User = {user} \
+         UNION SELECT User, Host, Db, 0 FROM mysql.procs_priv WHERE User = {user}"
+    )
+}
 
 /// What every account holds on MariaDB 10.11 and later.
 pub const PUBLIC_GRANTS: &str = "SHOW GRANTS FOR PUBLIC";
