@@ -52,7 +52,6 @@ fn run() -> ExitStatus {
     printer.settings_are(config.origin, lifts);
     let nodes = config.nodes;
     let result = match args.task {
-        Task::Fail { options, .. } if options.dry_run => run::dry_run(nodes, options, &mut printer),
         Task::Fail { options, command } => run::fail(nodes, options, &command, &mut printer),
         Task::Drill { options, drill } => run::drill(nodes, options, drill, &mut printer),
         Task::Status => run::status(nodes, args.timeout, &mut printer),

@@ -230,8 +230,8 @@ impl State {
             problems.push(reason::no_account(user, variable));
         }
         if self.database.is_none() {
-            let (database, variable) = (&node.database, &node.variables.database);
-            problems.push(reason::no_database(database, variable));
+            let (admin, variable) = (&node.admin.user, &node.variables.database);
+            problems.push(reason::no_database(&node.database, admin, variable));
         }
         problems
     }

@@ -40,9 +40,12 @@ pub fn neighbour_goes_too(number: u32, or_revoke: bool) -> Reason {
 
 /// Nothing but the password is known to be wrong where there is no `why`.
 pub fn no_login_before(user: &str, why: Option<impl Display>, variable: &str) -> Reason {
-    let why = why.map_or("wrong password?".to_owned(), |why| why.to_string());
+    let (why, check) = match why {
+        Some(why) => (why.to_string(), String::new()),
+        None => ("wrong password?".to_owned(), format!(": check {variable}")),
+    };
     Kind::LoginNotTried.told(format_args!(
-        "cannot log in as '{user}' before the outage ({why}), so no login proves it: check {variable}"
+        "cannot log in as '{user}' before the outage ({why}), so no login proves it{check}"
     ))
 }
 

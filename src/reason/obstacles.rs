@@ -10,9 +10,9 @@ pub fn no_account(user: &str, variable: &str) -> Reason {
     ))
 }
 
-pub fn no_database(database: &str, variable: &str) -> Reason {
+pub fn no_database(database: &str, admin: &str, variable: &str) -> Reason {
     Kind::NoDatabase.told(format_args!(
-        "it has no database named '{database}': check {variable}"
+        "it has no database named '{database}', or none that {admin} may see (GRANT SHOW DATABASES): check {variable}"
     ))
 }
 

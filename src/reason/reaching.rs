@@ -13,7 +13,8 @@ pub fn clear_text() -> Reason {
 
 pub fn unknown_plugin(plugin: &str) -> Reason {
     Kind::UnknownPlugin.told(format_args!(
-        "the account logs in by the plugin {plugin}, which fail-start does not have: give it another"
+        "the server asks for a login by the plugin {plugin}, which fail-start does not have: either there is no such account \
+         for this host, for which MySQL names any plugin, or it needs another"
     ))
 }
 

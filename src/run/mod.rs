@@ -37,7 +37,8 @@ use crate::reason::{self, Reason};
 use crate::report::Printer;
 use crate::server::Failure;
 
-/// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one.
+/// Fails the nodes until Y is answered, or for a time, or while a command runs, if there is one. A
+/// dry run checks everything and says what would be done, changing nothing.
 ///
 /// # Errors
 /// Where signals cannot be handled: nothing was touched.
@@ -52,6 +53,10 @@ pub fn fail(
     }
     let mut run = Run::start(nodes, printer)?;
     run.printer.head(&run.nodes);
+    if options.dry_run {
+        let previewed = run.preview(options);
+        return Ok(previewed.map_or_else(|Abort(status)| status, |()| ExitStatus::Done));
+    }
     let status = run.outage(options, command);
     let status = status.unwrap_or_else(|Abort(status)| status);
     Ok(match command {
@@ -74,17 +79,6 @@ pub fn recover(
     let mut run = Run::start(nodes, printer)?;
     let status = run.recover(named, timeout);
     Ok(status.unwrap_or_else(|Abort(status)| status))
-}
-
-/// Checks everything and says what would be done, changing nothing.
-///
-/// # Errors
-/// As [`fail`].
-pub fn dry_run(nodes: Vec<Node>, options: Options, printer: &mut Printer) -> Result<ExitStatus> {
-    let mut run = Run::start(nodes, printer)?;
-    run.printer.head(&run.nodes);
-    let previewed = run.preview(options);
-    Ok(previewed.map_or_else(|Abort(status)| status, |()| ExitStatus::Done))
 }
 
 /// Says how the nodes stand.

@@ -4,7 +4,9 @@ use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
+use std::panic::resume_unwind;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +42,7 @@ impl Connection {
             if left.is_zero() {
                 break;
             }
-            match connect(node, &options.tcp_connect_timeout(Some(left))) {
+            match connect_within(left, node, options) {
                 Ok(conn) => {
                     if let (Some(address), Some(_)) = (address, failed) {
                         answered().insert(node.address.clone(), address);
@@ -285,6 +287,30 @@ impl WithoutTls {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(address)
             .is_some_and(|at| at.elapsed() < Self::A_MOMENT)
+    }
+}
+
+/// Connects, and is done when the time is over: the driver's limits are for each answer of many, and
+/// it resolves a name itself where the certificate is checked against that.
+fn connect_within(left: Duration, node: &Node, options: OptsBuilder) -> Result<Conn, mysql::Error> {
+    let options = options.tcp_connect_timeout(Some(left));
+    let (sender, receiver) = mpsc::channel();
+    let (its_node, its_options) = (node.clone(), options.clone());
+    let started = thread::Builder::new().spawn(move || {
+        let _ = sender.send(connect(&its_node, &its_options));
+    });
+    let Ok(thread) = started else {
+        // None is left for it.
+        return connect(node, &options);
+    };
+    match receiver.recv_timeout(left) {
+        Ok(result) => result,
+        // A connection that comes later is closed.
+        Err(RecvTimeoutError::Timeout) => Err(DriverError::ConnectTimeout.into()),
+        Err(RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(panic) => resume_unwind(panic),
+            Ok(()) => unreachable!("it sends what came of it"),
+        },
     }
 }
 

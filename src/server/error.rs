@@ -365,6 +365,9 @@ fn advice(node: &Node, error: &Error) -> String {
             );
             format!("{enable}=true allows that, over TLS only: check {mode} too")
         }
+        Error::Refused(reason) if reason.kind == Kind::UnknownPlugin => {
+            format!("check {}", node.variables.admin_user)
+        }
         Error::Server { .. } | Error::Refused(_) => "ask the server's administrator".to_owned(),
         Error::Tls(_) if node.environment == Environment::Cloud && error.is_plain() => format!(
             "behind the Cloud SQL Auth Proxy {}=disabled is right; else check it",

@@ -94,11 +94,16 @@ fn a_command_that_cannot_be_executed_touches_nothing(kind: Kind) {
         (&plain, 126, "/plain: permission denied\n"),
         (&here, 126, ": permission denied\n"),
     ] {
-        let finished = nodes.run(&["1", "--", command], "");
-        finished.assert_status(status);
-        assert!(finished.err.ends_with(says), "{command}: {}", finished.err);
-        assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
-        assert_eq!(finished.out, "");
+        for args in [
+            &["1", "--", command][..],
+            &["1", "--dry-run", "--", command],
+        ] {
+            let finished = nodes.run(args, "");
+            finished.assert_status(status);
+            assert!(finished.err.ends_with(says), "{args:?}: {}", finished.err);
+            assert_eq!(finished.err.lines().count(), 1, "{}", finished.err);
+            assert_eq!(finished.out, "");
+        }
     }
     // The search goes on behind what may not be executed, and ends with that if there is nothing
     // else.

@@ -1,18 +1,18 @@
 //! What cannot be done is refused with its reason, and nothing is touched.
 
 use std::fs::Permissions;
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Finished, Kind, Nodes, Program, TempDir, command, free_port};
+use crate::harness::{Finished, Kind, Nodes, Program, TempDir, command, free_port, servers};
 
 fn run_alone(args: &[&str], variables: &[(&str, &str)]) -> Finished {
     let folder = TempDir::new();
@@ -585,6 +585,37 @@ fn a_silent_server_costs_no_more_than_the_timeout() {
 }
 
 #[test]
+fn a_server_that_draws_a_login_out_costs_no_more_than_the_timeout() {
+    let mut server = TcpStream::connect(("127.0.0.1", servers(Kind::MySql)[0].port)).unwrap();
+    let mut head = [0; 4];
+    server.read_exact(&mut head).unwrap();
+    let mut greeting = vec![0; usize::from(head[0])];
+    server.read_exact(&mut greeting).unwrap();
+    let greeting = [&head[..], &greeting].concat();
+    // It stops in the middle of TLS, or never comes to it.
+    for pause in [Duration::ZERO, Duration::from_millis(200)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let greeting = greeting.clone();
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept() {
+                for byte in &greeting {
+                    let _ = stream.write_all(&[*byte]);
+                    thread::sleep(pause);
+                }
+                open.push(stream);
+            }
+        });
+        let began = Instant::now();
+        run_alone(&["1", "--timeout", "1s"], &[("LOCAL_DB_PORT", &port)])
+            .assert_status(1)
+            .assert_says("no answer within 1s");
+        assert!(began.elapsed().as_millis() < 2000, "{:?}", began.elapsed());
+    }
+}
+
+#[test]
 fn what_does_not_speak_the_protocol_is_said_to_be_no_mysql() {
     let garbage: [&[u8]; 5] = [
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -705,6 +736,41 @@ fn a_silent_node_keeps_the_others_untouched(kind: Kind) {
     assert_eq!(nodes.states(), before);
 }
 
+/// MySQL names a plugin to log in by where there is no such account, and not always its own.
+#[test]
+fn an_admin_that_is_not_there_is_told_by_its_variable_whatever_plugin_mysql_names() {
+    let mut nodes = Nodes::local(Kind::MySql);
+    for number in 0..12 {
+        nodes.set("TESTER_LOCAL_DB_USER", &format!("nobody{number}"));
+        nodes
+            .run(&["1"], "")
+            .assert_status(1)
+            .assert_says("check TESTER_LOCAL_DB_USER");
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn the_password_is_to_be_checked_only_where_it_may_be_wrong(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let check = "check LOCAL_DB_PASSWORD";
+    nodes.set("LOCAL_DB_PASSWORD", "wrong");
+    let finished = nodes.run(&["1", "--json"], "Y\n");
+    finished
+        .assert_kinds(&["login_not_tried"])
+        .assert_says(check);
+    // Without access to the database.
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+    let (account, database) = (nodes.account(), &nodes.databases[0]);
+    let revoke = format!("REVOKE ALL ON `{database}`.* FROM {account}");
+    nodes.admin(1).query_drop(revoke).unwrap();
+    let finished = nodes.run(&["1", "--json"], "Y\n");
+    finished
+        .assert_kinds(&["login_not_tried"])
+        .assert_says("1044");
+    assert!(!finished.err.contains(check), "{}", finished.err);
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn an_account_or_database_that_is_not_there_is_named(kind: Kind) {
@@ -713,7 +779,10 @@ fn an_account_or_database_that_is_not_there_is_named(kind: Kind) {
     refused(
         &nodes,
         &["no_database"],
-        &["no database named 'no such database'", "LOCAL_DB_NAME"],
+        &[
+            "no database named 'no such database', or none that tester may see (GRANT SHOW DATABASES)",
+            "LOCAL_DB_NAME",
+        ],
     );
     nodes.set("LOCAL_DB_USER_NODE1", "nobody");
     refused(
