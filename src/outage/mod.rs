@@ -23,6 +23,7 @@ pub mod revoke;
 pub mod state;
 pub mod take_down;
 pub mod together;
+mod turned_away;
 pub mod undo;
 pub mod watch;
 pub mod ways_in;

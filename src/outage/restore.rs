@@ -8,6 +8,7 @@ use crate::outage::hold::Back;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::State;
+use crate::outage::turned_away;
 use crate::reason;
 use crate::server::grants::Names;
 use crate::server::login::Login;
@@ -45,7 +46,7 @@ pub struct Restore {
 /// meanwhile.
 #[derive(Default)]
 struct TurnedAway {
-    before: Option<u64>,
+    before: Option<turned_away::Before>,
     meanwhile: Option<u64>,
 }
 
@@ -126,14 +127,14 @@ impl Restore {
     }
 
     /// The node has been proven to be offline; so often had the server turned the account away before
-    /// it was taken away, fail-start's own logins since included.
-    pub fn has_been_offline(&mut self, turned_away: Option<u64>) {
+    /// it was taken away.
+    pub fn has_been_offline(&mut self, turned_away: Option<turned_away::Before>) {
         self.since = Some(Instant::now());
         self.turned_away.before = turned_away;
     }
 
     /// How often it had done so, where it counts that.
-    pub fn turned_away_before(&self) -> Option<u64> {
+    pub fn turned_away_before(&self) -> Option<turned_away::Before> {
         self.turned_away.before
     }
 
@@ -225,9 +226,8 @@ impl Restore {
         let undo_is_there = matches!(undo, UndoState::There);
         self.undo_was_there |= undo_is_there;
         if let Some(before) = self.turned_away.before.take() {
-            // A server that was restarted meanwhile counts from 0.
             let now = admin.turned_away(&self.plan.node.account.user);
-            self.turned_away.meanwhile = now.and_then(|now| now.checked_sub(before));
+            self.turned_away.meanwhile = now.and_then(|now| before.until(now, &self.plan));
         }
         let (gone, is_dropped) = self.give_back(&mut admin, undo_is_there)?;
         if self.plan.verify_by_login && gone.statements().is_empty() {

@@ -13,6 +13,7 @@ use crate::outage::hold::Outage;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
+use crate::outage::turned_away;
 use crate::reason::{self, Reason};
 use crate::server::listing::{Listing, Session};
 use crate::server::login::Login;
@@ -66,9 +67,9 @@ pub struct TakeDown<'a> {
     plan: Plan,
     ender: Ender,
     sessions_ended: usize,
-    /// How often the server had turned the account away when it was locked or lost its rights, and
-    /// fail-start's own logins since, where it counts that.
-    turned_away: Option<u64>,
+    /// How often the server had turned the account away when it was locked or lost its rights, where
+    /// it counts that.
+    turned_away: Option<turned_away::Before>,
     stop: &'a AtomicBool,
     on_progress: &'a dyn Fn(Progress),
 }
@@ -148,10 +149,7 @@ impl<'a> TakeDown<'a> {
         }
         let listing = self.change(admin, changed)?;
         if self.plan.with.is_none() {
-            // The logins that prove it of the nodes that go with this one are turned away too.
-            let others = self.plan.also.iter().filter(|plan| plan.verify_by_login);
-            let others = others.map(|_| 1).sum::<u64>();
-            self.turned_away = listing.turned_away.map(|count| count + others);
+            self.turned_away = listing.turned_away.map(turned_away::Before::now);
         }
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = self.plan.verify_by_login.then(|| {
@@ -295,11 +293,11 @@ impl<'a> TakeDown<'a> {
     }
 
     /// Whether a login of the account says that the node is offline.
-    fn is_proven_by(&mut self, login: Login) -> Result<(), Halt> {
+    fn is_proven_by(&self, login: Login) -> Result<(), Halt> {
         match login {
             Login::KeptOut(error) => {
                 if matches!(error, Error::Server { code, .. } if sql::TURNS_AWAY.contains(&code)) {
-                    self.turned_away = self.turned_away.map(|count| count + 1);
+                    turned_away::count_own(&self.plan);
                 }
                 Ok(())
             }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
+use crate::outage::turned_away;
 use crate::reason::{self, Reason};
 use crate::server::sql;
 use crate::server::{Admin, Error};
@@ -58,7 +59,7 @@ impl Watch {
         admin: Admin,
         ender: Ender,
         plan: Plan,
-        turned_away: Option<u64>,
+        turned_away: Option<turned_away::Before>,
         on_progress: impl Fn(Progress) + Send + 'static,
     ) -> io::Result<Self> {
         let (end, is_over) = channel();
@@ -122,7 +123,7 @@ struct Watcher {
     admin: Option<Admin>,
     ender: Ender,
     plan: Plan,
-    turned_away_before: Option<u64>,
+    turned_away_before: Option<turned_away::Before>,
     /// What was last told.
     turned_away: u64,
     is_open: bool,
@@ -181,9 +182,8 @@ impl Watcher {
         result
     }
 
-    fn count_turned_away(&mut self, before: u64, now: u64) {
-        // A server that was restarted meanwhile counts from 0.
-        let turned_away = now.saturating_sub(before);
+    fn count_turned_away(&mut self, before: turned_away::Before, now: u64) {
+        let turned_away = before.until(now, &self.plan).unwrap_or_default();
         if turned_away != self.turned_away {
             self.turned_away = turned_away;
             (self.on_progress)(Progress::TurnedAway(turned_away));

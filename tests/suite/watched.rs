@@ -8,8 +8,8 @@ use serde_json::Value;
 use test_case::test_case;
 
 use crate::harness::{
-    Kind, Nodes, PROMPT, drop_admin, held_connection, login, offline, online, own_admin, quoted,
-    wait_until,
+    Kind, Nodes, PROMPT, Server, drop_admin, held_connection, login, offline, online, own_admin,
+    quoted, wait_until,
 };
 use crate::proxy::Proxy;
 use crate::raw::Raw;
@@ -252,6 +252,29 @@ fn what_was_turned_away_so_far_is_told_to_programs() {
         counts.is_sorted() && counts.last() == Some(&7),
         "{counts:?}"
     );
+}
+
+#[test]
+fn the_logins_that_prove_nodes_of_one_server_are_none_of_the_applications() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_PASSWORD", "rootpass");
+    for number in 1..=3 {
+        nodes.move_to(number, &server);
+    }
+    for _ in 0..5 {
+        let finished = nodes.run(&["1", "2", "3", "--method", "revoke"], "Y\n");
+        finished.assert_status(0);
+        let none = "0 logins or statements refused";
+        assert_eq!(finished.out.matches(none).count(), 3, "{}", finished.out);
+    }
+    let mut program = nodes.fail(&["1", "2", "--method", "revoke"]);
+    nodes.assert_offline(2);
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(0);
+    let one = "1 login or statement refused";
+    assert_eq!(finished.out.matches(one).count(), 2, "{}", finished.out);
 }
 
 #[test]
