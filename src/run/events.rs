@@ -107,6 +107,7 @@ fn read_line() -> Event {
     let mut input = io::stdin().lock().take(LONGEST_ANSWER);
     let mut line = Vec::new();
     loop {
+        system::wait_for_terminal();
         match input.read_until(b'\n', &mut line) {
             // Another process has made the terminal or pipe non-blocking, which it then is for all
             // that share it. What was read of the line is kept.

@@ -13,7 +13,7 @@ use crate::proxy::Proxy;
 fn each_signal_brings_the_nodes_back(kind: Kind) {
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
-        for signal in ["INT", "TERM", "HUP", "QUIT"] {
+        for signal in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "XCPU"] {
             let mut program = nodes.fail(&["1", "3"]);
             nodes.assert_offline(1);
             program.signal(signal);
@@ -26,6 +26,23 @@ fn each_signal_brings_the_nodes_back(kind: Kind) {
             assert_eq!(nodes.states(), before, "{signal}");
         }
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_file_that_may_grow_no_further_ends_nothing(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let program = nodes.command(&[]).get_program().to_owned();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -f 0; exec \"$0\" 1 >out"])
+        .arg(program)
+        .current_dir(nodes.folder.path());
+    let mut program = Program::start(&mut shell);
+    wait_until("it is offline", || nodes.log_in(1).err());
+    program.answer("Y\n");
+    program.end().assert_status(0);
+    nodes.assert_online(1);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

@@ -33,6 +33,47 @@ status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 sys.exit(status if status >= 0 else 128 - status)
 ";
 
+/// Starts a job in a shell in a pseudo-terminal, waits until it has printed a text, types what stops
+/// it, leaves the shell, and closes the terminal.
+const LEAVES_THE_SHELL: &str = "\
+import os, pty, sys, time
+job, text, stops = sys.argv[1:]
+process, terminal = pty.fork()
+if process == 0: os.execvp('bash', ['bash', '--norc', '-i'])
+os.write(terminal, job.encode() + b'\\n')
+printed = b''
+while text.encode() not in printed: printed += os.read(terminal, 4096)
+time.sleep(0.2)
+for typed in (stops, 'exit\\n', 'exit\\n'):
+    os.write(terminal, typed.encode())
+    time.sleep(0.3)
+os.close(terminal)
+";
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_job_of_a_shell_that_is_left_comes_back(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let program = nodes.command(&[]).get_program().to_owned();
+    let program = program.to_str().unwrap();
+    for _ in 0..6 {
+        for (job, stops) in [
+            (format!("{program} 1 &"), ""),
+            (format!("{program} 1"), "\u{1a}"),
+        ] {
+            let mut shell = Command::new("python3");
+            shell
+                .args(["-c", LEAVES_THE_SHELL, &job, "(Y/N):", stops])
+                .current_dir(nodes.folder.path());
+            Program::start(&mut shell).finish().assert_status(0);
+            wait_until("it is back", || nodes.log_in(1).ok());
+            wait_until("its undo is gone", || {
+                nodes.events(1).is_empty().then_some(())
+            });
+        }
+    }
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn y_in_either_case_and_with_spaces_brings_the_nodes_back(kind: Kind) {

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -41,6 +42,22 @@ pub fn wait_for_input() {
     let input = io::stdin();
     // Where it fails, such as by a signal, the next read tells.
     let _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], None);
+}
+
+/// Waits until standard input can be read by this program, where it is the terminal: who reads that
+/// in the background is stopped by the system, also in the middle of the way back.
+pub fn wait_for_terminal() {
+    let input = io::stdin();
+    while let Ok(group) = tcgetpgrp(&input) {
+        if group == getpgrp() {
+            wait_for_input();
+            if tcgetpgrp(&input).is_ok_and(|group| group != getpgrp()) {
+                continue;
+            }
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Whether it is a pipe with a name, which would block until somebody writes to it.

@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::thread;
 
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
+};
 use signal_hook::iterator::Signals;
 
 use super::super::{Interrupt, Signal};
@@ -21,17 +23,20 @@ pub fn hears_ctrl_c() -> bool {
 /// # Errors
 /// Where the system does not let signals be handled.
 pub fn listen(heard: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
-    let signals = [SIGQUIT, SIGTERM, SIGHUP, SIGCONT]
-        .into_iter()
-        .filter(|&signal| !is_ignored(signal));
+    let others = [SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ];
+    let signals = [SIGQUIT, SIGTERM, SIGHUP, SIGCONT].into_iter();
+    let signals = signals.chain(others).filter(|&signal| !is_ignored(signal));
     let mut signals = Signals::new(signals)?;
     let listen = move || {
         for signal in signals.forever() {
             heard(match signal {
                 SIGQUIT => Signal::Interrupt(Interrupt::Quit),
-                SIGTERM => Signal::Interrupt(Interrupt::Term),
                 SIGHUP => Signal::Interrupt(Interrupt::Hup),
-                _ => Signal::Continued,
+                SIGCONT => Signal::Continued,
+                // A file that may grow no further (`ulimit -f`): to write there fails.
+                SIGXFSZ => continue,
+                // SIGTERM, and any other way to end a program from without.
+                _ => Signal::Interrupt(Interrupt::Term),
             });
         }
     };

@@ -31,6 +31,9 @@ pub fn wait_for_input() {
     thread::sleep(Duration::from_millis(50));
 }
 
+/// Nothing here is stopped for what it reads.
+pub fn wait_for_terminal() {}
+
 /// Whether it is a pipe with a name.
 pub fn is_named_pipe(path: &Path, _: FileType) -> bool {
     path.starts_with(r"\\.\pipe")
