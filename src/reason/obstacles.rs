@@ -159,6 +159,14 @@ pub fn unknown_grant(account: impl Display) -> Reason {
     ))
 }
 
+/// The server finds its way no more once one of them is revoked.
+pub fn column_in_two_cases(account: impl Display, column: &str) -> Reason {
+    Kind::UnknownGrant.told(format_args!(
+        "{account} holds grants on the column `{column}` by two spellings of its name, of which the server revokes and gives back \
+         only one: revoke those, FLUSH PRIVILEGES, and grant both by one spelling, or use --method lock"
+    ))
+}
+
 /// The admin lacks this privilege; and the account's password, by this variable, is not known, or
 /// `why_not` is why it cannot log in.
 pub fn nobody_ends_sessions(

@@ -290,6 +290,17 @@ impl Grant {
         self.privileges.keys().flatten()
     }
 
+    /// A column that both give something to this account on, by names that differ in their letter
+    /// case only.
+    pub fn same_column<'a>(&'a self, other: &Self) -> Option<&'a String> {
+        let is_same = |one: &&String| {
+            let mut others = other.columns();
+            others.any(|other| other != *one && other.to_lowercase() == one.to_lowercase())
+        };
+        let is_here = self.object == other.object && self.account == other.account;
+        self.columns().filter(|_| is_here).find(is_same)
+    }
+
     /// The statement that gives it; none where it is not on a database or not an account's.
     pub fn give(&self) -> Option<String> {
         let option = if self.may_pass_on {

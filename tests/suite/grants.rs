@@ -10,7 +10,7 @@ use test_case::test_case;
 
 use crate::harness::{
     Finished, Kind, Nodes, PROMPT, Program, Server, TempDir, command, drop_admin, login, offline,
-    online, own_admin, wait_until,
+    online, own_admin, quoted, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -713,6 +713,67 @@ fn with_partial_revokes_a_database_has_one_name() {
         .assert_status(0)
         .assert_line(&online(1));
     nodes.assert_online(1);
+    assert_eq!(nodes.state(1), before);
+}
+
+/// MySQL gives nothing on a database to one row while another is restricted there.
+#[test]
+fn what_one_row_holds_globally_is_given_back_before_what_another_holds_there() {
+    let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let (mut admin, user) = (nodes.admin(1), quoted(&nodes.user));
+    admin
+        .query_drop(format!(
+            "CREATE USER {user}@localhost; GRANT SELECT, INSERT ON *.* TO {user}@localhost"
+        ))
+        .unwrap();
+    let mut held = || {
+        ["%", "localhost"].map(|host| {
+            let show = format!("SHOW GRANTS FOR {user}@'{host}'");
+            admin.query::<String, _>(show).unwrap()
+        })
+    };
+    let before = held();
+    for way in ["Y", "recover", "deadline"] {
+        let mut args = vec!["1", "--method", "revoke"];
+        if way == "deadline" {
+            args.extend(["--for", "1s"]);
+        }
+        let mut program = nodes.start(&args);
+        program.wait_for("OFFLINE");
+        assert_ne!(held(), before);
+        if way == "Y" {
+            program.answer("Y\n");
+            program.end().assert_status(0);
+        } else {
+            program.kill();
+        }
+        if way == "recover" {
+            nodes.run(&["recover", "1"], "").assert_status(0);
+        }
+        wait_until("it is back", || nodes.events(1).is_empty().then_some(()));
+        assert_eq!(held(), before, "{way}");
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_column_that_is_granted_by_two_spellings_is_refused(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let (mut admin, account) = (nodes.admin(1), nodes.account());
+    let table = format!("{}.t", quoted(&nodes.databases[0]));
+    for grant in ["SELECT (id), REFERENCES (id)", "SELECT (ID)"] {
+        let grant = format!("GRANT {grant} ON {table} TO {account}");
+        admin.query_drop(grant).unwrap();
+    }
+    let before = nodes.state(1);
+    nodes
+        .run(&["1", "--method", "revoke", "--json"], "Y\n")
+        .assert_status(1)
+        .assert_kinds(&["unknown_grant"])
+        .assert_says("by two spellings of its name");
+    nodes.run(&["1"], "Y\n").assert_status(0);
     assert_eq!(nodes.state(1), before);
 }
 
