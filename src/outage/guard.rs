@@ -43,7 +43,7 @@ impl Guard {
     /// Where the server does not take the packet.
     pub fn start(self, plan: &Plan, held: Duration) -> Result<(), Error> {
         let mut statements = settings(plan);
-        statements.extend(wait(held + GRACE));
+        statements.extend(wait(held + GRACE, &plan.database));
         statements.extend(bring_back(plan, self.may_lift));
         self.connection.start(&statements)
     }
@@ -63,8 +63,9 @@ fn settings(plan: &Plan) -> Vec<String> {
 }
 
 /// Waits for so long: four times for nine tenths of what is left, by the clock anew, since each of
-/// many short sleeps is a little late; the last for all of it.
-fn wait(duration: Duration) -> Vec<String> {
+/// many short sleeps is a little late; the last for all of it. By the name of its database the guard
+/// is found where no undo tells its id.
+fn wait(duration: Duration, database: &str) -> Vec<String> {
     /// The longest sleep, in seconds.
     const SLEEP: f64 = 4.0;
     let mut statements = vec![format!(
@@ -82,9 +83,10 @@ fn wait(duration: Duration) -> Vec<String> {
         let side = (left * part * 1.02 / SLEEP).powf(0.25).ceil().max(2.0) as usize;
         let rows = ["SELECT 1"].repeat(side).join(" UNION ALL ");
         statements.push(format!(
-            "DO /* fail-start guards this node */ (SELECT SUM(SLEEP(GREATEST(0, LEAST(4.5, \
+            "DO {} (SELECT SUM(SLEEP(GREATEST(0, LEAST(4.5, \
              (@fail_start_end - UNIX_TIMESTAMP(NOW(6))) * {part} / {})))) \
              FROM ({rows}) a JOIN ({rows}) b JOIN ({rows}) c JOIN ({rows}) d)",
+            sql::guards(database),
             side.pow(4)
         ));
         left *= 1.0 - part;

@@ -66,8 +66,9 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
     let unreadable = |error: Error| error.context(reason::state_unreadable(&error));
     let state = State::read(&mut admin, node).map_err(unreadable)?;
+    // What an undo says holds for the account that it names, whatever the settings name by now.
     let problems = state.problems(node);
-    if !problems.is_empty() {
+    if !problems.is_empty() && state.found().is_none() {
         return Err(problems.into());
     }
     let standing = match state.found().cloned() {
@@ -171,6 +172,7 @@ pub fn find(
     let database = state.database.as_deref().unwrap_or_default();
     let (plan, already) = match standing {
         NodeStatus::Online(None) => {
+            end_guards(&mut admin, database)?;
             if let Some(left) = admin.close_left_open(None)? {
                 on_progress(Progress::Warning(left.closed()));
             }
@@ -189,6 +191,7 @@ pub fn find(
             locked,
             without_grants,
         } if named => {
+            end_guards(&mut admin, database)?;
             let restore = by_the_guide(&state, &admin, database, locked, without_grants);
             let missing = reason::undo_missing(locked, without_grants);
             on_progress(Progress::Warning(missing));
@@ -205,6 +208,17 @@ pub fn find(
         already,
         by_themselves: Vec::new(),
     })))
+}
+
+/// Ends the guards of an outage that has left no undo, by which one would be known: what they wait
+/// for is done, or is done now.
+fn end_guards(admin: &mut Admin, database: &str) -> Result<(), Error> {
+    let asked = sql::guards_of(&admin.user, database);
+    let guards: Vec<u64> = admin.rows(asked)?;
+    admin.while_nobody_lifts(|admin| {
+        let mut guards = guards.iter();
+        guards.try_for_each(|&guard| admin.end_earlier_self(guard, Duration::ZERO))
+    })
 }
 
 /// The guide's statements.

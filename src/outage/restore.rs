@@ -304,9 +304,14 @@ impl Restore {
         let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
         // Where it was watched, that was told when it happened.
         let was_told = self.back_before || self.opened.is_some();
-        if was_left && !was_told && !self.plan.is_out(&self.plan.state(admin)?) {
-            self.back_before = true;
-            on_progress(Progress::Warning(self.plan.brought_back_by()));
+        if was_left && !was_told {
+            let is_out = self.plan.is_out(&self.plan.state(admin)?);
+            self.back_before = !is_out;
+            on_progress(Progress::Warning(if is_out {
+                reason::undo_not_seen(sql::UNDO, &self.plan.database, &admin.user)
+            } else {
+                self.plan.brought_back_by()
+            }));
         }
         Ok(UndoState::Missing)
     }

@@ -86,6 +86,14 @@ fn back_but(but: impl Display) -> Reason {
     Kind::LoginFails.told(format_args!("it is as it was, but {but}"))
 }
 
+/// It was left, and the account is still out.
+pub fn undo_not_seen(event: &str, database: &str, admin: &str) -> Reason {
+    Kind::UndoNotTrusted.told(format_args!(
+        "the event {event} in `{database}`, which was left when it was taken, is gone, or {admin} may not see it any more \
+         (EVENT): where it is still there, drop it, since it is out of date"
+    ))
+}
+
 /// The event of this name was made by an account that may be an admin too.
 pub fn undo_of_another(event: &str, database: &str, definer: &str) -> Reason {
     Kind::UndoNotTrusted.told(format_args!(

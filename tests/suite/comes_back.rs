@@ -9,8 +9,8 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Server, drop_admin, offline, online, own_admin, quoted, servers,
-    wait_until,
+    Finished, Kind, Nodes, PROMPT, Server, admin_without_events, drop_admin, offline, online,
+    own_admin, quoted, servers, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -758,4 +758,52 @@ fn a_server_that_is_read_only_at_the_deadline_keeps_it_all_the_same() {
     wait_until("it is read-only again", || {
         (admin.query_first(read_only).unwrap() == Some(true)).then_some(())
     });
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_the_undo_says_holds_for_its_account_though_the_settings_name_none(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.states();
+    let user = nodes.user.clone();
+    for method in ["lock", "revoke"] {
+        nodes.leave_offline(&["1", "--method", method]);
+        nodes.set("LOCAL_DB_USER", "nobody");
+        let status = nodes.run(&["status", "1"], "");
+        assert!(status.out.contains("offline for"), "{status:?}");
+        nodes
+            .run(&["recover", "1"], "")
+            .assert_status(0)
+            .assert_line(&online(1));
+        assert_eq!(nodes.states(), before);
+        nodes.run(&["recover", "1"], "").assert_status(3);
+        nodes.set("LOCAL_DB_USER", &user);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_undo_that_the_admin_may_not_see_any_more_is_told(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let admin = admin_without_events(&mut nodes, 1);
+    let (mut root, database) = (nodes.admin(1), quoted(&nodes.databases[0]));
+    root.query_drop(format!("GRANT EVENT ON {database}.* TO `{admin}`"))
+        .unwrap();
+    let before = nodes.states();
+    let mut program = nodes.start(&["1", "--json"]);
+    program.wait_for("\"offline\"");
+    // A session learns only later that it may not any more.
+    root.query_drop(format!("REVOKE EVENT ON {database}.* FROM `{admin}`"))
+        .unwrap();
+    program.answer("Y\n");
+    program
+        .end()
+        .assert_status(0)
+        .assert_kinds(&["undo_not_trusted"])
+        .assert_says("may not see it any more");
+    root.query_drop(format!(
+        "DROP EVENT {database}.fail_start_undo; DROP USER `{admin}`"
+    ))
+    .unwrap();
+    assert_eq!(nodes.states(), before);
 }

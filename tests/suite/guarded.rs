@@ -8,7 +8,8 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{
-    Kind, Nodes, Server, drop_admin, login, offline, online, own_admin, quoted, wait_until,
+    Kind, Nodes, Server, admin_without_events, drop_admin, login, offline, online, own_admin,
+    quoted, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -93,6 +94,31 @@ fn a_node_that_is_brought_back_has_no_guard_any_more(kind: Kind) {
         }
         drop_admin(&nodes, &admin);
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_guard_of_which_no_undo_tells_ends_with_the_outage_all_the_same(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let admin = admin_without_events(&mut nodes, 1);
+    let before = nodes.state(1);
+    for is_opened_by_hand in [false, true] {
+        let mut program = nodes.start(&["1", "--for", "10m"]);
+        program.wait_for(&offline(1));
+        program.kill();
+        assert_eq!(sessions(&nodes, &admin), 1);
+        if is_opened_by_hand {
+            let unlock = format!("ALTER USER {} ACCOUNT UNLOCK", nodes.account());
+            nodes.admin(1).query_drop(unlock).unwrap();
+        }
+        nodes.run(&["recover", "1"], "").assert_status(0);
+        wait_until("no session is left", || {
+            (sessions(&nodes, &admin) == 0).then_some(())
+        });
+        assert_eq!(nodes.state(1), before);
+    }
+    let drop = format!("DROP USER `{admin}`");
+    nodes.admin(1).query_drop(drop).unwrap();
 }
 
 #[test]

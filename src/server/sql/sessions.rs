@@ -114,6 +114,24 @@ fn claim_name(user: &str, database: Option<&str>) -> String {
 /// Gives up what this session has claimed.
 pub const RELEASE: &str = "DO RELEASE_ALL_LOCKS()";
 
+/// Says in a statement that its session guards the node with this database, which stands there in
+/// hexadecimal, so that no name ends the comment.
+pub fn guards(database: &str) -> String {
+    let bytes = database.bytes();
+    let name = bytes.fold(String::new(), |name, byte| name + &format!("{byte:02x}"));
+    format!("/* fail-start guards the node {name}. */")
+}
+
+/// The sessions of this user name that do: id.
+pub fn guards_of(user: &str, database: &str) -> String {
+    format!(
+        "SELECT ID FROM information_schema.processlist \
+         WHERE USER = {} AND LOCATE({}, INFO) > 0 AND ID <> CONNECTION_ID()",
+        literal(user),
+        literal(&guards(database))
+    )
+}
+
 /// Ends one session.
 pub fn kill(id: u64) -> String {
     format!("KILL {id}")

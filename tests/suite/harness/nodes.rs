@@ -404,6 +404,26 @@ pub fn drop_admin(nodes: &Nodes, name: &str) {
     }
 }
 
+/// Gives a node an admin of its own, who may lock accounts, and make no events.
+pub fn admin_without_events(nodes: &mut Nodes, number: usize) -> String {
+    let name = format!("low_{}", nodes.user);
+    let more = match nodes.kind {
+        Kind::MySql => "CONNECTION_ADMIN, SESSION_VARIABLES_ADMIN",
+        Kind::MariaDb => "CONNECTION ADMIN, BINLOG ADMIN, READ_ONLY ADMIN",
+    };
+    let mut root = nodes.admin(number);
+    for statement in [
+        format!("CREATE USER `{name}` IDENTIFIED BY 'p'"),
+        format!("GRANT SELECT ON mysql.* TO `{name}`"),
+        format!("GRANT PROCESS, SHOW DATABASES, CREATE USER, {more} ON *.* TO `{name}`"),
+    ] {
+        root.query_drop(statement).unwrap();
+    }
+    nodes.set(&format!("TESTER_LOCAL_DB_USER_NODE{number}"), &name);
+    nodes.set(&format!("TESTER_LOCAL_DB_PASSWORD_NODE{number}"), "p");
+    name
+}
+
 /// The admin's connection that the program holds to this node.
 pub fn held_connection(nodes: &Nodes, number: usize, admin: &str) -> u64 {
     let id =
