@@ -286,13 +286,16 @@ impl Line {
         ))
     }
 
-    /// The same with a `--`, where what follows the numbers can be a command, as in `1 make test`.
+    /// The same with a `--`, where what follows the numbers can be a command, as in `1 make test`, or
+    /// in `drill make test`.
     fn forgotten_dashes(&self, word: &str) -> Option<String> {
         let at = self.words.iter().position(|one| one == word)?;
         let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || "./~".contains(c));
-        let before: u32 = self.words.get(at.checked_sub(1)?)?.parse().ok()?;
+        let before = self.words.get(at.checked_sub(1)?)?;
+        let is_node = before.parse().is_ok_and(|number: u32| number > 0) && !self.is_value(at - 1);
+        let is_drill = before == self.active().get_name();
         let (before, command) =
-            (before > 0 && !self.is_value(at - 1) && starts).then(|| self.words.split_at(at))?;
+            ((is_node || is_drill) && starts).then(|| self.words.split_at(at))?;
         Some(format!(
             "{} {} -- {}",
             self.root.get_name(),

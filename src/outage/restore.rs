@@ -159,9 +159,12 @@ impl Restore {
         // Tried for long enough: not again when it is dropped.
         self.is_changed = false;
         result?;
+        // Of one that was found without an undo nobody knows since when.
+        let is_known = self.by_themselves.is_none() || self.plan.undo.is_some();
+        let is_known = is_known && !self.back_before;
         Ok(Back {
             was_offline: self.since.is_some(),
-            offline_for: self.since.filter(|_| !self.back_before).map(|since| {
+            offline_for: self.since.filter(|_| is_known).map(|since| {
                 let until = self.opened.unwrap_or_else(Instant::now);
                 self.already + until.duration_since(since)
             }),

@@ -807,3 +807,20 @@ fn an_undo_that_the_admin_may_not_see_any_more_is_told(kind: Kind) {
     .unwrap();
     assert_eq!(nodes.states(), before);
 }
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn how_long_a_node_was_offline_is_told_only_where_it_is_known(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let offline_ms = || {
+        let finished = nodes.run(&["recover", "1", "--json"], "");
+        let events = finished.assert_status(0).events();
+        let online = events.iter().find(|event| event["event"] == "online");
+        online.unwrap()["offline_ms"].clone()
+    };
+    nodes.leave_offline(&["1"]);
+    assert!(offline_ms().is_number());
+    let lock = format!("ALTER USER {} ACCOUNT LOCK", nodes.account());
+    nodes.admin(1).query_drop(lock).unwrap();
+    assert!(offline_ms().is_null());
+}

@@ -79,6 +79,10 @@ const WRONG: &[(&str, &str)] = &[
         "'make' is not a node number; to run it as a command: fail-start 1 -- make test",
     ),
     (
+        "drill make test",
+        "'make' is not a node number; to run it as a command: fail-start drill -- make test",
+    ),
+    (
         "1 for 30s",
         "'for' is not a node number: did you mean --for?",
     ),
