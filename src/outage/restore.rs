@@ -159,9 +159,9 @@ impl Restore {
         // Tried for long enough: not again when it is dropped.
         self.is_changed = false;
         result?;
-        // Of one that was found without an undo nobody knows since when.
-        let is_known = self.by_themselves.is_none() || self.plan.undo.is_some();
-        let is_known = is_known && !self.back_before;
+        // Nobody knows since when one is offline that was found without an undo.
+        let found_without = self.by_themselves.is_some() && self.plan.undo.is_none();
+        let is_known = !found_without && !self.back_before;
         Ok(Back {
             was_offline: self.since.is_some(),
             offline_for: self.since.filter(|_| is_known).map(|since| {

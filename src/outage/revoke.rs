@@ -91,11 +91,7 @@ impl Revoke {
             Some(Err(way)) => self.ways_in.push(way),
             None => {}
         }
-        let mut parts = self
-            .parts
-            .iter()
-            .filter(|part| part.account() == Some(account));
-        match parts.find_map(|one| self.parts.iter().find_map(|other| one.same_column(other))) {
+        match two_spellings(&self.parts, account) {
             Some(column) => Err(reason::column_in_two_cases(account, column).into()),
             None => Ok(()),
         }
@@ -162,6 +158,17 @@ impl Revoke {
         self.ways_in.extend(mandatory_roles(admin, &plan.database)?);
         Ok(())
     }
+}
+
+/// A column that this account row holds something on by two spellings of its name.
+fn two_spellings<'a>(parts: &'a [Grant], account: &Account) -> Option<&'a String> {
+    let is_its = |part: &&Grant| part.account() == Some(account);
+    let on_columns = parts.iter().filter(is_its);
+    let on_columns: Vec<&Grant> = on_columns
+        .filter(|part| part.columns().next().is_some())
+        .collect();
+    let mut all = on_columns.iter();
+    all.find_map(|one| on_columns.iter().find_map(|other| one.same_column(other)))
 }
 
 /// What is held, and by whom.

@@ -8,8 +8,11 @@ use std::time::Instant;
 use crate::outage::plan::Plan;
 use crate::server::identity::ServerId;
 
-/// fail-start's own: where, by which user name, when.
-static OWN: Mutex<Vec<(ServerId, String, Instant)>> = Mutex::new(Vec::new());
+/// A login of fail-start's own: where, by which user name, when.
+type Own = (ServerId, String, Instant);
+
+/// Those that were turned away.
+static OWN: Mutex<Vec<Own>> = Mutex::new(Vec::new());
 
 /// A login of fail-start's own, which proves this node's end, has just been turned away.
 pub fn count_own(plan: &Plan) {
@@ -40,7 +43,7 @@ impl Before {
     /// it was restarted, and counts from 0.
     pub fn until(self, now: u64, plan: &Plan) -> Option<u64> {
         let all = OWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_own = |(server, user, at): &&(ServerId, String, Instant)| {
+        let is_own = |(server, user, at): &&Own| {
             *server == plan.server_id && *user == plan.node.account.user && *at > self.at
         };
         let own = all.iter().filter(is_own).map(|_| 1).sum();

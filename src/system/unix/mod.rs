@@ -48,15 +48,18 @@ pub fn wait_for_input() {
 /// in the background is stopped by the system, also in the middle of the way back.
 pub fn wait_for_terminal() {
     let input = io::stdin();
-    while let Ok(group) = tcgetpgrp(&input) {
-        if group == getpgrp() {
-            wait_for_input();
-            if tcgetpgrp(&input).is_ok_and(|group| group != getpgrp()) {
-                continue;
-            }
-            return;
+    let is_in_front = || tcgetpgrp(&input).map(|group| group == getpgrp());
+    loop {
+        match is_in_front() {
+            Ok(false) => thread::sleep(Duration::from_millis(100)),
+            Ok(true) => match poll(&mut [PollFd::new(&input, PollFlags::IN)], None) {
+                Err(Errno::INTR) => {}
+                _ if is_in_front() == Ok(false) => {}
+                _ => return,
+            },
+            // It is none, or gone, of which the next read tells.
+            Err(_) => return,
         }
-        thread::sleep(Duration::from_millis(100));
     }
 }
 
