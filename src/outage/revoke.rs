@@ -213,7 +213,8 @@ impl ByName {
 
 fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
     let mut statements = plan.grants();
-    statements.push(sql::granted_by_name(&plan.node.account.user));
+    let user = &plan.node.account.user;
+    statements.push(sql::granted_by_name(user, &plan.database));
     if plan.server == Server::MariaDb {
         // Before 10.11 it is an error, which then says that there is none.
         statements.push(sql::PUBLIC_GRANTS.to_owned());
@@ -221,10 +222,7 @@ fn ask(admin: &mut Admin, plan: &Plan) -> Result<Holders, Failure> {
     let (mut answers, result) = admin.batch(&statements);
     match result {
         Err(Error::Server { .. }) if answers.len() > plan.accounts.len() => {}
-        Err(error) => {
-            let user = &plan.node.account.user;
-            return Err(error.context(reason::grants_unreadable(user, &error)));
-        }
+        Err(error) => return Err(error.context(reason::grants_unreadable(user, &error))),
         Ok(()) => {}
     }
     let read = |(user, host, database, is_pattern)| ByName {

@@ -11,16 +11,21 @@ pub fn database(name: &str) -> String {
     )
 }
 
-/// What the tables of grants hold for this user name, and for the one without a name, whose grants on
-/// databases hold for all: user, host, database, whether that is a pattern. The server asks these
-/// tables by the user name and the client's host, whatever row of `mysql.user` let the client in.
+/// What the tables of grants hold on this database, or on a pattern that may cover it, for this user
+/// name, and for the one without a name, whose grants on databases hold for all: user, host,
+/// database, whether that may be a pattern. The server asks these tables by the user name and the
+/// client's host, whatever row of `mysql.user` let the client in.
 /// <https://dev.mysql.com/doc/refman/9.7/en/request-access.html>
-pub fn granted_by_name(user: &str) -> String {
-    let user = literal(user);
+pub fn granted_by_name(user: &str, database: &str) -> String {
+    let (user, database) = (literal(user), literal(database));
+    let on_parts = |table: &str| {
+        format!("SELECT User, Host, Db, 0 FROM {table} WHERE User = {user} AND Db = {database}")
+    };
     format!(
-        "SELECT User, Host, Db, 1 FROM mysql.db WHERE User IN ('', {user}) \
-         UNION SELECT User, Host, Db, 0 FROM mysql.tables_priv WHERE User = {user} \
-         UNION SELECT User, Host, Db, 0 FROM mysql.procs_priv WHERE User = {user}"
+        "SELECT User, Host, Db, 1 FROM mysql.db WHERE User IN ('', {user}) AND ({database} LIKE Db OR Db = {database}) \
+         UNION ALL {} UNION ALL {}",
+        on_parts("mysql.tables_priv"),
+        on_parts("mysql.procs_priv")
     )
 }
 
