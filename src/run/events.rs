@@ -19,7 +19,8 @@ use crate::system::{self, Interrupt, Signal};
 pub enum Event {
     /// A signal came.
     Interrupt(Interrupt),
-    /// The program was stopped, and has the terminal again: what it showed there may be gone.
+    /// The program was stopped or in the background, and has the terminal again: what it showed there
+    /// may be gone.
     Foreground,
     /// A child of the program has ended, by its id, with this exit status: the command that the
     /// outage lasts for, or what one has left behind.
@@ -85,7 +86,8 @@ impl Answers {
         let (ask, asked): (_, Receiver<()>) = channel();
         thread::spawn(move || {
             for () in asked {
-                if events.send(read_line()).is_err() {
+                let comes_to_front = || drop(events.send(Event::Foreground));
+                if events.send(read_line(comes_to_front)).is_err() {
                     break;
                 }
             }
@@ -103,11 +105,11 @@ impl Answers {
 /// The longest answer that is kept; the rest of such a line counts as the next answer.
 const LONGEST_ANSWER: u64 = 4096;
 
-fn read_line() -> Event {
+fn read_line(comes_to_front: impl Fn()) -> Event {
     let mut input = io::stdin().lock().take(LONGEST_ANSWER);
     let mut line = Vec::new();
     loop {
-        system::wait_for_terminal();
+        system::wait_for_terminal(&comes_to_front);
         match input.read_until(b'\n', &mut line) {
             // Another process has made the terminal or pipe non-blocking, which it then is for all
             // that share it. What was read of the line is kept.

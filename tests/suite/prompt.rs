@@ -279,6 +279,29 @@ fn job_control_stops_it_and_the_prompt_comes_again(kind: Kind) {
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
+fn in_the_background_it_goes_on_and_asks_again_in_front(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let program = nodes.command(&[]).get_program().to_owned();
+    let program = program.to_str().unwrap();
+    let script = format!(
+        "set -m; '{program}' 1 & sleep 2; jobs; fg; echo first stop; bg; sleep 1; fg; echo status $?"
+    );
+    nodes.folder.write("jobs.sh", script);
+    let mut shell = a_shell_in_a_terminal(&nodes);
+    shell.wait_for("Running");
+    shell.wait_for_nth(PROMPT, 2);
+    shell.answer("\u{1a}");
+    shell.wait_for("first stop");
+    shell.wait_for_nth(PROMPT, 3);
+    nodes.assert_offline(1);
+    shell.answer("y\n");
+    let finished = shell.end();
+    finished.assert_line("status 0").assert_line(&online(1));
+    assert_eq!(finished.out.matches(PROMPT).count(), 3, "{}", finished.out);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
 fn job_control_stops_a_command_too_and_it_reads_from_the_terminal(kind: Kind) {
     let nodes = Nodes::local(kind);
     let program = nodes

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::getpgrp;
@@ -45,20 +45,29 @@ pub fn wait_for_input() {
 }
 
 /// Waits until standard input can be read by this program, where it is the terminal: who reads that
-/// in the background is stopped by the system, also in the middle of the way back.
-pub fn wait_for_terminal() {
+/// in the background is stopped by the system, also in the middle of the way back. Tells when it has
+/// come from there.
+pub fn wait_for_terminal(comes_to_front: impl Fn()) {
+    const A_MOMENT: Duration = Duration::from_millis(100);
     let input = io::stdin();
-    let is_in_front = || tcgetpgrp(&input).map(|group| group == getpgrp());
-    loop {
-        match is_in_front() {
-            Ok(false) => thread::sleep(Duration::from_millis(100)),
-            Ok(true) => match poll(&mut [PollFd::new(&input, PollFlags::IN)], None) {
-                Err(Errno::INTR) => {}
-                _ if is_in_front() == Ok(false) => {}
-                _ => return,
-            },
-            // It is none, or gone, of which the next read tells.
-            Err(_) => return,
+    let moment = Timespec::try_from(A_MOMENT).ok();
+    let mut was_in_front = true;
+    // Without a terminal, and where it is gone, the next read tells.
+    while let Ok(group) = tcgetpgrp(&input) {
+        let is_in_front = group == getpgrp();
+        if is_in_front && !was_in_front {
+            comes_to_front();
+        }
+        was_in_front = is_in_front;
+        if !is_in_front {
+            thread::sleep(A_MOMENT);
+            continue;
+        }
+        // Nobody tells this program that it is sent to the background.
+        let is_there = poll(&mut [PollFd::new(&input, PollFlags::IN)], moment.as_ref());
+        let is_sent_away = || tcgetpgrp(&input).is_ok_and(|group| group != getpgrp());
+        if !matches!(is_there, Ok(0) | Err(Errno::INTR)) && !is_sent_away() {
+            return;
         }
     }
 }

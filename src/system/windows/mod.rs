@@ -32,7 +32,7 @@ pub fn wait_for_input() {
 }
 
 /// Nothing here is stopped for what it reads.
-pub fn wait_for_terminal() {}
+pub fn wait_for_terminal(_: impl Fn()) {}
 
 /// Whether it is a pipe with a name.
 pub fn is_named_pipe(path: &Path, _: FileType) -> bool {
