@@ -52,8 +52,6 @@ pub struct SessionDrain {
     logging_in: Option<BTreeSet<u64>>,
     /// Those that cannot be ended as long as they are, and when that was found.
     unendable: BTreeMap<u64, Instant>,
-    /// Whether the last listing may lack some.
-    lacks_some: bool,
     /// Listings in a row without a session.
     clean: u32,
 }
@@ -70,22 +68,21 @@ impl SessionDrain {
             last_killed: now,
             logging_in: None,
             unendable: BTreeMap::new(),
-            lacks_some: false,
             clean: 0,
         }
     }
 
-    /// Whether the next listing may lack some: then it shows that sessions are there, and never that
-    /// none is.
-    pub fn may_lack_some(&mut self, lacks_some: bool) {
-        self.lacks_some = lacks_some;
-    }
-
-    /// Decides by this listing, of which those that `ends` names must go.
-    pub fn next(&mut self, listed: &[Session], ends: impl Fn(&Session) -> bool) -> Next {
+    /// Decides by this listing, of which those that `ends` names must go. One that lacks some shows
+    /// that sessions are there, and never that none is.
+    pub fn next(
+        &mut self,
+        listed: &[Session],
+        lacks_some: bool,
+        ends: impl Fn(&Session) -> bool,
+    ) -> Next {
         let (sessions, logins, settled) = self.look(listed, ends);
         let left = sessions.len() + logins.len();
-        self.clean = if left == 0 && settled && !self.lacks_some {
+        self.clean = if left == 0 && settled && !lacks_some {
             self.clean + 1
         } else {
             0
@@ -109,7 +106,7 @@ impl SessionDrain {
         if left > 0 && self.last_killed.elapsed() > self.timeout {
             return Next::TimedOut(left);
         }
-        if self.lacks_some && self.began.elapsed() > self.timeout {
+        if lacks_some && self.began.elapsed() > self.timeout {
             return Next::Unlisted;
         }
         let pause = self.pause(left);
@@ -225,52 +222,50 @@ mod tests {
     fn one_empty_listing_is_not_enough_and_two_are() {
         let mut drain = SessionDrain::new(LONG, true);
         assert!(matches!(
-            drain.next(&[], is_users),
+            drain.next(&[], false, is_users),
             Next::Wait { left: 0, .. }
         ));
-        assert_eq!(drain.next(&[], is_users), Next::Drained);
+        assert_eq!(drain.next(&[], false, is_users), Next::Drained);
     }
 
     #[test]
     fn a_listing_that_lacks_some_is_never_the_last() {
         let mut drain = SessionDrain::new(LONG, true);
-        drain.may_lack_some(true);
         for _ in 0..3 {
             assert!(matches!(
-                drain.next(&[], is_users),
+                drain.next(&[], true, is_users),
                 Next::Wait { left: 0, .. }
             ));
         }
-        assert_eq!(drain.next(&[session(1)], is_users), kill(&[1], &[]));
+        assert_eq!(drain.next(&[session(1)], true, is_users), kill(&[1], &[]));
         drain.timeout = Duration::ZERO;
-        assert_eq!(drain.next(&[], is_users), Next::Unlisted);
-        drain.may_lack_some(false);
-        drain.next(&[], is_users);
-        assert_eq!(drain.next(&[], is_users), Next::Drained);
+        assert_eq!(drain.next(&[], true, is_users), Next::Unlisted);
+        drain.next(&[], false, is_users);
+        assert_eq!(drain.next(&[], false, is_users), Next::Drained);
     }
 
     #[test]
     fn each_session_is_told_once_in_the_lists_order_and_waited_for() {
         let mut drain = SessionDrain::new(LONG, true);
         assert_eq!(
-            drain.next(&[session(2), session(1)], is_users),
+            drain.next(&[session(2), session(1)], false, is_users),
             kill(&[2, 1], &[])
         );
         assert!(matches!(
-            drain.next(&[session(2)], is_users),
+            drain.next(&[session(2)], false, is_users),
             Next::Wait { left: 1, .. }
         ));
         // One that comes in between begins the count of empty listings anew.
         assert!(matches!(
-            drain.next(&[], is_users),
+            drain.next(&[], false, is_users),
             Next::Wait { left: 0, .. }
         ));
-        assert_eq!(drain.next(&[session(3)], is_users), kill(&[3], &[]));
+        assert_eq!(drain.next(&[session(3)], false, is_users), kill(&[3], &[]));
         assert!(matches!(
-            drain.next(&[], is_users),
+            drain.next(&[], false, is_users),
             Next::Wait { left: 0, .. }
         ));
-        assert_eq!(drain.next(&[], is_users), Next::Drained);
+        assert_eq!(drain.next(&[], false, is_users), Next::Drained);
     }
 
     #[test]
@@ -279,60 +274,66 @@ mod tests {
         // A login that hangs is none of its sessions.
         for _ in 0..3 {
             assert!(matches!(
-                drain.next(&[login(1)], is_users),
+                drain.next(&[login(1)], false, is_users),
                 Next::Wait { left: 0, .. }
             ));
         }
-        assert_eq!(drain.next(&[session(2)], is_users), kill(&[2], &[]));
-        assert_eq!(drain.next(&[session(2)], is_users), Next::TimedOut(1));
+        assert_eq!(drain.next(&[session(2)], false, is_users), kill(&[2], &[]));
+        assert_eq!(
+            drain.next(&[session(2)], false, is_users),
+            Next::TimedOut(1)
+        );
     }
 
     #[test]
     fn a_login_that_began_before_is_ended_when_it_takes_too_long_and_a_later_one_is_not() {
         let mut drain = SessionDrain::new(LONG, true);
         assert!(matches!(
-            drain.next(&[login(1)], is_users),
+            drain.next(&[login(1)], false, is_users),
             Next::Wait { left: 0, .. }
         ));
         drain.began -= LOGIN_GRACE * 2;
-        assert_eq!(drain.next(&[login(1), login(2)], is_users), kill(&[], &[1]));
+        assert_eq!(
+            drain.next(&[login(1), login(2)], false, is_users),
+            kill(&[], &[1])
+        );
         assert!(matches!(
-            drain.next(&[login(1), login(2)], is_users),
+            drain.next(&[login(1), login(2)], false, is_users),
             Next::Wait { left: 1, .. }
         ));
         assert!(matches!(
-            drain.next(&[login(2)], is_users),
+            drain.next(&[login(2)], false, is_users),
             Next::Wait { left: 0, .. }
         ));
-        assert_eq!(drain.next(&[login(2)], is_users), Next::Drained);
+        assert_eq!(drain.next(&[login(2)], false, is_users), Next::Drained);
     }
 
     #[test]
     fn a_login_that_cannot_be_ended_is_waited_for_and_ended_when_it_is_a_session() {
         let mut drain = SessionDrain::new(LONG, true);
-        drain.next(&[login(1), login(2)], is_users);
+        drain.next(&[login(1), login(2)], false, is_users);
         drain.began -= LOGIN_GRACE * 2;
         let both = [login(1), login(2)];
-        assert_eq!(drain.next(&both, is_users), kill(&[], &[1, 2]));
+        assert_eq!(drain.next(&both, false, is_users), kill(&[], &[1, 2]));
         drain.cannot_end(&[1, 2]);
         for _ in 0..3 {
             assert!(matches!(
-                drain.next(&both, is_users),
+                drain.next(&both, false, is_users),
                 Next::Wait { left: 0, .. }
             ));
         }
         let one = [session(1), login(2)];
         assert!(matches!(
-            drain.next(&one, is_users),
+            drain.next(&one, false, is_users),
             Next::Wait { left: 0, .. }
         ));
         *drain.unendable.get_mut(&1).unwrap() -= AGAIN;
-        assert_eq!(drain.next(&one, is_users), kill(&[1], &[]));
+        assert_eq!(drain.next(&one, false, is_users), kill(&[1], &[]));
         drain.timeout = Duration::ZERO;
-        drain.next(&[login(2)], is_users);
-        assert_eq!(drain.next(&[login(2)], is_users), Next::Drained);
+        drain.next(&[login(2)], false, is_users);
+        assert_eq!(drain.next(&[login(2)], false, is_users), Next::Drained);
         assert!(drain.leaves_logins());
-        drain.next(&[], is_users);
+        drain.next(&[], false, is_users);
         assert!(!drain.leaves_logins());
     }
 
@@ -340,9 +341,9 @@ mod tests {
     fn a_login_that_gets_in_is_a_session() {
         let mut drain = SessionDrain::new(LONG, true);
         assert!(matches!(
-            drain.next(&[login(1)], is_users),
+            drain.next(&[login(1)], false, is_users),
             Next::Wait { .. }
         ));
-        assert_eq!(drain.next(&[session(1)], is_users), kill(&[1], &[]));
+        assert_eq!(drain.next(&[session(1)], false, is_users), kill(&[1], &[]));
     }
 }

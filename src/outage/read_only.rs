@@ -200,20 +200,25 @@ impl Admin {
         self.then_release(work)
     }
 
-    /// Does this, if possible, while no fail-start goes through `super_read_only`: to end one in
-    /// the middle of that would leave it off.
+    /// Ends each of these earlier sessions as [`Admin::end_earlier_self`] does; if possible, while no
+    /// fail-start goes through `super_read_only`: to end one in the middle of that would leave it
+    /// off.
     ///
     /// # Errors
-    /// As the work; and as [`Admin::batch_or_error`].
-    pub fn while_nobody_lifts<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    /// As that; and as [`Admin::batch_or_error`].
+    pub fn end_earlier_selves(&mut self, ids: &[u64], age: Duration) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let end_all = |admin: &mut Self| {
+            let mut ids = ids.iter();
+            ids.try_for_each(|&id| admin.end_earlier_self(id, age))
+        };
         // A cluster may forbid such locks.
         if self.may_lift_read_only() && self.is_alone().unwrap_or(false) {
-            return self.then_release(work);
+            return self.then_release(end_all);
         }
-        work(self)
+        end_all(self)
     }
 
     fn is_alone(&mut self) -> Result<bool, Error> {

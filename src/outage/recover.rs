@@ -215,10 +215,7 @@ pub fn find(
 fn end_guards(admin: &mut Admin, database: &str) -> Result<(), Error> {
     let asked = sql::guards_of(&admin.user, database);
     let guards: Vec<u64> = admin.rows(asked)?;
-    admin.while_nobody_lifts(|admin| {
-        let mut guards = guards.iter();
-        guards.try_for_each(|&guard| admin.end_earlier_self(guard, Duration::ZERO))
-    })
+    admin.end_earlier_selves(&guards, Duration::ZERO)
 }
 
 /// The guide's statements.

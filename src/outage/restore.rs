@@ -263,12 +263,7 @@ impl Restore {
         let age = self.already + self.began.elapsed();
         let earlier = self.first_session.filter(|&first| first != admin.id);
         let ids: Vec<u64> = earlier.into_iter().chain(self.plan.guard).collect();
-        if !ids.is_empty() {
-            admin.while_nobody_lifts(|admin| {
-                ids.iter()
-                    .try_for_each(|&id| admin.end_earlier_self(id, age))
-            })?;
-        }
+        admin.end_earlier_selves(&ids, age)?;
         if (self.plan.lifts || earlier.is_some())
             && let Some(left) = admin.close_left_open(Some(age))?
         {

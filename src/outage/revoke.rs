@@ -25,8 +25,6 @@ pub struct Revoke {
     pub warnings: Vec<Reason>,
     /// What is given back, each by itself.
     parts: Vec<Grant>,
-    /// Those of them that are held globally.
-    of_global: Vec<Grant>,
     /// Why this admin may not.
     may_not: Option<Reason>,
 }
@@ -84,8 +82,9 @@ impl Revoke {
         match part_of_global(plan, account, lines) {
             Some(Ok(part)) => {
                 self.take(admin, plan, &part);
-                self.parts.push(part.clone());
-                self.of_global.push(part);
+                // First: MySQL gives nothing on a database to one row of an account while another
+                // is restricted there.
+                self.parts.insert(0, part);
                 self.sessions_keep_rights = true;
             }
             Some(Err(way)) => self.ways_in.push(way),
@@ -105,18 +104,9 @@ impl Revoke {
     }
 
     fn plan_to_give_back(&mut self, admin: &mut Admin, plan: &Plan) -> Result<(), Failure> {
-        // What can fail stands last: by hand, the first error may be the end. And what is held
-        // globally first: MySQL gives nothing on a database to one row of an account while another
-        // is restricted there.
-        let of_global = &self.of_global;
-        self.parts.sort_by_key(|part| {
-            let has_columns = part.columns().next().is_some();
-            (
-                !of_global.contains(part),
-                !part.is_on_a_database(),
-                has_columns,
-            )
-        });
+        // What can fail stands last: by hand, the first error may be the end. Else it stays in order.
+        self.parts
+            .sort_by_key(|part| (!part.is_on_a_database(), part.columns().next().is_some()));
         let there = gone::there(admin, &self.parts)?;
         let parts = self.parts.iter().zip(there);
         let (back, lost): (Vec<_>, Vec<_>) = parts.partition(|(_, is)| *is);

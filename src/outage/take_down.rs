@@ -217,8 +217,7 @@ impl<'a> TakeDown<'a> {
             let is_using = |one: &Session| using.as_ref().is_some_and(|ids| ids.contains(&one.id));
             let must_end =
                 |one: &Session| plan.must_end(one) || plan.is_accounts(one) && is_using(one);
-            drain.may_lack_some(listing.lacks_some);
-            let next = drain.next(&listing.sessions, must_end);
+            let next = drain.next(&listing.sessions, listing.lacks_some, must_end);
             if next == Next::Drained && !std::mem::replace(&mut has_looked, true) {
                 let more = others_by_handler(admin, &plan, &listing)?;
                 if !more.is_empty() {

@@ -203,7 +203,7 @@ impl Plan {
                 continue;
             }
             if undo.guard != 0 {
-                admin.while_nobody_lifts(|admin| admin.end_earlier_self(undo.guard, age))?;
+                admin.end_earlier_selves(&[undo.guard], age)?;
             }
             let (failed, _) = admin.change(&[sql::drop_undo(database)], None, false)?;
             if let Some((_, error)) = failed.into_iter().next() {

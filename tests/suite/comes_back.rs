@@ -785,7 +785,7 @@ fn what_the_undo_says_holds_for_its_account_though_the_settings_name_none(kind: 
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn an_undo_that_the_admin_may_not_see_any_more_is_told(kind: Kind) {
     let mut nodes = Nodes::local(kind);
-    let admin = admin_without_events(&mut nodes, 1);
+    let admin = admin_without_events(&mut nodes);
     let (mut root, database) = (nodes.admin(1), quoted(&nodes.databases[0]));
     root.query_drop(format!("GRANT EVENT ON {database}.* TO `{admin}`"))
         .unwrap();

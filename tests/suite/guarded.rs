@@ -100,7 +100,7 @@ fn a_node_that_is_brought_back_has_no_guard_any_more(kind: Kind) {
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn a_guard_of_which_no_undo_tells_ends_with_the_outage_all_the_same(kind: Kind) {
     let mut nodes = Nodes::local(kind);
-    let admin = admin_without_events(&mut nodes, 1);
+    let admin = admin_without_events(&mut nodes);
     let before = nodes.state(1);
     for is_opened_by_hand in [false, true] {
         let mut program = nodes.start(&["1", "--for", "10m"]);

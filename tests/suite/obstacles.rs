@@ -4,23 +4,7 @@
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Server, offline, online, quoted, wait_until};
-
-/// Gives node 1 an admin of its own with these rights.
-fn admin_with(nodes: &mut Nodes, rights: &[&str]) -> String {
-    let name = format!("low{}", nodes.user);
-    let mut root = nodes.admin(1);
-    let make = format!("CREATE USER `{name}` IDENTIFIED BY 'p'");
-    root.query_drop(make).unwrap();
-    for right in rights {
-        root.query_drop(format!("GRANT {right} TO `{name}`"))
-            .unwrap_or_else(|error| panic!("{right}: {error}"));
-    }
-    let prefix = nodes.prefix();
-    nodes.set(&format!("TESTER_{prefix}_DB_USER_NODE1"), &name);
-    nodes.set(&format!("TESTER_{prefix}_DB_PASSWORD_NODE1"), "p");
-    name
-}
+use crate::harness::{Kind, Nodes, Server, admin_with, offline, online, quoted, wait_until};
 
 /// Asserts that a dry run and a run of nodes 1 and 2 are refused for this reason, and that nothing
 /// is changed.

@@ -404,24 +404,30 @@ pub fn drop_admin(nodes: &Nodes, name: &str) {
     }
 }
 
-/// Gives a node an admin of its own, who may lock accounts, and make no events.
-pub fn admin_without_events(nodes: &mut Nodes, number: usize) -> String {
-    let name = format!("low_{}", nodes.user);
+/// Gives node 1 an admin of its own with these rights.
+pub fn admin_with(nodes: &mut Nodes, rights: &[&str]) -> String {
+    let name = format!("low{}", nodes.user);
+    let mut root = nodes.admin(1);
+    let make = format!("CREATE USER `{name}` IDENTIFIED BY 'p'");
+    root.query_drop(make).unwrap();
+    for right in rights {
+        root.query_drop(format!("GRANT {right} TO `{name}`"))
+            .unwrap_or_else(|error| panic!("{right}: {error}"));
+    }
+    let prefix = nodes.prefix();
+    nodes.set(&format!("TESTER_{prefix}_DB_USER_NODE1"), &name);
+    nodes.set(&format!("TESTER_{prefix}_DB_PASSWORD_NODE1"), "p");
+    name
+}
+
+/// One who may lock accounts, and make no events.
+pub fn admin_without_events(nodes: &mut Nodes) -> String {
     let more = match nodes.kind {
         Kind::MySql => "CONNECTION_ADMIN, SESSION_VARIABLES_ADMIN",
         Kind::MariaDb => "CONNECTION ADMIN, BINLOG ADMIN, READ_ONLY ADMIN",
     };
-    let mut root = nodes.admin(number);
-    for statement in [
-        format!("CREATE USER `{name}` IDENTIFIED BY 'p'"),
-        format!("GRANT SELECT ON mysql.* TO `{name}`"),
-        format!("GRANT PROCESS, SHOW DATABASES, CREATE USER, {more} ON *.* TO `{name}`"),
-    ] {
-        root.query_drop(statement).unwrap();
-    }
-    nodes.set(&format!("TESTER_LOCAL_DB_USER_NODE{number}"), &name);
-    nodes.set(&format!("TESTER_LOCAL_DB_PASSWORD_NODE{number}"), "p");
-    name
+    let rights = format!("PROCESS, SHOW DATABASES, CREATE USER, {more} ON *.*");
+    admin_with(nodes, &["SELECT ON mysql.*", &rights])
 }
 
 /// The admin's connection that the program holds to this node.
