@@ -9,6 +9,8 @@ pub enum Progress {
     SessionsLeft(usize),
     /// Something that the user should know of the node.
     Warning(Reason),
+    /// The same, of what each outage of the node meets.
+    WarningOnce(Reason),
     /// So many logins and statements of the account were refused since the node went offline.
     TurnedAway(u64),
 }

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::config::Method;
 use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::outage::turned_away;
+use crate::outage::{turned_away, ways_in};
 use crate::reason::{self, Reason};
 use crate::server::sql;
 use crate::server::{Admin, Error};
@@ -66,9 +67,13 @@ impl Watch {
         let (hand_over, handed_over) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let comes_back = Arc::new(AtomicBool::new(false));
+        let (server, user) = (admin.server, &plan.node.account.user);
+        let revoked = plan.method == Method::Revoke;
+        let question = revoked.then(|| sql::definer_objects(server, user, &plan.database));
         let mut watcher = Watcher {
             admin: Some(admin),
             ender,
+            question,
             plan,
             turned_away_before: turned_away,
             turned_away: 0,
@@ -82,6 +87,7 @@ impl Watch {
         thread::Builder::new().spawn(move || {
             while is_over.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 watcher.look();
+                watcher.tell_what_stops();
             }
             // Nobody waits for it any more where a look took too long.
             if let Some(admin) = watcher.admin {
@@ -131,6 +137,8 @@ struct Watcher {
     unwatched: bool,
     /// Whether it was told that a session which gets in cannot be ended.
     cannot_end: bool,
+    /// What is still to be asked: what stops for everybody.
+    question: Option<String>,
     comes_back: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
     on_progress: Box<dyn Fn(Progress) + Send>,
@@ -258,6 +266,25 @@ impl Watcher {
     fn tell_no_end(&mut self, why: Reason) {
         if !std::mem::replace(&mut self.cannot_end, true) {
             self.warn(why);
+        }
+    }
+
+    /// Tells what stops for everybody with the account's rights, once. To count that takes long
+    /// where there are many tables: neither OFFLINE nor Y shall wait for it.
+    fn tell_what_stops(&mut self) {
+        let Some(admin) = &mut self.admin else {
+            return;
+        };
+        let Some(question) = self.question.take() else {
+            return;
+        };
+        let answers = admin.batch_or_error(&[question]);
+        let node = &self.plan.node;
+        match answers.and_then(|mut answers| ways_in::stops_for_all(&mut answers, node)) {
+            Ok(Some(stops)) => (self.on_progress)(Progress::WarningOnce(stops)),
+            // The next look connects anew, and tells what is wrong.
+            Err(Error::Connection(_) | Error::Tls(_)) => self.admin = None,
+            Ok(None) | Err(_) => {}
         }
     }
 

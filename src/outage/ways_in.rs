@@ -26,12 +26,14 @@ pub struct Questions {
     server: Server,
     method: Method,
     asks_for_events: bool,
+    counts_definers: bool,
     asks_for_prepared: bool,
 }
 
 impl Questions {
-    /// What can be asked of this server by this admin.
-    pub fn new(method: Method, admin: &Admin) -> Self {
+    /// What can be asked of this server by this admin; in a dry run also what stops for all, which
+    /// the watch tells else.
+    pub fn new(method: Method, admin: &Admin, dry_run: bool) -> Self {
         Self {
             server: admin.server,
             method,
@@ -39,6 +41,7 @@ impl Questions {
                 && admin.server == Server::MariaDb
                 && admin.without_events.is_none()
                 && !admin.holds("EVENT"),
+            counts_definers: method == Method::Revoke && dry_run,
             asks_for_prepared: admin.server == Server::MariaDb || admin.holds("XA_RECOVER_ADMIN"),
         }
     }
@@ -50,7 +53,7 @@ impl Questions {
         if self.asks_for_events {
             statements.push(sql::events_of(user));
         }
-        if self.method == Method::Revoke {
+        if self.counts_definers {
             let objects = sql::definer_objects(self.server, user, &node.database);
             statements.push(objects);
         }
@@ -73,23 +76,17 @@ impl Questions {
     ) -> Result<WaysIn, Error> {
         let open = open_ways(answers, node, admin, &state.nameless)?;
         let mut warnings = Vec::new();
-        match self.method {
-            Method::Lock => {
-                let events = if self.asks_for_events {
-                    &answers.rows()?
-                } else {
-                    &state.own_events
-                };
-                let own = own_events(events, &state.rows());
-                warnings.extend(own.filter(|_| admin.runs_events));
-            }
-            Method::Revoke => {
-                let count = answers.row()?.unwrap_or(0);
-                if count > 0 {
-                    let user = &node.account.user;
-                    warnings.push(reason::definer_objects(count, &node.database, user));
-                }
-            }
+        if self.method == Method::Lock {
+            let events = if self.asks_for_events {
+                &answers.rows()?
+            } else {
+                &state.own_events
+            };
+            let own = own_events(events, &state.rows());
+            warnings.extend(own.filter(|_| admin.runs_events));
+        }
+        if self.counts_definers {
+            warnings.extend(stops_for_all(answers, node)?);
         }
         if self.asks_for_prepared {
             let count = answers.count()?;
@@ -138,6 +135,17 @@ fn open_ways(
         }
     }
     Ok(open)
+}
+
+/// What stops for everybody while the account's rights are gone, by the answer to
+/// [`sql::definer_objects`].
+///
+/// # Errors
+/// As [`Answers::rows`].
+pub fn stops_for_all(answers: &mut Answers, node: &Node) -> Result<Option<Reason>, Error> {
+    let count = answers.row()?.unwrap_or(0);
+    let user = &node.account.user;
+    Ok((count > 0).then(|| reason::definer_objects(count, &node.database, user)))
 }
 
 /// Events whose definer is one of these rows.

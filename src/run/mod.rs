@@ -348,6 +348,7 @@ impl<'a> Run<'a> {
                 "{node}: waiting for its sessions to end, {left} left"
             )),
             Progress::Warning(reason) => self.printer.warning(&node, reason),
+            Progress::WarningOnce(reason) => self.warn_once(&node, reason),
             Progress::TurnedAway(count) => self.printer.turned_away(&node, *count),
         }
     }

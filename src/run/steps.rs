@@ -18,7 +18,7 @@ use crate::outage::ready::Ready;
 use crate::outage::restore::RESTORE_RETRY_FOR;
 use crate::outage::take_down::NotTaken;
 use crate::outage::together::{self, Claims};
-use crate::reason;
+use crate::reason::{self, Reason};
 use crate::server::{Error, Failure, in_words};
 
 /// How one node is brought back.
@@ -62,7 +62,11 @@ impl Run<'_> {
             failed.extend(taken);
         }
         if failed.is_empty() {
-            self.warn_once(&ready);
+            for node in &ready {
+                for warning in &node.warnings {
+                    self.warn_once(node.node(), warning);
+                }
+            }
             together::join(&mut ready);
             return Ok(ready);
         }
@@ -91,13 +95,10 @@ impl Run<'_> {
         nodes
     }
 
-    fn warn_once(&mut self, ready: &[Ready]) {
-        for node in ready {
-            for warning in &node.warnings {
-                if self.warned.insert((node.node().number, warning.clone())) {
-                    self.printer.warning(node.node(), warning);
-                }
-            }
+    /// Warns of what a drill meets in each outage of the node.
+    pub(super) fn warn_once(&mut self, node: &Node, warning: &Reason) {
+        if self.warned.insert((node.number, warning.clone())) {
+            self.printer.warning(node, warning);
         }
     }
 

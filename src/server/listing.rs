@@ -37,24 +37,25 @@ struct Listed {
     user: Option<String>,
     database: Option<String>,
     command: Option<String>,
+    /// Nothing where no table at all is shown to be in use by it.
     uses_it: Option<bool>,
-    /// Whether any table is shown to be in use by it.
-    uses_any: Option<bool>,
 }
 
 impl FromRow for Listed {
     fn from_row_opt(mut row: Row) -> Result<Self, FromRowError> {
-        // Where they are shown, the address stands between, and more behind.
-        let is_shown = row.len() > 6;
-        let (database, command) = if is_shown { (3, 4) } else { (2, 3) };
+        let (database, command, uses_it) = match row.len() {
+            4 => (2, 3, None),
+            5 => (2, 3, Some(4)),
+            // Where they are shown, the address stands between, and more behind.
+            _ => (3, 4, None),
+        };
         let mut read = || {
             Some(Self {
                 id: cell(&mut row, 0)?,
                 user: cell(&mut row, 1)?,
                 database: cell(&mut row, database)?,
                 command: cell(&mut row, command)?,
-                uses_it: if is_shown { None } else { cell(&mut row, 4)? },
-                uses_any: if is_shown { None } else { cell(&mut row, 5)? },
+                uses_it: uses_it.map_or(Some(None), |at| cell(&mut row, at))?,
             })
         };
         read().ok_or(FromRowError(row))
@@ -258,7 +259,7 @@ impl Admin {
             return true;
         }
         // Nor do locks tell anything where those that this list itself needs are not shown.
-        let own_locks = own.is_some_and(|row| row.uses_any == Some(true));
+        let own_locks = own.is_some_and(|row| row.uses_it.is_some());
         if by_locks && (!own_locks || has_gap("Performance_schema_metadata_lock_lost")) {
             self.reads_locks = false;
             return true;

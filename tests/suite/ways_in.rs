@@ -262,6 +262,22 @@ fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Ki
         .assert_kinds(&["definer_objects"])
         .assert_says("2 views, routines and triggers");
     assert_eq!(nodes.run(&["1", "--dry-run"], "").assert_status(0).err, "");
+    // In an outage it is counted by the watch: nobody waits for OFFLINE or ONLINE because of it.
+    let outage = ["1", "--method", "revoke", "--json", "--for", "3s"];
+    let finished = nodes.run(&outage, "");
+    finished.assert_status(0).assert_kinds(&["definer_objects"]);
+    let events = finished.events();
+    let at = |name: &str| events.iter().position(|event| event["event"] == name);
+    assert!(
+        at("offline") < at("warning") && at("warning") < at("online"),
+        "{events:?}"
+    );
+    // A drill's check has told it already.
+    let drill = [
+        "drill", "1", "--method", "revoke", "--json", "--", "sleep", "1.5",
+    ];
+    let finished = nodes.run(&drill, "");
+    finished.assert_status(0).assert_kinds(&["definer_objects"]);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

@@ -28,10 +28,10 @@ pub const CHANGES_USER: &str = "Change user";
 /// columns, where they are shown.
 ///
 /// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's
-/// transaction, which may be committed whatever is revoked meanwhile; and whether any table is shown
-/// to be in use: of this session at least those that it lists from. Who has a transaction open is no
-/// help there: another list shows another moment, and a session that works on another database has
-/// one at one time and locks at another.
+/// transaction, which may be committed whatever is revoked meanwhile; `NULL` where no table at all
+/// is shown to be in use: of this session at least those are that it lists from. Who has a
+/// transaction open is no help there: another list shows another moment, and a session that works on
+/// another database has one at one time and locks at another.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     let schema = match list {
@@ -39,11 +39,11 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         ProcessList::InformationSchema => "information_schema",
         ProcessList::Shown => return "SHOW PROCESSLIST".to_owned(),
     };
-    let (locks, join) = database.map_or(("0, 0".to_owned(), String::new()), |database| {
+    let (uses_it, join) = database.map_or(("", String::new()), |database| {
         (
-            "is_here, is_here IS NOT NULL".to_owned(),
+            ", uses_it",
             format!(
-                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(OBJECT_SCHEMA = {}) AS is_here \
+                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(OBJECT_SCHEMA = {}) AS uses_it \
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
                  WHERE OBJECT_TYPE = 'TABLE' GROUP BY PROCESSLIST_ID) AS used ON PROCESSLIST_ID = ID",
                 literal(database)
@@ -51,15 +51,15 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         )
     });
     format!(
-        "SELECT ID, USER, DB, COMMAND, {locks} FROM {schema}.processlist{join} \
+        "SELECT ID, USER, DB, COMMAND{uses_it} FROM {schema}.processlist{join} \
          WHERE USER IN ({}, '{NOT_LOGGED_IN}') OR COMMAND = '{CHANGES_USER}' OR ID = CONNECTION_ID()",
         literal(user)
     )
 }
 
 /// This session, as [`sessions`] shows it in MySQL's performance schema.
-pub const OWN_SESSION: &str = "SELECT ID, USER, DB, COMMAND, 0, 0 FROM performance_schema.processlist \
-                               WHERE ID = CONNECTION_ID()";
+pub const OWN_SESSION: &str =
+    "SELECT ID, USER, DB, COMMAND FROM performance_schema.processlist WHERE ID = CONNECTION_ID()";
 
 /// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has
 /// read it, the table shows what it showed then:
