@@ -103,8 +103,8 @@ impl Outage {
 
     /// The way back begins, perhaps with that of another node on the same server: what the watch
     /// sees from now on is that.
-    pub fn comes_back(&self) {
-        if let Some(watch) = &self.watch {
+    pub fn comes_back(&mut self) {
+        if let Some(watch) = &mut self.watch {
             watch.comes_back();
         }
     }

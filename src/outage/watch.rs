@@ -39,7 +39,7 @@ pub struct Seen {
 /// The watch over one node.
 pub struct Watch {
     /// Dropped to end it.
-    end: Sender<()>,
+    end: Option<Sender<()>>,
     handed_over: Receiver<Admin>,
     seen: Arc<Mutex<Seen>>,
     comes_back: Arc<AtomicBool>,
@@ -95,7 +95,7 @@ impl Watch {
             }
         })?;
         Ok(Self {
-            end,
+            end: Some(end),
             handed_over,
             seen,
             comes_back,
@@ -107,9 +107,11 @@ impl Watch {
         Arc::clone(&self.seen)
     }
 
-    /// From now on the account may be given its access back: that is nothing to tell.
-    pub fn comes_back(&self) {
+    /// From now on the account may be given its access back: that is nothing to tell, and nothing
+    /// more is looked at.
+    pub fn comes_back(&mut self) {
         self.comes_back.store(true, Ordering::SeqCst);
+        self.end = None;
     }
 
     /// Ends the watch: the connection, unless it is of no use just now, and what was seen.

@@ -26,7 +26,7 @@ impl Changed {
     }
 
     /// The way back of all nodes begins.
-    pub(super) fn comes_back(&self) {
+    pub(super) fn comes_back(&mut self) {
         if let Self::Outage(outage) = self {
             outage.comes_back();
         }

@@ -202,8 +202,8 @@ impl<'a> Run<'a> {
 
     /// Brings the nodes back, and returns what the outage did to each.
     fn end(&mut self, mut held: Held) -> Result<BTreeMap<u32, Back>, Abort> {
-        let changed = std::mem::take(&mut held.changed);
-        changed.values().for_each(Changed::comes_back);
+        let mut changed = std::mem::take(&mut held.changed);
+        changed.values_mut().for_each(Changed::comes_back);
         self.restore(changed, Changed::restore)
     }
 
