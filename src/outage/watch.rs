@@ -274,7 +274,8 @@ impl Watcher {
     /// Tells what stops for everybody with the account's rights, once. To count that takes long
     /// where there are many tables: neither OFFLINE nor Y shall wait for it.
     fn tell_what_stops(&mut self) {
-        let Some(admin) = &mut self.admin else {
+        let comes_back = self.comes_back.load(Ordering::SeqCst);
+        let Some(admin) = self.admin.as_mut().filter(|_| !comes_back) else {
             return;
         };
         let Some(question) = self.question.take() else {
