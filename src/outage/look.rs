@@ -10,7 +10,7 @@ use crate::server::listing::{Listing, Wanted};
 use crate::server::{Admin, Error, Failure, sql};
 
 /// How long to wait for a claim, in seconds: a session may end a little later than its program.
-const CLAIM_WAIT: u32 = 3;
+const CLAIM_WAIT: u64 = 3;
 
 /// What was found.
 pub struct Look {
@@ -138,7 +138,7 @@ fn ask(
 }
 
 /// What keeps others from taking the same away.
-fn claim(node: &Node, method: Method, wait: u32) -> String {
+fn claim(node: &Node, method: Method, wait: u64) -> String {
     let database = match method {
         Method::Lock => None,
         Method::Revoke => Some(node.database.as_str()),

@@ -17,6 +17,9 @@ use crate::server::{ACCESS_DENIED, Admin, Error, sql};
 /// How long a node that does not answer is tried again before it is given up.
 pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
 
+/// How long another way back of the same node is waited for, if the server's answers are.
+const OTHER_WAY_BACK_TAKES: Duration = Duration::from_secs(3);
+
 /// A node on which anything may differ from before. Dropping it tries to bring it back.
 pub struct Restore {
     admin: Option<Admin>,
@@ -340,6 +343,14 @@ impl Restore {
         let plan = &self.plan;
         if plan.names == Names::Patterns {
             return Ok(plan.restore.clone());
+        }
+        // Of two ways back at once the second is to see what the first has given. Who cannot claim
+        // that goes on: the node must come back.
+        let user = &plan.node.account.user;
+        let wait = OTHER_WAY_BACK_TAKES.min(plan.timeout / 2).as_secs();
+        let claim = sql::claim(user, Some(&plan.database), wait);
+        if let Err(error @ Error::Connection(_)) = admin.batch_or_error(&[claim]) {
+            return Err(error);
         }
         match plan.state(admin) {
             Ok(state) => Ok(plan.still_to_run(&state)),

@@ -739,3 +739,20 @@ fn an_admin_logs_in_by_a_token_over_tls_alone_and_only_if_that_is_allowed() {
             .assert_says("LOCAL_DB_SSL_MODE must not be disabled");
     }
 }
+
+#[test]
+fn of_two_ways_back_at_once_the_second_gives_nothing_anew() {
+    let mut nodes = AIVEN.nodes();
+    AIVEN.run(&nodes, AIVEN.console);
+    nodes.set("TESTER_CLOUD_DB_USER", "tester");
+    nodes.set("TESTER_CLOUD_DB_PASSWORD", "testpass");
+    let before = nodes.state(1);
+    for _ in 0..40 {
+        nodes.fail(&["1"]).kill();
+        let both = [(); 2].map(|()| nodes.start(&["recover", "1"]));
+        for mut recover in both {
+            recover.end();
+        }
+        assert_eq!(nodes.state(1), before);
+    }
+}

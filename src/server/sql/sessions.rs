@@ -92,7 +92,7 @@ pub const LIST_GAPS: &str = "SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performan
 /// or [releases](RELEASE) it: 1 where it does, 0 where another still does after so many seconds.
 /// Lock: the account, which is the server's. Revoke: what it holds on this database.
 /// <https://dev.mysql.com/doc/refman/9.7/en/locking-functions.html>
-pub fn claim(user: &str, database: Option<&str>, wait: u32) -> String {
+pub fn claim(user: &str, database: Option<&str>, wait: u64) -> String {
     format!("SELECT GET_LOCK({}, {wait})", claim_name(user, database))
 }
 
