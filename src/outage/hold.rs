@@ -39,6 +39,8 @@ pub struct Back {
     pub sessions_ended: usize,
     /// How many of them got in while the node was offline.
     pub got_in: usize,
+    /// Whether somebody else was seen to give the account its access back meanwhile.
+    pub was_opened: bool,
     /// How many logins and statements of the account the server turned away meanwhile, where it
     /// counts that.
     pub turned_away: Option<u64>,
@@ -132,13 +134,15 @@ impl Outage {
             None => Seen::default(),
         };
         let first = seen_by_first.as_deref().map(watch::look_at);
-        changed.was_seen_open(seen.opened.or(first.and_then(|seen| seen.opened)));
+        let opened = seen.opened.or(first.and_then(|seen| seen.opened));
+        changed.was_seen_open(opened);
         // The account's own session, where there is one, is of no use any more.
         drop(ender);
         let back = changed.run(on_progress)?;
         Ok(Back {
             sessions_ended: taken.sessions_ended + seen.got_in,
             got_in: seen.got_in,
+            was_opened: opened.is_some() || back.was_opened,
             ..back
         })
     }

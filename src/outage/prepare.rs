@@ -17,6 +17,7 @@ use crate::outage::revoke::Revoke;
 use crate::outage::take_down::in_transactions;
 use crate::outage::together::Claims;
 use crate::outage::undo::{self, Undo};
+use crate::outage::ways_in;
 use crate::reason::{self, Reason};
 use crate::server::listing::Listing;
 use crate::server::login::Login;
@@ -63,8 +64,13 @@ impl Ready {
         if let Some(login) = login.and_then(|login| login.join().ok()) {
             ready.take_login(login)?;
         }
-        if options.dry_run && !options.keep_sessions {
-            ready.count_sessions(&look.listing)?;
+        if options.dry_run {
+            // The watch tells it else.
+            let stops = ways_in::stops_for_all(&mut ready.admin, &ready.plan)?;
+            ready.warnings.extend(stops);
+            if !options.keep_sessions {
+                ready.count_sessions(&look.listing)?;
+            }
         }
         Ok(ready)
     }

@@ -174,6 +174,7 @@ impl Restore {
             method: self.plan.method,
             sessions_ended: 0,
             got_in: 0,
+            was_opened: self.back_before,
             turned_away: self.turned_away.meanwhile,
             with: self.plan.with.map(|first| first.number),
             elapsed: began.elapsed(),

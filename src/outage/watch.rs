@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config::Method;
 use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
@@ -67,13 +66,10 @@ impl Watch {
         let (hand_over, handed_over) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let comes_back = Arc::new(AtomicBool::new(false));
-        let (server, user) = (admin.server, &plan.node.account.user);
-        let revoked = plan.method == Method::Revoke;
-        let question = revoked.then(|| sql::definer_objects(server, user, &plan.database));
         let mut watcher = Watcher {
             admin: Some(admin),
             ender,
-            question,
+            has_counted: false,
             plan,
             turned_away_before: turned_away,
             turned_away: 0,
@@ -127,6 +123,7 @@ impl Watch {
     }
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Watcher {
     admin: Option<Admin>,
     ender: Ender,
@@ -139,8 +136,8 @@ struct Watcher {
     unwatched: bool,
     /// Whether it was told that a session which gets in cannot be ended.
     cannot_end: bool,
-    /// What is still to be asked: what stops for everybody.
-    question: Option<String>,
+    /// Whether it was told what stops for everybody, where anything does.
+    has_counted: bool,
     comes_back: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
     on_progress: Box<dyn Fn(Progress) + Send>,
@@ -153,6 +150,10 @@ impl Watcher {
         if kept && matches!(looked, Err(Error::Connection(_))) {
             // The kept connection may have been cut: that says nothing about the node.
             looked = self.look_once();
+        }
+        if self.comes_back.load(Ordering::SeqCst) {
+            // What the way back meets is told there.
+            return;
         }
         let was_away = self.seen().away;
         match looked {
@@ -271,19 +272,19 @@ impl Watcher {
         }
     }
 
-    /// Tells what stops for everybody with the account's rights, once. To count that takes long
-    /// where there are many tables: neither OFFLINE nor Y shall wait for it.
+    /// Tells what stops for everybody with the account's rights, once: neither OFFLINE nor Y shall
+    /// wait for that.
     fn tell_what_stops(&mut self) {
-        let comes_back = self.comes_back.load(Ordering::SeqCst);
-        let Some(admin) = self.admin.as_mut().filter(|_| !comes_back) else {
+        let is_over = self.is_open || self.comes_back.load(Ordering::SeqCst);
+        let Some(admin) = self
+            .admin
+            .as_mut()
+            .filter(|_| !is_over && !self.has_counted)
+        else {
             return;
         };
-        let Some(question) = self.question.take() else {
-            return;
-        };
-        let answers = admin.batch_or_error(&[question]);
-        let node = &self.plan.node;
-        match answers.and_then(|mut answers| ways_in::stops_for_all(&mut answers, node)) {
+        self.has_counted = true;
+        match ways_in::stops_for_all(admin, &self.plan) {
             Ok(Some(stops)) => (self.on_progress)(Progress::WarningOnce(stops)),
             // The next look connects anew, and tells what is wrong.
             Err(Error::Connection(_) | Error::Tls(_)) => self.admin = None,

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::config::Method;
 use crate::config::Node;
+use crate::outage::plan::Plan;
 use crate::outage::state::{OwnEvent, State};
 use crate::reason::{self, Reason};
 use crate::server::grants::Grant;
@@ -23,25 +24,20 @@ pub struct WaysIn {
 
 /// What is asked in one round trip with other things, and how its answers are read.
 pub struct Questions {
-    server: Server,
     method: Method,
     asks_for_events: bool,
-    counts_definers: bool,
     asks_for_prepared: bool,
 }
 
 impl Questions {
-    /// What can be asked of this server by this admin; in a dry run also what stops for all, which
-    /// the watch tells else.
-    pub fn new(method: Method, admin: &Admin, dry_run: bool) -> Self {
+    /// What can be asked of this server by this admin.
+    pub fn new(method: Method, admin: &Admin) -> Self {
         Self {
-            server: admin.server,
             method,
             asks_for_events: method == Method::Lock
                 && admin.server == Server::MariaDb
                 && admin.without_events.is_none()
                 && !admin.holds("EVENT"),
-            counts_definers: method == Method::Revoke && dry_run,
             asks_for_prepared: admin.server == Server::MariaDb || admin.holds("XA_RECOVER_ADMIN"),
         }
     }
@@ -52,10 +48,6 @@ impl Questions {
         let mut statements = vec![sql::proxies(user)];
         if self.asks_for_events {
             statements.push(sql::events_of(user));
-        }
-        if self.counts_definers {
-            let objects = sql::definer_objects(self.server, user, &node.database);
-            statements.push(objects);
         }
         if self.asks_for_prepared {
             statements.push(sql::PREPARED_TRANSACTIONS.to_owned());
@@ -84,9 +76,6 @@ impl Questions {
             };
             let own = own_events(events, &state.rows());
             warnings.extend(own.filter(|_| admin.runs_events));
-        }
-        if self.counts_definers {
-            warnings.extend(stops_for_all(answers, node)?);
         }
         if self.asks_for_prepared {
             let count = answers.count()?;
@@ -137,15 +126,19 @@ fn open_ways(
     Ok(open)
 }
 
-/// What stops for everybody while the account's rights are gone, by the answer to
-/// [`sql::definer_objects`].
+/// What stops for everybody while the account's rights are revoked. To count that takes long where
+/// there are many tables.
 ///
 /// # Errors
-/// As [`Answers::rows`].
-pub fn stops_for_all(answers: &mut Answers, node: &Node) -> Result<Option<Reason>, Error> {
-    let count = answers.row()?.unwrap_or(0);
-    let user = &node.account.user;
-    Ok((count > 0).then(|| reason::definer_objects(count, &node.database, user)))
+/// As [`Admin::batch_or_error`].
+pub fn stops_for_all(admin: &mut Admin, plan: &Plan) -> Result<Option<Reason>, Error> {
+    if plan.method == Method::Lock {
+        return Ok(None);
+    }
+    let asked = sql::definer_objects(admin.server, &plan.accounts, &plan.database);
+    let count = admin.batch_or_error(&[asked])?.row()?.unwrap_or(0);
+    let user = &plan.node.account.user;
+    Ok((count > 0).then(|| reason::definer_objects(count, &plan.database, user)))
 }
 
 /// Events whose definer is one of these rows.

@@ -206,7 +206,9 @@ impl Printer {
         let status = match outcome {
             Outcome::Passed => Some(0),
             Outcome::Failed(status) => Some(status),
-            Outcome::TimedOut | Outcome::Interrupted | Outcome::NotRun => None,
+            Outcome::TimedOut | Outcome::Interrupted | Outcome::NotOffline | Outcome::NotRun => {
+                None
+            }
         };
         let more = json!({
             "offline": run.set,

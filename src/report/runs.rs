@@ -60,14 +60,16 @@ pub enum Outcome {
     TimedOut,
     /// It ended, or was ended, since the drill was to end.
     Interrupted,
-    /// It was not started: its nodes could not be taken offline.
+    /// It ended with status 0, but somebody had brought a node back meanwhile.
+    NotOffline,
+    /// It was not started: its nodes could not be taken offline, or brought back.
     NotRun,
 }
 
 impl Outcome {
     /// Whether the application did not do what it should.
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::Failed(_) | Self::TimedOut)
+        matches!(self, Self::Failed(_) | Self::TimedOut | Self::NotOffline)
     }
 
     /// As programs read it.
@@ -77,6 +79,7 @@ impl Outcome {
             Self::Failed(_) => "failed",
             Self::TimedOut => "timed_out",
             Self::Interrupted => "interrupted",
+            Self::NotOffline => "not_offline",
             Self::NotRun => "not_run",
         }
     }
@@ -89,6 +92,7 @@ impl fmt::Display for Outcome {
             Self::Failed(status) => write!(f, "FAILED {status}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Interrupted => f.write_str("interrupted"),
+            Self::NotOffline => f.write_str("not offline"),
             Self::NotRun => f.write_str("not run"),
         }
     }
@@ -198,9 +202,18 @@ pub fn write_junit(runs: &[Tried], mut to: impl Write) -> io::Result<()> {
                 format!("timed out after {}", rounded(run.elapsed)),
             ),
             Outcome::Interrupted => failed(NonSuccessKind::Error, run.outcome.to_string()),
+            Outcome::NotOffline => failed(
+                NonSuccessKind::Error,
+                "a node was brought back meanwhile".to_owned(),
+            ),
             Outcome::NotRun => failed(
                 NonSuccessKind::Error,
-                "the nodes could not be taken offline".to_owned(),
+                match run.phase {
+                    Phase::Before => "the nodes did not pass the check",
+                    Phase::Offline => "the nodes could not be taken offline",
+                    Phase::Back => "a node could not be brought back",
+                }
+                .to_owned(),
             ),
         };
         let mut case = TestCase::new(run.title(), status);

@@ -1,8 +1,9 @@
 //! The drill: a command is run before, during and after the loss of each set of nodes, one set
 //! after the other.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use super::{Abort, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::options::{DrillOptions, Options};
-use crate::reason::{self, Reason};
+use crate::reason;
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Printer, rounded};
 
@@ -45,11 +46,17 @@ pub fn drill(
         run.printer.head(&run.nodes);
         return Ok(dry_run(&mut run, options, &sets).unwrap_or_else(|Abort(status)| status));
     }
-    // Now, so that nobody waits for a drill whose result cannot be written.
-    let junit = match settings.junit.as_ref().map(File::create).transpose() {
-        Ok(junit) => junit,
+    let junit = settings.junit.clone();
+    let cannot_write = |error| {
+        let path = junit.as_deref().unwrap_or("".as_ref());
+        reason::cannot_write(path, &error)
+    };
+    // Now, so that nobody waits for a drill whose result cannot be written; and kept open, for who
+    // reads a pipe.
+    let _kept_open = match junit.as_ref().map(File::create).transpose() {
+        Ok(file) => file,
         Err(error) => {
-            printer.general_error(&cannot_write(&settings, &error));
+            printer.general_error(&cannot_write(error));
             return Ok(ExitStatus::Usage);
         }
     };
@@ -66,16 +73,25 @@ pub fn drill(
     let ended = drill.go(&sets);
     let status = drill.status(&ended);
     drill.tell(sets.len());
-    if let Some(file) = junit
-        && let Err(error) = write_junit(&drill.runs, file)
+    if let Some(path) = &junit
+        && let Err(error) = create_again(path).and_then(|file| write_junit(&drill.runs, file))
     {
-        let why = cannot_write(&drill.settings, &error);
+        let why = cannot_write(error);
         drill.run.printer.general_error(&why);
         if status == ExitStatus::Done {
             return Ok(ExitStatus::Command(EXIT_CANCELED));
         }
     }
     Ok(status)
+}
+
+/// Opens a file that was there: a command may have cleaned its folder, or away with it.
+fn create_again(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        // Whether that works shows next.
+        let _ = fs::create_dir_all(folder);
+    }
+    File::create(path)
 }
 
 /// The sets to try, unless they are too many, which is told.
@@ -98,12 +114,6 @@ fn offline(set: &Set, phase: Phase) -> String {
         Phase::Before | Phase::Back => Vec::new(),
     };
     numbers.join(",")
-}
-
-/// Why the JUnit XML cannot be written.
-fn cannot_write(settings: &DrillOptions, error: &io::Error) -> Reason {
-    let path = settings.junit.clone().unwrap_or_default();
-    reason::cannot_write(&path, error)
 }
 
 /// Checks every node, and says what would be tried.
@@ -130,7 +140,10 @@ impl Drill<'_> {
             dry_run: true,
             ..self.options
         };
-        self.run.prepare(&self.run.all(), check)?;
+        if let Err(left) = self.run.prepare(&self.run.all(), check) {
+            self.record(not_run(&[], Phase::Before), None);
+            return Err(left);
+        }
         let before = self.attempt(Set::new(), Phase::Before, None)?;
         if before.is_failure() {
             self.run.printer.general_error(&match before {
@@ -140,7 +153,11 @@ impl Drill<'_> {
             return Err(Abort(ExitStatus::Failed));
         }
         for set in sets {
-            let offline = self.lose(set)?;
+            let offline = self.lose(set);
+            if self.run.not_restored {
+                self.record(not_run(set, Phase::Back), None);
+            }
+            let offline = offline?;
             if self.ends_after(offline) {
                 break;
             }
@@ -165,13 +182,13 @@ impl Drill<'_> {
             }
             // Why was told.
             Ok(outage) => {
-                self.record(not_run(set), None);
+                self.record(not_run(set, Phase::Offline), None);
                 self.run.end(outage)?;
                 self.must_go_on()?;
                 Err(Abort(ExitStatus::Failed))
             }
             Err(left) => {
-                self.record(not_run(set), None);
+                self.record(not_run(set, Phase::Offline), None);
                 Err(left)
             }
         }
@@ -211,8 +228,17 @@ impl Drill<'_> {
         } else if status != ExitStatus::Command(0) {
             self.run.await_interrupt();
         }
-        let outcome = self.outcome(status, takes_too_long);
-        let ended = outage.map_or(Ok(()), |outage| self.run.end(outage).map(drop));
+        let mut outcome = self.outcome(status, takes_too_long);
+        let ended = match outage.map(|outage| self.run.end(outage)) {
+            Some(Ok(back)) => {
+                if outcome == Outcome::Passed && back.values().any(|node| node.was_opened) {
+                    outcome = Outcome::NotOffline;
+                }
+                Ok(())
+            }
+            Some(Err(left)) => Err(left),
+            None => Ok(()),
+        };
         if takes_too_long && ended.is_ok() {
             self.run.end_command();
         }
@@ -345,10 +371,10 @@ impl Drill<'_> {
     }
 }
 
-fn not_run(set: &Set) -> Tried {
+fn not_run(set: &[u32], phase: Phase) -> Tried {
     Tried {
-        set: set.clone(),
-        phase: Phase::Offline,
+        set: set.to_vec(),
+        phase,
         outcome: Outcome::NotRun,
         elapsed: Duration::ZERO,
         output: None,

@@ -218,7 +218,15 @@ pub(super) fn not_mysql() -> Error {
 
 /// A duration for a person, such as `10s`.
 pub fn in_words(duration: Duration) -> humantime::FormattedDuration {
-    humantime::format_duration(duration)
+    // What is left of a time is no round one.
+    let unit = if duration < Duration::from_secs(1) {
+        1
+    } else {
+        100
+    };
+    let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let whole = Duration::from_millis(milliseconds / unit * unit);
+    humantime::format_duration(whole)
 }
 
 /// The driver's error in words for a person.

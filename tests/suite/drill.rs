@@ -295,13 +295,10 @@ fn a_node_that_cannot_be_taken_offline_ends_the_drill(kind: Kind) {
     assert_eq!(finished.events().last().unwrap()["outcome"], "not_run");
     let case = &junit(&nodes)[3];
     assert_eq!(case.name.as_str(), "offline 2: while offline");
-    assert!(matches!(
-        case.status,
-        TestCaseStatus::NonSuccess {
-            kind: NonSuccessKind::Error,
-            ..
-        }
-    ));
+    assert_error(case, "the nodes could not be taken offline");
+    let args = ["drill", "--junit", "j.xml", "--", "true"];
+    nodes.run(&args, "").assert_status(125);
+    assert_error(&junit(&nodes)[0], "the nodes did not pass the check");
     holder.answer("Y\n");
     holder.end().assert_status(0);
     assert_eq!(nodes.states(), before);
@@ -312,7 +309,7 @@ fn a_node_that_cannot_be_taken_offline_ends_the_drill(kind: Kind) {
 fn a_node_that_does_not_come_back_ends_the_drill_with_its_statements(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     let name = own_admin(&mut nodes);
-    let mut program = nodes.start(&["drill", "--", "sh", "-c", ASKS]);
+    let mut program = nodes.start(&["drill", "--junit", "j.xml", "--", "sh", "-c", ASKS]);
     program.answer("\n");
     program.wait_for("offline:1\n");
     let mut admin = nodes.admin(1);
@@ -328,12 +325,49 @@ fn a_node_that_does_not_come_back_ends_the_drill_with_its_statements(kind: Kind)
     let finished = program.end();
     finished.assert_status(3).assert_says("): not back: ");
     finished
-        .assert_table(&["1 passed"])
+        .assert_table(&["1 passed not run"])
         .assert_says("0 of 2 runs failed, 2 of 3 sets were not tried");
     assert_eq!(finished.out, "before:\noffline:1\n");
+    let cases = junit(&nodes);
+    assert_eq!(cases.len(), 3);
+    assert_error(&cases[2], "a node could not be brought back");
     run_by_hand(&nodes, 1, &finished);
     nodes.assert_online(1);
     drop_admin(&nodes, &name);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_run_does_not_pass_whose_node_somebody_brought_back(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let before = nodes.states();
+    let recover = format!(
+        "[ $FAIL_START_PHASE != offline ] || {} recover 1 >/dev/null",
+        env!("CARGO_BIN_EXE_fail-start")
+    );
+    let drill = ["drill", "1", "--json", "--junit", "j.xml", "--", "sh", "-c"];
+    let finished = nodes.run(&[&drill[..], &[&recover]].concat(), "");
+    finished
+        .assert_status(1)
+        .assert_table(&["1 not offline passed"])
+        .assert_says("1 of 3 runs failed");
+    let outcomes = finished.events().into_iter();
+    let outcomes: Vec<_> = outcomes.filter(|event| event["event"] == "run").collect();
+    assert_eq!(outcomes[1]["outcome"], "not_offline");
+    assert_error(&junit(&nodes)[1], "a node was brought back meanwhile");
+    assert_eq!(nodes.states(), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+fn junit_is_there_though_the_command_has_cleaned_its_folder(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    for cleans in ["rm -rf out", "rm -rf out; mkdir out", "rm out/j.xml"] {
+        std::fs::create_dir_all(nodes.folder.path().join("out")).unwrap();
+        let drill = ["drill", "1", "--junit", "out/j.xml", "--", "sh", "-c"];
+        let finished = nodes.run(&[&drill[..], &[cleans]].concat(), "");
+        let xml = nodes.folder.path().join("out/j.xml");
+        assert!(xml.exists(), "{cleans}: {}", finished.err);
+    }
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -753,6 +787,14 @@ fn warnings_of_a_drill_are_told_once(kind: Kind) {
 }
 
 /// What a reader of JUnit XML gets.
+fn assert_error(case: &TestCase, wanted: &str) {
+    let TestCaseStatus::NonSuccess { kind, message, .. } = &case.status else {
+        panic!("{case:?}");
+    };
+    assert_eq!(*kind, NonSuccessKind::Error);
+    assert_eq!(message.as_deref(), Some(wanted));
+}
+
 fn junit(nodes: &Nodes) -> Vec<TestCase> {
     let text = std::fs::read_to_string(nodes.folder.path().join("j.xml")).unwrap();
     let report = Report::deserialize_from_str(&text).unwrap();

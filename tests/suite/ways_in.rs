@@ -249,11 +249,13 @@ fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Ki
         .admin(1)
         .query_drop(format!(
             "USE {}; CREATE DEFINER = {} PROCEDURE p() SELECT 1; \
-             CREATE DEFINER = {}@`%` VIEW x AS SELECT * FROM t",
+             CREATE DEFINER = {}@`%` VIEW x AS SELECT * FROM t; CREATE DEFINER = {}@`nowhere` VIEW y AS SELECT * FROM t",
             quoted(database),
             nodes.account(),
             // Another's, though some comparisons of the server take both for the same.
-            quoted(&nodes.user.to_uppercase())
+            quoted(&nodes.user.to_uppercase()),
+            // Nobody's: it has no rights that could go.
+            quoted(&nodes.user)
         ))
         .unwrap();
     nodes
@@ -272,6 +274,11 @@ fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Ki
         at("offline") < at("warning") && at("warning") < at("online"),
         "{events:?}"
     );
+    // Of a node that is back nothing is told.
+    let mut program = nodes.start(&outage);
+    program.wait_for(r#""event":"offline""#);
+    nodes.run(&["recover", "1"], "").assert_status(0);
+    program.end().assert_status(0).assert_kinds(&["opened"]);
     // A drill's check has told it already.
     let drill = [
         "drill", "1", "--method", "revoke", "--json", "--", "sleep", "1.5",

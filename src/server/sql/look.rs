@@ -1,6 +1,6 @@
 //! What is asked about a node before anything is changed there.
 
-use super::{Server, identifier, literal};
+use super::{Account, Server, identifier, literal};
 use crate::server::names::Names;
 
 /// The database's name, as the server spells it; no row where there is none.
@@ -62,20 +62,25 @@ fn is_definer(user: &str) -> String {
     format!("DEFINER LIKE {}", literal(&begins))
 }
 
-/// How many views, routines and triggers of the database run with the rights of an account of this
-/// user name, whoever uses them:
+/// How many views, routines and triggers of the database run with the rights of these account rows,
+/// whoever uses them:
 /// <https://dev.mysql.com/doc/refman/9.7/en/stored-objects-security.html>.
-pub fn definer_objects(server: Server, user: &str, database: &str) -> String {
+pub fn definer_objects(server: Server, accounts: &[Account], database: &str) -> String {
     // Else MariaDB takes `A` for `a` there.
     let exactly = match server {
         Server::MySql => "",
         Server::MariaDb => " COLLATE utf8mb4_bin",
     };
+    let name = |account: &Account| {
+        let Account { user, host } = account;
+        literal(&format!("{user}@{host}")) + exactly
+    };
+    let definers: Vec<String> = accounts.iter().map(name).collect();
     let count = |table: &str, schema: &str, more: &str| {
         format!(
-            "(SELECT COUNT(*) FROM {table} WHERE {schema} = {} AND {}{exactly}{more})",
+            "(SELECT COUNT(*) FROM {table} WHERE {schema} = {} AND DEFINER IN ({}){more})",
             literal(database),
-            is_definer(user)
+            definers.join(", ")
         )
     };
     let by_definer = " AND SECURITY_TYPE = 'DEFINER'";
