@@ -8,7 +8,8 @@ use crate::server::listing::Session;
 
 /// How long a login that began before the outage may take before it is ended. The server looks at
 /// the account when the client sends its name, and lets it in by what it saw then, however long the
-/// client takes to answer.
+/// client takes to answer. And how long a session of which nothing tells whose it is may take to show
+/// that.
 const LOGIN_GRACE: Duration = Duration::from_millis(250);
 
 /// How long what cannot be ended just now is left alone.
@@ -50,6 +51,8 @@ pub struct SessionDrain {
     last_killed: Instant,
     /// Logins that were under way when the first listing was made.
     logging_in: Option<BTreeSet<u64>>,
+    /// Sessions of which nothing has told yet whose they are, of those that it showed.
+    unknown: Option<BTreeSet<u64>>,
     /// Those that cannot be ended as long as they are, and when that was found.
     unendable: BTreeMap<u64, Instant>,
     /// Listings in a row without a session.
@@ -67,6 +70,7 @@ impl SessionDrain {
             killed: BTreeSet::new(),
             last_killed: now,
             logging_in: None,
+            unknown: None,
             unendable: BTreeMap::new(),
             clean: 0,
         }
@@ -128,12 +132,18 @@ impl SessionDrain {
         // Those that began after the first listing see the outage.
         let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
         early.retain(|id| logging_in.contains(id));
-        self.unendable
-            .retain(|id, _| early.contains(id) || all_sessions.contains(id));
+        // Of a session that began later, or shows itself later, it is known.
+        let now_unknown = ids(&|one| one.is_unknown);
+        let unknown = self.unknown.get_or_insert_with(|| now_unknown.clone());
+        unknown.retain(|id| now_unknown.contains(id));
+        self.unendable.retain(|id, _| {
+            early.contains(id) || unknown.contains(id) || all_sessions.contains(id)
+        });
         let is_late = self.began.elapsed() > LOGIN_GRACE;
-        let is_due = is_late && self.ends_logins;
-        let endable = |id: &&u64| is_due && !self.unendable.contains_key(id);
-        let logins: BTreeSet<u64> = early.iter().filter(endable).copied().collect();
+        let due = early.iter().filter(|_| self.ends_logins);
+        let due = due.chain(&*unknown).filter(|_| is_late);
+        let endable = |id: &&u64| !self.unendable.contains_key(id);
+        let logins: BTreeSet<u64> = due.filter(endable).copied().collect();
         // One that could not be ended may be a session by now, and is told again.
         let rests = |id: &u64| {
             let since = self.unendable.get(id);
@@ -146,6 +156,7 @@ impl SessionDrain {
         let is_unendable = |id| self.unendable.contains_key(id);
         let sessions_settled = !waits || !all_sessions.iter().any(is_unendable);
         let logins_settled = early.iter().all(hangs) || is_late && !self.ends_logins;
+        let logins_settled = logins_settled && unknown.iter().all(hangs);
         (sessions, logins, sessions_settled && logins_settled)
     }
 
@@ -194,6 +205,7 @@ mod tests {
             user: "user".to_owned(),
             database: None,
             is_logging_in: false,
+            is_unknown: false,
             is_idle: true,
             uses_it: false,
         }

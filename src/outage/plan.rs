@@ -340,7 +340,8 @@ impl Plan {
 
     /// Whether this is a session of the account, and not fail-start's own.
     pub fn is_accounts(&self, session: &Session) -> bool {
-        session.user == self.node.account.user && !ender::is_kept(session.id, &self.server_id)
+        let is_its = session.user == self.node.account.user && !session.is_unknown;
+        is_its && !ender::is_kept(session.id, &self.server_id)
     }
 
     /// Whether this session, of the account, must end.

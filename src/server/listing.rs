@@ -1,7 +1,7 @@
 //! The sessions on a node, listed so that none is missing: each list of the server's is taken for
 //! what it is worth.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use crate::server::{Admin, Answers, Error, NO_TABLE};
 
 /// One session of somebody else, as the server's process list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Session {
     /// The connection's id, for `KILL`.
     pub id: u64,
@@ -24,6 +25,9 @@ pub struct Session {
     pub database: Option<String>,
     /// Whether its login, or its change of user, is not through.
     pub is_logging_in: bool,
+    /// Whether the user name is that of whoever defined a routine or a trigger that it runs, and
+    /// nothing tells whose session it is.
+    pub is_unknown: bool,
     /// Whether it waits for its client.
     pub is_idle: bool,
     /// Whether it has a table of the database that was asked for in its transaction, where metadata
@@ -35,6 +39,9 @@ pub struct Session {
 struct Listed {
     id: u64,
     user: Option<String>,
+    /// Where the session comes from, with a port, or within a routine or a trigger its definer's host;
+    /// of the lists that show those so.
+    host: Option<String>,
     database: Option<String>,
     command: Option<String>,
     /// Nothing where no table at all is shown to be in use by it.
@@ -43,22 +50,40 @@ struct Listed {
 
 impl FromRow for Listed {
     fn from_row_opt(mut row: Row) -> Result<Self, FromRowError> {
-        let (database, command, uses_it) = match row.len() {
-            4 => (2, 3, None),
-            5 => (2, 3, Some(4)),
-            // Where they are shown, the address stands between, and more behind.
-            _ => (3, 4, None),
+        let (host, database, command, uses_it) = match row.len() {
+            4 => (None, 2, 3, None),
+            5 => (None, 2, 3, Some(4)),
+            // Another list, with more behind.
+            _ => (Some(2), 3, 4, None),
         };
+        // That of `SHOW PROCESSLIST` has two more between.
+        let info = host.map(|_| if row.len() == 6 { 5 } else { 7 });
+        let info: Option<Vec<u8>> = info.and_then(|at| cell(&mut row, at)?);
+        let info = info.unwrap_or_default();
+        let is_guard = String::from_utf8_lossy(&info).contains(sql::GUARDS);
         let mut read = || {
             Some(Self {
                 id: cell(&mut row, 0)?,
                 user: cell(&mut row, 1)?,
+                // A guard runs nothing of anybody's.
+                host: match host.filter(|_| !is_guard) {
+                    Some(at) => cell(&mut row, at)?,
+                    None => None,
+                },
                 database: cell(&mut row, database)?,
                 command: cell(&mut row, command)?,
                 uses_it: uses_it.map_or(Some(None), |at| cell(&mut row, at))?,
             })
         };
         read().ok_or(FromRowError(row))
+    }
+}
+
+/// The host of a session, of which a client's port may stand behind it.
+fn without_port(host: String) -> String {
+    match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.to_owned(),
+        _ => host,
     }
 }
 
@@ -176,7 +201,7 @@ impl Admin {
         }
         let list = list.unwrap_or_default();
         let may_lack_some = list.counts("Mysqlx_sessions");
-        let mut sessions = self.read(list.rows, user);
+        let mut sessions = self.read(list.rows, user)?;
         let lacks_some = may_lack_some && !self.add_from_the_other_list(&mut sessions, user)?;
         Ok(Listing {
             sessions,
@@ -281,8 +306,10 @@ impl Admin {
         let other = sql::sessions(ProcessList::InformationSchema, user, None);
         let all = self.rows(other)?;
         let known: BTreeSet<u64> = sessions.iter().map(|session| session.id).collect();
-        let more = self.read(all, user).into_iter();
-        sessions.extend(more.filter(|session| !known.contains(&session.id)));
+        let more = self.read(all, user)?.into_iter();
+        // What has run something is listed there, by its true name.
+        let lacked = |session: &Session| session.is_idle || session.is_logging_in;
+        sessions.extend(more.filter(|session| lacked(session) && !known.contains(&session.id)));
         Ok(true)
     }
 
@@ -291,25 +318,86 @@ impl Admin {
         self.process_list == ProcessList::PerformanceSchema
     }
 
-    fn read(&self, rows: Vec<Listed>, user: &str) -> Vec<Session> {
-        rows.into_iter()
-            .map(|row| {
-                let user = row.user.unwrap_or_default();
-                let command = row.command.unwrap_or_default();
-                Session {
-                    id: row.id,
-                    is_logging_in: user == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER,
-                    user,
-                    database: row.database,
-                    is_idle: command == "Sleep",
-                    uses_it: row.uses_it == Some(true),
-                }
-            })
+    /// The sessions of this user name, those whose login is not through, and those of which nothing
+    /// tells whose they are.
+    fn read(&mut self, rows: Vec<Listed>, user: &str) -> Result<Vec<Session>, Error> {
+        let own = self.id;
+        let (mut sessions, mut masked) = (Vec::new(), BTreeMap::new());
+        for row in rows.into_iter().filter(|row| row.id != own) {
+            let (name, command) = (
+                row.user.unwrap_or_default(),
+                row.command.unwrap_or_default(),
+            );
+            let is_logging_in = name == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER;
             // The server's comparison of names may be looser than ours.
-            .filter(|session| {
-                session.id != self.id && (session.user == user || session.is_logging_in)
-            })
-            .collect()
+            let is_its = name == user || is_logging_in;
+            let runs = ["Query", "Execute"].contains(&command.as_str());
+            let host = row
+                .host
+                .filter(|_| runs && !is_logging_in)
+                .map(without_port);
+            match host {
+                // No client comes from there.
+                Some(host) if host.contains('%') => masked.insert(row.id, None),
+                Some(host) if !is_its => masked.insert(row.id, Some(format!("{name}@{host}"))),
+                _ if !is_its => continue,
+                _ => None,
+            };
+            sessions.push(Session {
+                id: row.id,
+                user: name,
+                database: row.database,
+                is_logging_in,
+                is_unknown: false,
+                is_idle: command == "Sleep",
+                uses_it: row.uses_it == Some(true),
+            });
+        }
+        if !masked.is_empty() {
+            self.unmask(&mut sessions, &masked)?;
+        }
+        sessions.retain(|one| one.user == user || one.is_logging_in || one.is_unknown);
+        Ok(sessions)
+    }
+
+    /// Learns whose sessions those are that run a routine or a trigger of somebody's, or may do that,
+    /// where they are shown as this account row's: as far as anything tells.
+    fn unmask(
+        &mut self,
+        sessions: &mut [Session],
+        masked: &BTreeMap<u64, Option<String>>,
+    ) -> Result<(), Error> {
+        let ids: Vec<u64> = masked.keys().copied().collect();
+        let known = match self.rows::<(u64, Option<String>)>(sql::logins_of(&ids)) {
+            // There is no such table, or none for this admin.
+            Err(Error::Server { .. }) => Vec::new(),
+            known => known?,
+        };
+        let known: BTreeMap<u64, Option<String>> = known.into_iter().collect();
+        for session in sessions {
+            let Some(shown_as) = masked.get(&session.id) else {
+                continue;
+            };
+            session.is_unknown = match (known.get(&session.id), shown_as) {
+                (Some(Some(name)), _) => {
+                    session.user.clone_from(name);
+                    false
+                }
+                (_, None) => true,
+                (_, Some(account)) => self.defines(account)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether this account row has defined a routine or a trigger: asked once.
+    fn defines(&mut self, account: &str) -> Result<bool, Error> {
+        if self.definers.is_none() {
+            let definers: Vec<String> = self.rows(sql::definers(self.server))?;
+            self.definers = Some(definers.into_iter().collect());
+        }
+        let definers = self.definers.as_ref();
+        Ok(definers.is_some_and(|definers| definers.contains(account)))
     }
 
     /// The ids of the sessions that have a transaction open: of all that had one when this was

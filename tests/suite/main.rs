@@ -13,6 +13,7 @@ mod for_programs;
 mod grants;
 mod guarded;
 mod harness;
+mod in_routines;
 mod late_logins;
 mod lifted;
 mod obstacles;

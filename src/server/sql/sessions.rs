@@ -1,6 +1,6 @@
 //! Sessions: listed, claimed, ended, counted.
 
-use super::{SYSTEM, identifier, literal};
+use super::{SYSTEM, Server, identifier, literal};
 
 /// Where sessions are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,14 @@ pub const CHANGES_USER: &str = "Change user";
 /// another database has one at one time and locks at another.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
-    let schema = match list {
-        ProcessList::PerformanceSchema => "performance_schema",
-        ProcessList::InformationSchema => "information_schema",
+    match list {
+        ProcessList::PerformanceSchema => {}
+        ProcessList::InformationSchema => {
+            return "SELECT ID, USER, HOST, DB, COMMAND, INFO FROM information_schema.processlist"
+                .to_owned();
+        }
         ProcessList::Shown => return "SHOW PROCESSLIST".to_owned(),
-    };
+    }
     let (uses_it, join) = database.map_or(("", String::new()), |database| {
         (
             ", uses_it",
@@ -51,7 +54,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         )
     });
     format!(
-        "SELECT ID, USER, DB, COMMAND{uses_it} FROM {schema}.processlist{join} \
+        "SELECT ID, USER, DB, COMMAND{uses_it} FROM performance_schema.processlist{join} \
          WHERE USER IN ({}, '{NOT_LOGGED_IN}') OR COMMAND = '{CHANGES_USER}' OR ID = CONNECTION_ID()",
         literal(user)
     )
@@ -60,6 +63,30 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
 /// This session, as [`sessions`] shows it in MySQL's performance schema.
 pub const OWN_SESSION: &str =
     "SELECT ID, USER, DB, COMMAND FROM performance_schema.processlist WHERE ID = CONNECTION_ID()";
+
+/// The user names by which these sessions have logged in, where a performance schema tells it:
+/// session, user name. What the other lists show is whom a session runs for just now: within a
+/// routine or a trigger its definer.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-threads-table.html>
+pub fn logins_of(sessions: &[u64]) -> String {
+    let ids: Vec<String> = sessions.iter().map(ToString::to_string).collect();
+    format!(
+        "SELECT PROCESSLIST_ID, PROCESSLIST_USER FROM performance_schema.threads WHERE PROCESSLIST_ID IN ({})",
+        ids.join(", ")
+    )
+}
+
+/// Who has defined a routine or a trigger that runs with their rights.
+pub fn definers(server: Server) -> String {
+    let routines = match server {
+        Server::MySql => "information_schema.ROUTINES",
+        Server::MariaDb => "mysql.proc",
+    };
+    format!(
+        "SELECT DEFINER FROM {routines} WHERE SECURITY_TYPE = 'DEFINER' \
+         UNION SELECT DEFINER FROM information_schema.TRIGGERS"
+    )
+}
 
 /// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has
 /// read it, the table shows what it showed then:
@@ -114,12 +141,15 @@ fn claim_name(user: &str, database: Option<&str>) -> String {
 /// Gives up what this session has claimed.
 pub const RELEASE: &str = "DO RELEASE_ALL_LOCKS()";
 
+/// What the comment of every guard's statement begins with.
+pub const GUARDS: &str = "/* fail-start guards the node";
+
 /// Says in a statement that its session guards the node with this database, which stands there in
 /// hexadecimal, so that no name ends the comment.
 pub fn guards(database: &str) -> String {
     let bytes = database.bytes();
     let name = bytes.fold(String::new(), |name, byte| name + &format!("{byte:02x}"));
-    format!("/* fail-start guards the node {name}. */")
+    format!("{GUARDS} {name}. */")
 }
 
 /// The sessions of this user name that do: id.

@@ -1,0 +1,118 @@
+//! Sessions that run a routine or a trigger with somebody else's rights: most lists show them as that
+//! one's.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, park_timeout};
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+use test_case::test_case;
+
+use crate::harness::{Kind, Nodes, Server, login, quoted};
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Node 1 on a server of its own, with an account whose host is a name.
+fn node(kind: Kind, options: &[&str]) -> (Server, Nodes) {
+    let server = Server::start(kind, options);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    nodes
+        .admin(1)
+        .query_drop("CREATE USER keeper@localhost; GRANT ALL ON *.* TO keeper@localhost")
+        .unwrap();
+    (server, nodes)
+}
+
+/// Runs this again and again, as long as the server lets it, until it is to stop.
+fn again(port: u16, user: &str, database: &str, statement: &str, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        if let Ok(mut session) = login(port, user, "rootpass", Some(database)) {
+            while !stop.load(Ordering::SeqCst) && session.query_drop(statement).is_ok() {}
+        }
+        park_timeout(PAUSE);
+    }
+}
+
+#[test_case(Kind::MySql, &[]; "on_mysql")]
+#[test_case(Kind::MySql, &["--performance-schema=OFF"]; "on_mysql_without_its_performance_schema")]
+#[test_case(Kind::MariaDb, &[]; "on_mariadb")]
+#[test_case(Kind::MariaDb, &["--performance-schema=ON"]; "on_mariadb_with_a_performance_schema")]
+fn none_writes_on_in_somebodys_routine(kind: Kind, options: &[&str]) {
+    let (_server, nodes) = node(kind, options);
+    let database = nodes.databases[0].clone();
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!("USE {}", quoted(&database)))
+        .unwrap();
+    for definer in ["tester@`%`", "keeper@localhost"] {
+        admin
+            .query_drop(format!(
+                "DROP PROCEDURE IF EXISTS book; \
+                 CREATE DEFINER = {definer} PROCEDURE book() BEGIN INSERT INTO t VALUES (); DO SLEEP(0.05); END"
+            ))
+            .unwrap();
+        for method in ["lock", "revoke"] {
+            let what = format!("{definer}, {method}");
+            let before = nodes.state(1);
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        again(nodes.port(1), &nodes.user, &database, "CALL book()", &stop)
+                    });
+                }
+                park_timeout(PAUSE * 10);
+                let mut program = nodes.fail(&["1", "--method", method]);
+                let mut rows = || {
+                    admin
+                        .query_first::<u64, _>("SELECT COUNT(*) FROM t")
+                        .unwrap()
+                };
+                let at_first = rows();
+                park_timeout(PAUSE * 60);
+                let later = rows();
+                stop.store(true, Ordering::SeqCst);
+                assert_eq!(later, at_first, "{what}");
+                program.answer("Y\n");
+                program.end().assert_status(0);
+            });
+            assert_eq!(nodes.state(1), before, "{what}");
+        }
+    }
+}
+
+#[test_case(Kind::MySql, &[]; "on_mysql")]
+#[test_case(Kind::MySql, &["--performance-schema=OFF"]; "on_mysql_without_its_performance_schema")]
+#[test_case(Kind::MariaDb, &[]; "on_mariadb")]
+#[test_case(Kind::MariaDb, &["--performance-schema=ON"]; "on_mariadb_with_a_performance_schema")]
+fn others_in_the_accounts_routine_go_on(kind: Kind, options: &[&str]) {
+    let (_server, nodes) = node(kind, options);
+    let database = &nodes.databases[0];
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "USE {}; CREATE DEFINER = {} PROCEDURE wait() DO SLEEP(0.02); \
+             CREATE USER other IDENTIFIED BY 'rootpass'; GRANT ALL ON *.* TO other",
+            quoted(database),
+            nodes.account()
+        ))
+        .unwrap();
+    let mut other = login(nodes.port(1), "other", "rootpass", Some(database)).unwrap();
+    let (stop, nodes) = (AtomicBool::new(false), &nodes);
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                other.query_drop("CALL wait()").unwrap();
+                park_timeout(PAUSE / 4);
+            }
+        });
+        park_timeout(PAUSE);
+        let finished = nodes.run(&["1", "--json", "--for", "3s"], "");
+        stop.store(true, Ordering::SeqCst);
+        waits.join().unwrap();
+        let kinds = finished.assert_status(0).kinds();
+        assert!(!kinds.contains(&"got_in".to_owned()), "{}", finished.err);
+        assert_eq!(finished.events()[0]["sessions_ended"], 0);
+    });
+}
