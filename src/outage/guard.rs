@@ -49,17 +49,12 @@ impl Guard {
     }
 }
 
-/// The guard's session, which nobody looks after: no limit of the server's may end it early, nor
-/// let it stay when it is done.
+/// The guard's session has the settings of the admin's, and nobody looks after it: no limit of the
+/// server's may end it early, nor let it stay when it is done.
 fn settings(plan: &Plan) -> Vec<String> {
-    let limit = match plan.server {
-        Server::MySql => "max_execution_time = 0",
-        Server::MariaDb => "max_statement_time = 0",
-    };
-    let first = format!(
-        "SET SESSION time_zone = '+00:00', lock_wait_timeout = 31536000, wait_timeout = 1, {limit}"
-    );
-    [vec![first], plan.local_only.clone()].concat()
+    const YEAR: u64 = 31_536_000;
+    let ends = "SET SESSION wait_timeout = 1".to_owned();
+    [&sql::session(YEAR)[..], &[ends], &plan.local_only].concat()
 }
 
 /// Waits for so long: four times for nine tenths of what is left, by the clock anew, since each of

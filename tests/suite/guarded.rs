@@ -1,6 +1,7 @@
 //! The deadline of `--for` is kept on the server by a session that is left there, whatever becomes
 //! of the program.
 
+use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use mysql::Conn;
@@ -58,6 +59,38 @@ fn a_deadline_holds_with_and_without_an_event_scheduler(kind: Kind) {
             assert_eq!(nodes.state(1), before);
             drop_admin(&nodes, &admin);
         }
+    }
+}
+
+#[test_case(Kind::MySql, "SET GLOBAL transaction_read_only = 1"; "on_mysql")]
+#[test_case(Kind::MariaDb, "SET GLOBAL tx_read_only = 1; SET GLOBAL sql_mode = 'ORACLE'"; "on_mariadb")]
+fn a_guard_takes_over_no_setting_of_the_servers(kind: Kind, settings: &str) {
+    let server = Server::start(kind, &["--event-scheduler=OFF"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    nodes.admin(1).query_drop(settings).unwrap();
+    let before = nodes.state(1);
+    for method in ["lock", "revoke"] {
+        let mut program = nodes.start(&["1", "--method", method, "--for", "1s"]);
+        program.wait_for(&offline(1));
+        program.kill();
+        nodes.assert_offline(1);
+        comes_back_by_itself(&nodes, &before);
+    }
+    if kind == Kind::MariaDb {
+        // Nor does it make an account anew that somebody has dropped.
+        let mut admin = nodes.admin(1);
+        let mode = "SET GLOBAL tx_read_only = 0; SET GLOBAL sql_mode = ''";
+        admin.query_drop(mode).unwrap();
+        let mut program = nodes.start(&["1", "--method", "revoke", "--for", "1s"]);
+        program.wait_for(&offline(1));
+        program.kill();
+        let mut admin = nodes.admin(1);
+        let account = nodes.account();
+        admin.query_drop(format!("DROP USER {account}")).unwrap();
+        park_timeout(Duration::from_secs(8));
+        let left = admin.query::<String, _>(format!("SHOW GRANTS FOR {account}"));
+        assert!(left.is_err(), "{left:?}");
     }
 }
 

@@ -59,7 +59,7 @@ fn none_writes_on_in_somebodys_routine(kind: Kind, options: &[&str]) {
             thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
-                        again(nodes.port(1), &nodes.user, &database, "CALL book()", &stop)
+                        again(nodes.port(1), &nodes.user, &database, "CALL book()", &stop);
                     });
                 }
                 park_timeout(PAUSE * 10);
