@@ -2,7 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mysql::ChangeUserOpts;
 use mysql::prelude::Queryable;
@@ -565,4 +566,44 @@ fn names_of_other_nodes_that_do_not_resolve_cost_one_wait_together() {
     program.answer("Y\n");
     program.end().assert_status(0);
     assert!(began.elapsed().as_secs() < 9, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_statement_that_waits_for_another_table_does_not_write_later() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let table = format!("`{}`.t", nodes.databases[0]);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE DATABASE other_db; CREATE TABLE other_db.x (id INT); GRANT ALL ON other_db.* TO {}; \
+             INSERT INTO other_db.x VALUES (1); INSERT INTO {table} VALUES ()",
+            nodes.account()
+        ))
+        .unwrap();
+    let mut rows = || {
+        let count = format!("SELECT COUNT(*) FROM {table}");
+        admin.query_first::<u64, _>(count).unwrap().unwrap()
+    };
+    let before = rows();
+    let mut holder = nodes.admin(1);
+    holder.query_drop("LOCK TABLES other_db.x WRITE").unwrap();
+    let log_in = || login(nodes.port(1), &nodes.user, "rootpass", Some("other_db")).unwrap();
+    let (mut waits, mut goes_on) = (log_in(), log_in());
+    // Its rights are checked, and the node's table comes second.
+    let delete = format!("DELETE {table} FROM x, {table}");
+    thread::scope(|scope| {
+        let deletes = scope.spawn(move || waits.query_drop(delete));
+        // For nothing of the node's.
+        let other = scope.spawn(move || goes_on.query_drop("UPDATE x SET id = 2"));
+        thread::park_timeout(Duration::from_millis(300));
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        holder.query_drop("UNLOCK TABLES").unwrap();
+        assert!(deletes.join().unwrap().is_err());
+        other.join().unwrap().unwrap();
+        assert_eq!(rows(), before);
+        program.answer("Y\n");
+        program.end().assert_status(0);
+    });
 }

@@ -31,7 +31,9 @@ pub const CHANGES_USER: &str = "Change user";
 /// transaction, which may be committed whatever is revoked meanwhile; `NULL` where no table at all
 /// is shown to be in use: of this session at least those are that it lists from. Who has a
 /// transaction open is no help there: another list shows another moment, and a session that works on
-/// another database has one at one time and locks at another.
+/// another database has one at one time and locks at another. A statement that waits for a lock may
+/// have its rights checked already and use the database next, where it names that, or is so long that
+/// its end is not shown.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     match list {
@@ -42,14 +44,17 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         }
         ProcessList::Shown => return "SHOW PROCESSLIST".to_owned(),
     }
-    let (uses_it, join) = database.map_or(("", String::new()), |database| {
+    let (uses_it, join) = database.map_or((String::new(), String::new()), |database| {
+        let name = literal(database);
         (
-            ", uses_it",
             format!(
-                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(OBJECT_SCHEMA = {}) AS uses_it \
+                ", uses_it OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0))"
+            ),
+            format!(
+                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(IF(OBJECT_TYPE = 'TABLE', OBJECT_SCHEMA = {name}, NULL)) AS uses_it, \
+                 MAX(LOCK_STATUS = 'PENDING') AS waits \
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
-                 WHERE OBJECT_TYPE = 'TABLE' GROUP BY PROCESSLIST_ID) AS used ON PROCESSLIST_ID = ID",
-                literal(database)
+                 WHERE OBJECT_TYPE = 'TABLE' OR LOCK_STATUS = 'PENDING' GROUP BY PROCESSLIST_ID) AS used ON PROCESSLIST_ID = ID"
             ),
         )
     });
