@@ -44,7 +44,16 @@ impl Settings {
     /// A setting that each node has for itself: `LOCAL_DB_HOST` is node 1's, `LOCAL_DB_HOST_NODE2`
     /// node 2's.
     fn own(&self, name: &str, number: u32) -> Result<Setting> {
-        self.numbered(&self.variable(name), number, number == 1)
+        let plain = self.variable(name);
+        let setting = self.numbered(&plain, number, number == 1)?;
+        if number == 1 && setting.is_from_file() {
+            // By either of its names the environment wins.
+            let first = self.variables.get(&plain)?;
+            if first.value.is_some() && !first.is_from_file() {
+                return Ok(first);
+            }
+        }
+        Ok(setting)
     }
 
     /// A setting that holds for all nodes under its plain name, and for one under its numbered

@@ -15,6 +15,12 @@ pub(super) struct Setting {
     line: Option<usize>,
 }
 
+impl Setting {
+    pub fn is_from_file(&self) -> bool {
+        self.line.is_some()
+    }
+}
+
 /// The real environment over the file.
 #[derive(Default)]
 pub struct Variables {

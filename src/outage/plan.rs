@@ -80,6 +80,13 @@ pub struct AccessState {
     holds: Vec<Lines>,
 }
 
+impl AccessState {
+    /// Whether every row is locked.
+    pub fn is_locked(&self) -> bool {
+        !self.rows.is_empty() && self.rows.iter().all(|row| row.is_locked)
+    }
+}
+
 impl Plan {
     /// The plan to bring back a node on which this undo was found.
     pub fn from_undo(

@@ -63,6 +63,15 @@ enum UndoState {
     Unneeded,
 }
 
+/// What came of giving back.
+struct Given {
+    gone: Gone,
+    /// Whether the undo went with it.
+    is_dropped: bool,
+    /// Whether the account is locked all the same, where that is not what the outage did.
+    is_locked: bool,
+}
+
 impl Restore {
     /// What is to be brought back of a node on which nothing has been changed yet.
     pub fn of(admin: &Admin, plan: Plan) -> Self {
@@ -236,8 +245,15 @@ impl Restore {
             let now = admin.turned_away(&self.plan.node.account.user);
             self.turned_away.meanwhile = now.and_then(|now| before.until(now, &self.plan));
         }
-        let (gone, is_dropped) = self.give_back(&mut admin, undo_is_there)?;
-        if self.plan.verify_by_login && gone.statements().is_empty() {
+        let Given {
+            gone,
+            is_dropped,
+            is_locked,
+        } = self.give_back(&mut admin, undo_is_there)?;
+        if is_locked {
+            let user = &self.plan.node.account.user;
+            on_progress(Progress::Warning(reason::locked_though_back(user)));
+        } else if self.plan.verify_by_login && gone.statements().is_empty() {
             self.try_login(on_progress);
         }
         if let Some(by_themselves) = &self.by_themselves {
@@ -320,7 +336,7 @@ impl Restore {
 
     /// Runs what brings the node back, and proves by the server's own state that it is: what of it
     /// nobody can give back any more, and whether the undo went with it.
-    fn give_back(&self, admin: &mut Admin, undo_is_there: bool) -> Result<(Gone, bool), Error> {
+    fn give_back(&self, admin: &mut Admin, undo_is_there: bool) -> Result<Given, Error> {
         let plan = &self.plan;
         let drop_undo = sql::drop_undo(&plan.database);
         let last = Some(&drop_undo).filter(|_| undo_is_there);
@@ -328,8 +344,14 @@ impl Restore {
         let (failed, is_dropped) = admin.change(&back, last, plan.lifts)?;
         let gone = Gone::look(admin, plan, failed)?;
         let left = plan.without(&gone.statements());
-        if left.is_back(&left.state(admin)?) {
-            return Ok((gone, is_dropped));
+        let state = left.state(admin)?;
+        if left.is_back(&state) {
+            return Ok(Given {
+                gone,
+                is_dropped,
+                // For another node of this server, or by hand.
+                is_locked: state.is_locked(),
+            });
         }
         // What could not be changed back may never have been changed, as on a server that became
         // read-only.

@@ -67,6 +67,13 @@ pub fn kept_out_though_back(user: &str, error: impl Display) -> Reason {
     ))
 }
 
+/// Of one whose grants are back.
+pub fn locked_though_back(user: &str) -> Reason {
+    back_but(format_args!(
+        "'{user}' is locked on this server, for another node or by hand: it cannot log in until that is over"
+    ))
+}
+
 pub fn elsewhere_though_back(ours: impl Display, theirs: impl Display) -> Reason {
     back_but(leads_elsewhere(ours, theirs))
 }

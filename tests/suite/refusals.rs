@@ -983,3 +983,13 @@ fn an_admin_with_exactly_the_documented_privileges_suffices(kind: Kind) {
     assert_eq!(nodes.states(), before);
     admin.query_drop(format!("DROP USER `{name}`")).unwrap();
 }
+
+#[test]
+fn the_environment_wins_by_either_name_of_node_1() {
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.set("LOCAL_DB_PORT_NODE1", "2");
+    let mut command = nodes.command(&["status", "1"]);
+    command.env("LOCAL_DB_PORT", "1");
+    let finished = Program::start(&mut command).finish();
+    assert!(finished.out.contains(":1)"), "{}", finished.out);
+}

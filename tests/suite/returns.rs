@@ -456,3 +456,27 @@ impl Program {
         self.end()
     }
 }
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_node_whose_account_is_locked_for_something_else_is_told_so(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.state(1);
+    for password in ["", "rootpass"] {
+        nodes.set("LOCAL_DB_PASSWORD", password);
+        let mut program = nodes.fail(&["1", "--method", "revoke", "--json"]);
+        let lock = |how: &str| {
+            let statement = format!("ALTER USER {} ACCOUNT {how}", nodes.account());
+            nodes.admin(1).query_drop(statement).unwrap();
+        };
+        lock("LOCK");
+        program.answer("Y\n");
+        program
+            .end()
+            .assert_status(0)
+            .assert_kinds(&["login_fails"])
+            .assert_says("is locked on this server, for another node or by hand");
+        lock("UNLOCK");
+        assert_eq!(nodes.state(1), before);
+    }
+}
