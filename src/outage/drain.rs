@@ -140,16 +140,16 @@ impl SessionDrain {
             early.contains(id) || unknown.contains(id) || all_sessions.contains(id)
         });
         let is_late = self.began.elapsed() > LOGIN_GRACE;
-        let due = early.iter().filter(|_| self.ends_logins);
-        let due = due.chain(&*unknown).filter(|_| is_late);
-        let endable = |id: &&u64| !self.unendable.contains_key(id);
-        let logins: BTreeSet<u64> = due.filter(endable).copied().collect();
+        let is_due = is_late && self.ends_logins;
+        let endable = |id: &&u64| is_due && !self.unendable.contains_key(id);
+        let logins: BTreeSet<u64> = early.iter().filter(endable).copied().collect();
+        let overdue = unknown.iter().filter(|_| is_late);
         // One that could not be ended may be a session by now, and is told again.
         let rests = |id: &u64| {
             let since = self.unendable.get(id);
             since.is_some_and(|since| since.elapsed() < AGAIN)
         };
-        let sessions = all_sessions.iter().filter(|id| !rests(id));
+        let sessions = all_sessions.iter().chain(overdue).filter(|id| !rests(id));
         let sessions: BTreeSet<u64> = sessions.copied().collect();
         let waits = self.began.elapsed() <= self.timeout;
         let hangs = |id| !waits && self.unendable.contains_key(id);
@@ -318,6 +318,29 @@ mod tests {
             Next::Wait { left: 0, .. }
         ));
         assert_eq!(drain.next(&[login(2)], false, is_users), Next::Drained);
+    }
+
+    #[test]
+    fn a_session_of_which_nothing_tells_whose_it_is_is_ended_unless_it_shows_that() {
+        let unknown = |id| Session {
+            is_unknown: true,
+            user: "definer".to_owned(),
+            ..session(id)
+        };
+        let mut drain = SessionDrain::new(LONG, false);
+        let waits = |next| assert!(matches!(next, Next::Wait { left: 0, .. }), "{next:?}");
+        waits(drain.next(&[unknown(1), unknown(2), unknown(3)], false, is_users));
+        // One shows itself as another's, and one as the account's.
+        assert_eq!(
+            drain.next(&[unknown(1), session(3)], false, is_users),
+            kill(&[3], &[])
+        );
+        drain.began -= LOGIN_GRACE * 2;
+        // One that comes later was none of the account's.
+        let later = [unknown(1), unknown(2), unknown(4)];
+        assert_eq!(drain.next(&later, false, is_users), kill(&[1], &[]));
+        waits(drain.next(&[unknown(2), unknown(4)], false, is_users));
+        assert_eq!(drain.next(&[unknown(4)], false, is_users), Next::Drained);
     }
 
     #[test]

@@ -293,6 +293,13 @@ impl Plan {
         }
     }
 
+    /// The account rows that came since the plan was made.
+    pub fn new_rows(&self, state: &AccessState) -> Vec<Account> {
+        let rows = state.rows.iter().map(|row| &row.account);
+        let new = rows.filter(|account| !self.accounts.contains(account));
+        new.cloned().collect()
+    }
+
     /// Whether the server's own state is what it was before the outage.
     pub fn is_back(&self, state: &AccessState) -> bool {
         match self.method {

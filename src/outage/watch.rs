@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::config::Method;
 use crate::outage::ender::Ender;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
@@ -212,7 +213,15 @@ impl Watcher {
         if self.comes_back.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let state = plan.read_state(&mut listing.answers)?;
+        let mut state = plan.read_state(&mut listing.answers)?;
+        if plan.method == Method::Revoke {
+            let new = plan.new_rows(&state);
+            if !new.is_empty() {
+                // Whether one opens the node, its grants tell.
+                self.plan.accounts.extend(new);
+                state = self.plan.state(admin)?;
+            }
+        }
         if let Some(before) = self.turned_away_before {
             // `NULL` for a user name that has never met an error.
             let now: Option<Option<u64>> = listing.answers.row()?;

@@ -1,6 +1,7 @@
 //! An outage is watched from OFFLINE until its end: what happens to the node meanwhile is ended, or
 //! told, or both.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
@@ -310,4 +311,31 @@ fn an_answer_to_three_far_nodes_takes_no_longer_for_the_watch() {
     // Read, restore, read, count, drop; and a look that may be under way.
     assert!(times[2] < ROUND_TRIP * 9, "{times:?}");
     drop(login(nodes.port(1), &nodes.user, "rootpass", None).unwrap());
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_new_row_of_the_account_opens_nothing_until_it_holds_something(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let (user, database) = (quoted(&nodes.user), quoted(&nodes.databases[0]));
+    let two_looks = Duration::from_millis(2500);
+    for (more, kinds) in [
+        (String::new(), &[][..]),
+        (
+            format!("GRANT SELECT ON {database}.* TO {user}@`10.9.9.9`"),
+            &["opened"],
+        ),
+    ] {
+        let mut program = nodes.fail(&["1", "--method", "revoke", "--json"]);
+        let mut admin = nodes.admin(1);
+        let creates = format!("CREATE USER {user}@`10.9.9.9`; {more}");
+        admin.query_drop(creates).unwrap();
+        thread::park_timeout(two_looks);
+        program.answer("Y\n");
+        program.end().assert_status(0).assert_kinds(kinds);
+        let drops = format!("DROP USER {user}@`10.9.9.9`");
+        admin.query_drop(drops).unwrap();
+    }
 }

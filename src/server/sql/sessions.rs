@@ -39,7 +39,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
     match list {
         ProcessList::PerformanceSchema => {}
         ProcessList::InformationSchema => {
-            return "SELECT ID, USER, HOST, DB, COMMAND, INFO FROM information_schema.processlist"
+            return "SELECT ID, USER, HOST, DB, COMMAND, LEFT(INFO, 64) FROM information_schema.processlist"
                 .to_owned();
         }
         ProcessList::Shown => return "SHOW PROCESSLIST".to_owned(),
