@@ -156,8 +156,12 @@ impl SessionDrain {
         let is_unendable = |id| self.unendable.contains_key(id);
         let sessions_settled = !waits || !all_sessions.iter().any(is_unendable);
         let logins_settled = early.iter().all(hangs) || is_late && !self.ends_logins;
-        let logins_settled = logins_settled && unknown.iter().all(hangs);
-        (sessions, logins, sessions_settled && logins_settled)
+        let known = unknown.iter().all(hangs);
+        (
+            sessions,
+            logins,
+            sessions_settled && logins_settled && known,
+        )
     }
 
     /// These logins cannot be ended: each is waited for, until it is a session or gone, or the

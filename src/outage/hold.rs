@@ -134,15 +134,13 @@ impl Outage {
             None => Seen::default(),
         };
         let first = seen_by_first.as_deref().map(watch::look_at);
-        let opened = seen.opened.or(first.and_then(|seen| seen.opened));
-        changed.was_seen_open(opened);
+        changed.was_seen_open(seen.opened.or(first.and_then(|seen| seen.opened)));
         // The account's own session, where there is one, is of no use any more.
         drop(ender);
         let back = changed.run(on_progress)?;
         Ok(Back {
             sessions_ended: taken.sessions_ended + seen.got_in,
             got_in: seen.got_in,
-            was_opened: opened.is_some() || back.was_opened,
             ..back
         })
     }

@@ -286,8 +286,7 @@ impl Plan {
             Method::Lock => state.rows.iter().all(|row| row.is_locked),
             // A row that came meanwhile was not looked at.
             Method::Revoke => {
-                let mut rows = state.rows.iter();
-                rows.all(|row| self.accounts.contains(&row.account))
+                self.new_rows(state).is_empty()
                     && !reaches(&state.holds, &self.database, self.names)
             }
         }

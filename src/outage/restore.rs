@@ -155,6 +155,11 @@ impl Restore {
         self.opened = since;
     }
 
+    /// Whether somebody else gave the account its access back.
+    fn was_opened(&self) -> bool {
+        self.back_before || self.opened.is_some()
+    }
+
     /// Leaves the node as it is.
     pub fn abandon(mut self) {
         self.is_changed = false;
@@ -183,7 +188,7 @@ impl Restore {
             method: self.plan.method,
             sessions_ended: 0,
             got_in: 0,
-            was_opened: self.back_before,
+            was_opened: self.was_opened(),
             turned_away: self.turned_away.meanwhile,
             with: self.plan.with.map(|first| first.number),
             elapsed: began.elapsed(),
@@ -321,8 +326,7 @@ impl Restore {
         // nothing.
         let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
         // Where it was watched, that was told when it happened.
-        let was_told = self.back_before || self.opened.is_some();
-        if was_left && !was_told {
+        if was_left && !self.was_opened() {
             let is_out = self.plan.is_out(&self.plan.state(admin)?);
             self.back_before = !is_out;
             on_progress(Progress::Warning(if is_out {

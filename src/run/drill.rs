@@ -15,7 +15,7 @@ use super::{Abort, Run};
 use crate::config::Node;
 use crate::exit_status::{EXIT_CANCELED, ExitStatus};
 use crate::options::{DrillOptions, Options};
-use crate::reason;
+use crate::reason::{self, Reason};
 use crate::report::runs::{Outcome, Phase, Set, Tried, table, title, write_junit};
 use crate::report::{Printer, rounded};
 
@@ -47,16 +47,12 @@ pub fn drill(
         return Ok(dry_run(&mut run, options, &sets).unwrap_or_else(|Abort(status)| status));
     }
     let junit = settings.junit.clone();
-    let cannot_write = |error| {
-        let path = junit.as_deref().unwrap_or("".as_ref());
-        reason::cannot_write(path, &error)
-    };
     // Now, so that nobody waits for a drill whose result cannot be written; and kept open, for who
     // reads a pipe.
-    let _kept_open = match junit.as_ref().map(File::create).transpose() {
+    let _kept_open = match junit.as_deref().map(create).transpose() {
         Ok(file) => file,
-        Err(error) => {
-            printer.general_error(&cannot_write(error));
+        Err(why) => {
+            printer.general_error(&why);
             return Ok(ExitStatus::Usage);
         }
     };
@@ -74,9 +70,8 @@ pub fn drill(
     let status = drill.status(&ended);
     drill.tell(sets.len());
     if let Some(path) = &junit
-        && let Err(error) = create_again(path).and_then(|file| write_junit(&drill.runs, file))
+        && let Err(why) = write_again(path, &drill.runs)
     {
-        let why = cannot_write(error);
         drill.run.printer.general_error(&why);
         if status == ExitStatus::Done {
             return Ok(ExitStatus::Command(EXIT_CANCELED));
@@ -85,13 +80,17 @@ pub fn drill(
     Ok(status)
 }
 
-/// Opens a file that was there: a command may have cleaned its folder, or away with it.
-fn create_again(path: &Path) -> io::Result<File> {
+fn create(path: &Path) -> Result<File, Reason> {
+    File::create(path).map_err(|error| reason::cannot_write(path, &error))
+}
+
+/// Writes a file that was there: a command may have cleaned its folder, or away with it.
+fn write_again(path: &Path, runs: &[Tried]) -> Result<(), Reason> {
     if let Some(folder) = path.parent() {
         // Whether that works shows next.
         let _ = fs::create_dir_all(folder);
     }
-    File::create(path)
+    write_junit(runs, create(path)?).map_err(|error| reason::cannot_write(path, &error))
 }
 
 /// The sets to try, unless they are too many, which is told.

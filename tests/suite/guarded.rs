@@ -1,7 +1,6 @@
 //! The deadline of `--for` is kept on the server by a session that is left there, whatever becomes
 //! of the program.
 
-use std::thread::park_timeout;
 use std::time::{Duration, Instant};
 
 use mysql::Conn;
@@ -68,6 +67,7 @@ fn a_guard_takes_over_no_setting_of_the_servers(kind: Kind, settings: &str) {
     let server = Server::start(kind, &["--event-scheduler=OFF"]);
     let mut nodes = Nodes::local(kind);
     nodes.move_to(1, &server);
+    let name = own_admin(&mut nodes);
     nodes.admin(1).query_drop(settings).unwrap();
     let before = nodes.state(1);
     for method in ["lock", "revoke"] {
@@ -88,7 +88,9 @@ fn a_guard_takes_over_no_setting_of_the_servers(kind: Kind, settings: &str) {
         let mut admin = nodes.admin(1);
         let account = nodes.account();
         admin.query_drop(format!("DROP USER {account}")).unwrap();
-        park_timeout(Duration::from_secs(8));
+        wait_until("the guard is gone", || {
+            (sessions(&nodes, &name) == 0).then_some(())
+        });
         let left = admin.query::<String, _>(format!("SHOW GRANTS FOR {account}"));
         assert!(left.is_err(), "{left:?}");
     }

@@ -84,10 +84,7 @@ pub fn definer_objects(server: Server, accounts: &[Account], database: &str) -> 
         )
     };
     let by_definer = " AND SECURITY_TYPE = 'DEFINER'";
-    let (routines, schema) = match server {
-        Server::MySql => ("information_schema.ROUTINES", "ROUTINE_SCHEMA"),
-        Server::MariaDb => ("mysql.proc", "db"),
-    };
+    let (routines, schema) = routines(server);
     format!(
         "SELECT {} + {} + {}",
         count("information_schema.VIEWS", "TABLE_SCHEMA", by_definer),
@@ -95,6 +92,14 @@ pub fn definer_objects(server: Server, accounts: &[Account], database: &str) -> 
         // Its table's, which is its own: by this one MariaDB looks into no other database.
         count("information_schema.TRIGGERS", "EVENT_OBJECT_SCHEMA", "")
     )
+}
+
+/// Where a server lists its routines, and their database there.
+pub(super) fn routines(server: Server) -> (&'static str, &'static str) {
+    match server {
+        Server::MySql => ("information_schema.ROUTINES", "ROUTINE_SCHEMA"),
+        Server::MariaDb => ("mysql.proc", "db"),
+    }
 }
 
 /// The transactions that are prepared and wait for their end, whoever began them; no session holds

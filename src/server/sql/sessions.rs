@@ -1,6 +1,6 @@
 //! Sessions: listed, claimed, ended, counted.
 
-use super::{SYSTEM, Server, identifier, literal};
+use super::{SYSTEM, Server, identifier, literal, routines};
 
 /// Where sessions are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +83,7 @@ pub fn logins_of(sessions: &[u64]) -> String {
 
 /// Who has defined a routine or a trigger that runs with their rights.
 pub fn definers(server: Server) -> String {
-    let routines = match server {
-        Server::MySql => "information_schema.ROUTINES",
-        Server::MariaDb => "mysql.proc",
-    };
+    let (routines, _) = routines(server);
     format!(
         "SELECT DEFINER FROM {routines} WHERE SECURITY_TYPE = 'DEFINER' \
          UNION SELECT DEFINER FROM information_schema.TRIGGERS"
