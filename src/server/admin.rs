@@ -1,6 +1,6 @@
 //! The admin's connection: what its server is, and what only the admin may do.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,10 @@ pub struct Admin {
     /// The account's rows that nobody can log in by, since MySQL does not have their plugin (any
     /// more). It refuses to change them (1524).
     pub unusable: Vec<Account>,
-    /// The account rows that have defined a routine or a trigger, where that was asked.
-    pub(super) definers: Option<BTreeSet<String>>,
+    /// Whether the server may tell by which user names sessions have logged in.
+    pub(super) shows_logins: bool,
+    /// Whether an account row has defined a routine or a trigger, of those of which it was asked.
+    pub(super) definers: BTreeMap<String, bool>,
     /// The user name that the server took the login for.
     pub user: String,
     /// The connection's id on its server.
@@ -136,7 +138,8 @@ impl Admin {
             grants: held.grants,
             restrictions: held.restrictions,
             unusable: Vec::new(),
-            definers: None,
+            shows_logins: on("performance_schema"),
+            definers: BTreeMap::new(),
             user,
             local_only: local_only.into_iter().map(ToOwned::to_owned).collect(),
             binary_logged: is_binary_logged && on("log_bin"),

@@ -10,6 +10,7 @@ use mysql::prelude::{FromRow, FromValue};
 use mysql::{FromRowError, Row};
 
 use crate::reason;
+use crate::server::runs_as::RunsAs;
 use crate::server::sql::{self, ProcessList, Server};
 use crate::server::{Admin, Answers, Error, NO_TABLE};
 
@@ -76,14 +77,6 @@ impl FromRow for Listed {
             })
         };
         read().ok_or(FromRowError(row))
-    }
-}
-
-/// The host of a session, of which a client's port may stand behind it.
-fn without_port(host: String) -> String {
-    match host.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host.to_owned(),
-        _ => host,
     }
 }
 
@@ -322,7 +315,7 @@ impl Admin {
     /// tells whose they are.
     fn read(&mut self, rows: Vec<Listed>, user: &str) -> Result<Vec<Session>, Error> {
         let own = self.id;
-        let (mut sessions, mut masked) = (Vec::new(), BTreeMap::new());
+        let (mut sessions, mut run_as) = (Vec::new(), BTreeMap::new());
         for row in rows.into_iter().filter(|row| row.id != own) {
             let (name, command) = (
                 row.user.unwrap_or_default(),
@@ -331,18 +324,13 @@ impl Admin {
             let is_logging_in = name == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER;
             // The server's comparison of names may be looser than ours.
             let is_its = name == user || is_logging_in;
-            let runs = ["Query", "Execute"].contains(&command.as_str());
-            let host = row
-                .host
-                .filter(|_| runs && !is_logging_in)
-                .map(without_port);
-            match host {
-                // No client comes from there.
-                Some(host) if host.contains('%') => masked.insert(row.id, None),
-                Some(host) if !is_its => masked.insert(row.id, Some(format!("{name}@{host}"))),
-                _ if !is_its => continue,
-                _ => None,
-            };
+            let runs = ["Query", "Execute"].contains(&command.as_str()) && !is_logging_in;
+            let host = row.host.filter(|_| runs);
+            match host.and_then(|host| RunsAs::shown(&name, &host)) {
+                Some(RunsAs::Perhaps(_)) | None if is_its => {}
+                Some(shown) => drop(run_as.insert(row.id, shown)),
+                None => continue,
+            }
             sessions.push(Session {
                 id: row.id,
                 user: name,
@@ -353,51 +341,9 @@ impl Admin {
                 uses_it: row.uses_it == Some(true),
             });
         }
-        if !masked.is_empty() {
-            self.unmask(&mut sessions, &masked)?;
-        }
+        self.learn_whose(&mut sessions, &run_as)?;
         sessions.retain(|one| one.user == user || one.is_logging_in || one.is_unknown);
         Ok(sessions)
-    }
-
-    /// Learns whose sessions those are that run a routine or a trigger of somebody's, or may do that,
-    /// where they are shown as this account row's: as far as anything tells.
-    fn unmask(
-        &mut self,
-        sessions: &mut [Session],
-        masked: &BTreeMap<u64, Option<String>>,
-    ) -> Result<(), Error> {
-        let ids: Vec<u64> = masked.keys().copied().collect();
-        let known = match self.rows::<(u64, Option<String>)>(sql::logins_of(&ids)) {
-            // There is no such table, or none for this admin.
-            Err(Error::Server { .. }) => Vec::new(),
-            known => known?,
-        };
-        let known: BTreeMap<u64, Option<String>> = known.into_iter().collect();
-        for session in sessions {
-            let Some(shown_as) = masked.get(&session.id) else {
-                continue;
-            };
-            session.is_unknown = match (known.get(&session.id), shown_as) {
-                (Some(Some(name)), _) => {
-                    session.user.clone_from(name);
-                    false
-                }
-                (_, None) => true,
-                (_, Some(account)) => self.defines(account)?,
-            };
-        }
-        Ok(())
-    }
-
-    /// Whether this account row has defined a routine or a trigger: asked once.
-    fn defines(&mut self, account: &str) -> Result<bool, Error> {
-        if self.definers.is_none() {
-            let definers: Vec<String> = self.rows(sql::definers(self.server))?;
-            self.definers = Some(definers.into_iter().collect());
-        }
-        let definers = self.definers.as_ref();
-        Ok(definers.is_some_and(|definers| definers.contains(account)))
     }
 
     /// The ids of the sessions that have a transaction open: of all that had one when this was

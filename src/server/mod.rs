@@ -15,6 +15,7 @@ pub mod login;
 mod names;
 mod object;
 mod parse;
+mod runs_as;
 pub mod sql;
 mod tokens;
 

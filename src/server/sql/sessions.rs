@@ -1,6 +1,6 @@
 //! Sessions: listed, claimed, ended, counted.
 
-use super::{SYSTEM, Server, identifier, literal, routines};
+use super::{Account, SYSTEM, Server, identifier, literal, routines};
 
 /// Where sessions are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,22 @@ pub fn logins_of(sessions: &[u64]) -> String {
     format!(
         "SELECT PROCESSLIST_ID, PROCESSLIST_USER FROM performance_schema.threads WHERE PROCESSLIST_ID IN ({})",
         ids.join(", ")
+    )
+}
+
+/// The user name that both servers show for their own threads.
+pub const SYSTEM_THREAD: &str = "system user";
+
+/// Whether there is this account row: a row, or none.
+pub fn account_row(server: Server, account: &Account) -> String {
+    let table = match server {
+        Server::MySql => "mysql.user",
+        Server::MariaDb => "mysql.global_priv",
+    };
+    format!(
+        "SELECT 1 FROM {table} WHERE User = {} AND Host = {}",
+        literal(&account.user),
+        literal(&account.host)
     )
 }
 

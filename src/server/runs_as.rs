@@ -1,0 +1,124 @@
+//! Whose a session is that runs a routine or a trigger: most lists show whom it runs as, which is its
+//! definer.
+
+use std::collections::BTreeMap;
+
+use super::listing::Session;
+use super::sql::{self, Account};
+use super::{Admin, Error};
+
+/// Whom a session may run as that has a statement under way.
+pub(super) enum RunsAs {
+    /// A definer: no client comes from there.
+    Definer,
+    /// A definer of this row, or the account that it has logged in as, from a host of this name.
+    Perhaps(Account),
+}
+
+impl RunsAs {
+    /// By a list that shows this user name, and this host with or without a port.
+    pub(super) fn shown(user: &str, host: &str) -> Option<Self> {
+        let host = without_port(host);
+        match host {
+            // Of a replica's own threads.
+            "" if user == sql::SYSTEM_THREAD => None,
+            // An account row's own, or a role's (MariaDB).
+            host if host.is_empty() || host.contains('%') => Some(Self::Definer),
+            host => Some(Self::Perhaps(Account {
+                user: user.to_owned(),
+                host: host.to_owned(),
+            })),
+        }
+    }
+}
+
+/// The host of a session, of which a client's port may stand behind it.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => host,
+    }
+}
+
+impl Admin {
+    /// Learns whose these sessions are, by their ids, as far as anything tells.
+    ///
+    /// # Errors
+    /// As [`Admin::batch_or_error`].
+    pub(super) fn learn_whose(
+        &mut self,
+        sessions: &mut [Session],
+        run_as: &BTreeMap<u64, RunsAs>,
+    ) -> Result<(), Error> {
+        if run_as.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<u64> = run_as.keys().copied().collect();
+        let logins = self.logins_of(&ids)?;
+        for session in sessions {
+            let Some(shown) = run_as.get(&session.id) else {
+                continue;
+            };
+            session.is_unknown = match (logins.get(&session.id), shown) {
+                (Some(name), _) => {
+                    session.user.clone_from(name);
+                    false
+                }
+                (None, RunsAs::Definer) => true,
+                (None, RunsAs::Perhaps(account)) => self.defines(account)?,
+            };
+        }
+        Ok(())
+    }
+
+    /// By which user names these have logged in, of those of which a performance schema tells it.
+    fn logins_of(&mut self, sessions: &[u64]) -> Result<BTreeMap<u64, String>, Error> {
+        if !self.shows_logins {
+            return Ok(BTreeMap::new());
+        }
+        match self.rows::<(u64, Option<String>)>(sql::logins_of(sessions)) {
+            // There is no such table, or none for this admin.
+            Err(Error::Server { .. }) => Ok(BTreeMap::new()),
+            known => {
+                let known = known?.into_iter();
+                Ok(known.filter_map(|(id, name)| Some((id, name?))).collect())
+            }
+        }
+    }
+
+    /// Whether this account row has defined a routine or a trigger: asked once.
+    fn defines(&mut self, account: &Account) -> Result<bool, Error> {
+        let name = format!("{}@{}", account.user, account.host);
+        if let Some(&known) = self.definers.get(&name) {
+            return Ok(known);
+        }
+        // Many a client's host is that of no row. To find a trigger the server opens every table.
+        let is_row = self.rows::<u8>(sql::account_row(self.server, account))?;
+        let defines = !is_row.is_empty() && {
+            let definers: Vec<String> = self.rows(sql::definers(self.server))?;
+            definers.contains(&name)
+        };
+        self.definers.insert(name, defines);
+        Ok(defines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_no_client_has_is_a_definers() {
+        let shown = |user: &str, host: &str| match RunsAs::shown(user, host) {
+            Some(RunsAs::Definer) => "a definer".to_owned(),
+            Some(RunsAs::Perhaps(account)) => account.to_string(),
+            None => "itself".to_owned(),
+        };
+        for host in ["%", "10.0.%:3306", ":52806", ""] {
+            assert_eq!(shown("app", host), "a definer", "{host}");
+        }
+        assert_eq!(shown("app", "db.example:52806"), "`app`@`db.example`");
+        assert_eq!(shown("app", "::1:52806"), "`app`@`::1`");
+        assert_eq!(shown("system user", ""), "itself");
+    }
+}
