@@ -1,6 +1,6 @@
 //! The admin's connection: what its server is, and what only the admin may do.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,8 +43,10 @@ pub struct Admin {
     pub unusable: Vec<Account>,
     /// Whether the server may tell by which user names sessions have logged in.
     pub(super) shows_logins: bool,
-    /// Whether an account row has defined a routine or a trigger, of those of which it was asked.
-    pub(super) definers: BTreeMap<String, bool>,
+    /// The account rows that a busy session may be shown as without being a client's, by
+    /// [`sql::rows_with_a_host`], where that was asked; and those that define what runs as them.
+    pub(super) with_a_host: Option<BTreeSet<String>>,
+    pub(super) definers: Option<BTreeSet<String>>,
     /// The user name that the server took the login for.
     pub user: String,
     /// The connection's id on its server.
@@ -139,7 +141,8 @@ impl Admin {
             restrictions: held.restrictions,
             unusable: Vec::new(),
             shows_logins: on("performance_schema"),
-            definers: BTreeMap::new(),
+            with_a_host: None,
+            definers: None,
             user,
             local_only: local_only.into_iter().map(ToOwned::to_owned).collect(),
             binary_logged: is_binary_logged && on("log_bin"),

@@ -211,7 +211,11 @@ impl Admin {
     /// As [`Admin::batch_or_error`].
     pub fn find_list(&mut self, statements: &[String]) -> Result<Answers, Error> {
         if !self.lists_by_performance_schema() {
-            return self.batch_or_error(statements);
+            let asked = [statements, &[sql::rows_with_a_host(self.server)]].concat();
+            let mut answers = self.batch_or_error(&asked)?;
+            let first = answers.take(statements.len());
+            self.read_rows_with_a_host(&mut answers)?;
+            return Ok(first);
         }
         let (answers, list) = self.list(sql::OWN_SESSION.to_owned(), statements, Then::Nothing)?;
         self.must_list_otherwise(list.as_ref(), false);

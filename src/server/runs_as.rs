@@ -1,18 +1,18 @@
 //! Whose a session is that runs a routine or a trigger: most lists show whom it runs as, which is its
 //! definer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::listing::Session;
-use super::sql::{self, Account};
-use super::{Admin, Error};
+use super::sql;
+use super::{Admin, Answers, Error};
 
 /// Whom a session may run as that has a statement under way.
 pub(super) enum RunsAs {
     /// A definer: no client comes from there.
     Definer,
-    /// A definer of this row, or the account that it has logged in as, from a host of this name.
-    Perhaps(Account),
+    /// A definer, `user@host`, or whoever has logged in by that name from there.
+    Perhaps(String),
 }
 
 impl RunsAs {
@@ -24,10 +24,7 @@ impl RunsAs {
             "" if user == sql::SYSTEM_THREAD => None,
             // An account row's own, or a role's (MariaDB).
             host if host.is_empty() || host.contains('%') => Some(Self::Definer),
-            host => Some(Self::Perhaps(Account {
-                user: user.to_owned(),
-                host: host.to_owned(),
-            })),
+            host => Some(Self::Perhaps(format!("{user}@{host}"))),
         }
     }
 }
@@ -86,20 +83,32 @@ impl Admin {
         }
     }
 
-    /// Whether this account row has defined a routine or a trigger: asked once.
-    fn defines(&mut self, account: &Account) -> Result<bool, Error> {
-        let name = format!("{}@{}", account.user, account.host);
-        if let Some(&known) = self.definers.get(&name) {
-            return Ok(known);
+    /// Whether this is an account row that has defined a routine or a trigger. Many a client's host
+    /// is that of no row, and to find triggers the server opens every table.
+    fn defines(&mut self, account: &str) -> Result<bool, Error> {
+        if self.with_a_host.is_none() {
+            let mut answers = self.batch_or_error(&[sql::rows_with_a_host(self.server)])?;
+            self.read_rows_with_a_host(&mut answers)?;
         }
-        // Many a client's host is that of no row. To find a trigger the server opens every table.
-        let is_row = self.rows::<u8>(sql::account_row(self.server, account))?;
-        let defines = !is_row.is_empty() && {
-            let definers: Vec<String> = self.rows(sql::definers(self.server))?;
-            definers.contains(&name)
+        let is_in = |rows: &Option<BTreeSet<String>>| {
+            rows.as_ref().is_some_and(|rows| rows.contains(account))
         };
-        self.definers.insert(name, defines);
-        Ok(defines)
+        if is_in(&self.with_a_host) && self.definers.is_none() {
+            let definers: Vec<String> = self.rows(sql::definers(self.server))?;
+            self.definers = Some(definers.into_iter().collect());
+        }
+        Ok(is_in(&self.with_a_host) && is_in(&self.definers))
+    }
+
+    /// Reads the answer to [`sql::rows_with_a_host`].
+    pub(super) fn read_rows_with_a_host(&mut self, answers: &mut Answers) -> Result<(), Error> {
+        let rows: Vec<(String, String)> = answers.rows()?;
+        self.with_a_host = Some(
+            rows.into_iter()
+                .map(|(user, host)| format!("{user}@{host}"))
+                .collect(),
+        );
+        Ok(())
     }
 }
 
@@ -111,14 +120,14 @@ mod tests {
     fn a_host_that_no_client_has_is_a_definers() {
         let shown = |user: &str, host: &str| match RunsAs::shown(user, host) {
             Some(RunsAs::Definer) => "a definer".to_owned(),
-            Some(RunsAs::Perhaps(account)) => account.to_string(),
+            Some(RunsAs::Perhaps(account)) => account,
             None => "itself".to_owned(),
         };
         for host in ["%", "10.0.%:3306", ":52806", ""] {
             assert_eq!(shown("app", host), "a definer", "{host}");
         }
-        assert_eq!(shown("app", "db.example:52806"), "`app`@`db.example`");
-        assert_eq!(shown("app", "::1:52806"), "`app`@`::1`");
+        assert_eq!(shown("app", "db.example:52806"), "app@db.example");
+        assert_eq!(shown("app", "::1:52806"), "app@::1");
         assert_eq!(shown("system user", ""), "itself");
     }
 }

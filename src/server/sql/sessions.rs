@@ -1,6 +1,6 @@
 //! Sessions: listed, claimed, ended, counted.
 
-use super::{Account, SYSTEM, Server, identifier, literal, routines};
+use super::{SYSTEM, Server, identifier, literal, routines};
 
 /// Where sessions are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,17 +84,13 @@ pub fn logins_of(sessions: &[u64]) -> String {
 /// The user name that both servers show for their own threads.
 pub const SYSTEM_THREAD: &str = "system user";
 
-/// Whether there is this account row: a row, or none.
-pub fn account_row(server: Server, account: &Account) -> String {
+/// The account rows whose host may be a client's: user, host.
+pub fn rows_with_a_host(server: Server) -> String {
     let table = match server {
         Server::MySql => "mysql.user",
         Server::MariaDb => "mysql.global_priv",
     };
-    format!(
-        "SELECT 1 FROM {table} WHERE User = {} AND Host = {}",
-        literal(&account.user),
-        literal(&account.host)
-    )
+    format!("SELECT User, Host FROM {table} WHERE LOCATE('%', Host) = 0 AND Host <> ''")
 }
 
 /// Who has defined a routine or a trigger that runs with their rights.
