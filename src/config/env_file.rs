@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -57,12 +57,7 @@ pub fn find() -> Result<Option<PathBuf>> {
 /// Reads the file; all that is wrong with it at once, one problem a line.
 pub fn read(path: &Path) -> Result<EnvFile> {
     let shown = path.display();
-    let mut content = Vec::new();
-    match open(path) {
-        Ok(mut file) => file.read_to_end(&mut content).map_err(|e| reason(&e)),
-        Err(why) => Err(why),
-    }
-    .map_err(|why| anyhow::anyhow!("cannot read {shown}: {why}"))?;
+    let content = content(path).map_err(|why| anyhow::anyhow!("cannot read {shown}: {why}"))?;
     parse(&content).map_err(|problems| {
         let lines: Vec<String> = problems
             .iter()
@@ -72,9 +67,9 @@ pub fn read(path: &Path) -> Result<EnvFile> {
     })
 }
 
-/// Opens a file for reading, or says why that cannot be. A named pipe would block until somebody
-/// writes to it; one that is open already, as in `--env-file <(command)`, does not.
-pub fn open(path: &Path) -> std::result::Result<File, String> {
+/// What is in a file, or why it cannot be read. A named pipe would block until somebody writes to
+/// it; one that is open already, as in `--env-file <(command)`, does not.
+pub fn content(path: &Path) -> std::result::Result<Vec<u8>, String> {
     let kind = fs::metadata(path)
         .map_err(|error| reason(&error))?
         .file_type();
@@ -84,7 +79,7 @@ pub fn open(path: &Path) -> std::result::Result<File, String> {
     if is_named_pipe(path, kind) {
         return Err("it is a pipe".to_owned());
     }
-    File::open(path).map_err(|error| reason(&error))
+    fs::read(path).map_err(|error| reason(&error))
 }
 
 fn reason(error: &std::io::Error) -> String {

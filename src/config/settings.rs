@@ -237,9 +237,14 @@ impl Settings {
         let Some(path) = &setting.value else {
             return Ok(None);
         };
-        // Else a file that is not there would look like a server that is not there.
-        match env_file::open(Path::new(path)) {
-            Ok(_) => Ok(Some(path.into())),
+        // Else a file that is not there would look like a server that is not there, and one that
+        // holds something else like a server whose certificate is none.
+        match env_file::content(Path::new(path)) {
+            Ok(content) if holds_a_certificate(&content) => Ok(Some(path.into())),
+            Ok(_) => bail!(
+                "{}: no certificate is in the file that it names (PEM or DER)",
+                self.variables.named(setting)
+            ),
             Err(why) => bail!(
                 "{}: cannot read the file that it names: {why}",
                 self.variables.named(setting)
@@ -298,6 +303,12 @@ impl Settings {
             variables,
         })
     }
+}
+
+/// Whether it looks like one: in letters, or a sequence in DER.
+fn holds_a_certificate(content: &[u8]) -> bool {
+    let letters = b"-----BEGIN CERTIFICATE-----";
+    content.starts_with(&[0x30]) || content.windows(letters.len()).any(|part| part == letters)
 }
 
 fn login(user: Option<String>, default: &str, password: Option<String>) -> Login {

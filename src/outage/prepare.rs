@@ -66,7 +66,7 @@ impl Ready {
         }
         if options.dry_run {
             // The watch tells it else.
-            let stops = ways_in::stops_for_all(&mut ready.admin, &ready.plan)?;
+            let stops = ways_in::stops_for_others(&mut ready.admin, &ready.plan)?;
             ready.warnings.extend(stops);
             if !options.keep_sessions {
                 ready.count_sessions(&look.listing)?;

@@ -137,7 +137,7 @@ struct Watcher {
     unwatched: bool,
     /// Whether it was told that a session which gets in cannot be ended.
     cannot_end: bool,
-    /// Whether it was told what stops for everybody, where anything does.
+    /// Whether it was told what stops for others, where anything does.
     has_counted: bool,
     comes_back: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
@@ -281,7 +281,7 @@ impl Watcher {
         }
     }
 
-    /// Tells what stops for everybody with the account's rights, once: neither OFFLINE nor Y shall
+    /// Tells what stops for others with the account's rights, once: neither OFFLINE nor Y shall
     /// wait for that.
     fn tell_what_stops(&mut self) {
         let is_over = self.is_open || self.comes_back.load(Ordering::SeqCst);
@@ -293,11 +293,14 @@ impl Watcher {
             return;
         };
         self.has_counted = true;
-        match ways_in::stops_for_all(admin, &self.plan) {
-            Ok(Some(stops)) => (self.on_progress)(Progress::WarningOnce(stops)),
+        match ways_in::stops_for_others(admin, &self.plan) {
+            Ok(stops) => {
+                let told = stops.into_iter().map(Progress::WarningOnce);
+                told.for_each(&self.on_progress);
+            }
             // The next look connects anew, and tells what is wrong.
             Err(Error::Connection(_) | Error::Tls(_)) => self.admin = None,
-            Ok(None) | Err(_) => {}
+            Err(_) => {}
         }
     }
 

@@ -126,19 +126,39 @@ fn open_ways(
     Ok(open)
 }
 
-/// What stops for everybody while the account's rights are revoked. To count that takes long where
+/// What stops for others while the account's rights are revoked. To count that takes long where
 /// there are many tables.
 ///
 /// # Errors
 /// As [`Admin::batch_or_error`].
-pub fn stops_for_all(admin: &mut Admin, plan: &Plan) -> Result<Option<Reason>, Error> {
+pub fn stops_for_others(admin: &mut Admin, plan: &Plan) -> Result<Vec<Reason>, Error> {
     if plan.method == Method::Lock {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let asked = sql::definer_objects(admin.server, &plan.accounts, &plan.database);
+    let (user, database) = (&plan.node.account.user, &plan.database);
+    let asked = sql::definer_objects(admin.server, &plan.accounts, database);
     let count = admin.batch_or_error(&[asked])?.row()?.unwrap_or(0);
-    let user = &plan.node.account.user;
-    Ok((count > 0).then(|| reason::definer_objects(count, &plan.database, user)))
+    let objects = (count > 0).then(|| reason::definer_objects(count, database, user));
+    let holders = holders_as_a_role(admin, &plan.accounts)?;
+    let roles = holders.first();
+    let roles = roles.map(|first| reason::held_as_role(holders.len(), first, database, user));
+    Ok(objects.into_iter().chain(roles).collect())
+}
+
+/// Who holds one of these rows as a role.
+fn holders_as_a_role(admin: &mut Admin, accounts: &[Account]) -> Result<Vec<Account>, Error> {
+    if admin.server == Server::MariaDb {
+        // There no account is one.
+        return Ok(Vec::new());
+    }
+    match admin.rows::<(String, String)>(sql::holders_as_a_role(accounts)) {
+        // Before 8.0 there are none.
+        Err(Error::Server { .. }) => Ok(Vec::new()),
+        holders => {
+            let account = |(user, host)| Account { user, host };
+            Ok(holders?.into_iter().map(account).collect())
+        }
+    }
 }
 
 /// Events whose definer is one of these rows.

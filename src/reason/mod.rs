@@ -68,6 +68,7 @@ pub enum Kind {
     GrantNotRestorable,
     OwnEvents,
     DefinerObjects,
+    HeldAsRole,
     PreparedTransactions,
     // While a node goes, and while it is offline.
     SessionsLeft,

@@ -85,6 +85,22 @@ pub fn definer_objects(count: u64, database: &str, user: &str) -> Reason {
     ))
 }
 
+/// So many accounts, with the first of them.
+pub fn held_as_role(count: usize, first: &impl Display, database: &str, user: &str) -> Reason {
+    let (holders, hold, lose, them) = match count {
+        1 => (first.to_string(), "holds", "loses", "it"),
+        count => (
+            format!("{count} accounts ({first} first)"),
+            "hold",
+            "lose",
+            "them",
+        ),
+    };
+    Kind::HeldAsRole.told(format_args!(
+        "{holders} {hold} '{user}' as a role and {lose} `{database}` with it: --method lock would spare {them}"
+    ))
+}
+
 pub fn prepared_transactions(count: usize) -> Reason {
     let (transactions, are) = match count {
         1 => ("a transaction".to_owned(), "is"),

@@ -294,6 +294,10 @@ fn tls_failed(why: &str) -> String {
             "UnknownIssuer",
             "no authority that is known has signed its certificate (UnknownIssuer)",
         ),
+        (
+            "BadEncoding",
+            "a certificate cannot be read, the server's or an authority's (BadEncoding)",
+        ),
         ("HandshakeFailure", NO_CIPHER),
     ];
     let words = known.iter().find(|(name, _)| why.contains(name));
@@ -480,6 +484,7 @@ mod tests {
         for (name, says) in [
             ("CaUsedAsEndEntity", "its own authority"),
             ("UnsupportedCertVersion", "version 1"),
+            ("BadEncoding", "cannot be read"),
             ("odd", "odd"),
         ] {
             assert!(

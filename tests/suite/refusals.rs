@@ -338,6 +338,13 @@ fn a_wrong_setting_is_named_without_its_value() {
             "LOCAL_DB_SSL_CA: cannot read the file that it names: no such file\n",
         ),
         (
+            &[(
+                "LOCAL_DB_SSL_CA",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            )],
+            "LOCAL_DB_SSL_CA: no certificate is in the file that it names (PEM or DER)\n",
+        ),
+        (
             &[cloud, ("TESTER_CLOUD_DB_PASSWORD", "p")],
             "CLOUD_DB_HOST is not set",
         ),

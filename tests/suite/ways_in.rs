@@ -287,6 +287,40 @@ fn what_runs_with_the_accounts_rights_is_counted_where_they_are_revoked(kind: Ki
     finished.assert_status(0).assert_kinds(&["definer_objects"]);
 }
 
+#[test]
+fn who_holds_the_account_as_a_role_is_named_where_its_grants_are_revoked() {
+    let nodes = Nodes::local(Kind::MySql);
+    let (database, user) = (&nodes.databases[0], &nodes.user);
+    let other = format!("{user}2");
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "CREATE USER {other} IDENTIFIED BY 'rootpass'; GRANT {} TO {other}",
+            nodes.account()
+        ))
+        .unwrap();
+    let revoke = ["1", "--method", "revoke", "--json"];
+    let says = format!("`{other}`@`%` holds '{user}' as a role and loses `{database}` with it");
+    nodes
+        .run(&[&revoke[..], &["--dry-run"]].concat(), "")
+        .assert_status(0)
+        .assert_kinds(&["held_as_role"])
+        .assert_says(&says);
+    let finished = nodes.run(&[&revoke[..], &["--for", "3s"]].concat(), "");
+    finished
+        .assert_status(0)
+        .assert_kinds(&["held_as_role"])
+        .assert_says(&says);
+    nodes
+        .run(&["1", "--dry-run", "--json"], "")
+        .assert_status(0)
+        .assert_kinds(&[]);
+    nodes
+        .admin(1)
+        .query_drop(format!("DROP USER {other}"))
+        .unwrap();
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn a_prepared_transaction_is_named(kind: Kind) {
