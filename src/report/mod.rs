@@ -61,6 +61,8 @@ pub struct Printer {
     settings: String,
     /// Whether how each node goes offline and comes back is for programs alone.
     nodes_for_programs: bool,
+    /// What [`Self::errors_told`] returns next.
+    errors: String,
 }
 
 impl Printer {
@@ -81,6 +83,7 @@ impl Printer {
             turned_away: BTreeMap::new(),
             settings: String::new(),
             nodes_for_programs: false,
+            errors: String::new(),
         }
     }
 
@@ -362,6 +365,13 @@ impl Printer {
     fn error_line(&mut self, line: &str) {
         let style = AnsiColor::Red.on_default().bold();
         self.labelled("error:", style, line);
+        self.errors += &printable(line.trim_start());
+        self.errors.push('\n');
+    }
+
+    /// The errors that were told since this was asked last, a line each.
+    pub fn errors_told(&mut self) -> String {
+        std::mem::take(&mut self.errors)
     }
 
     /// What is going on, or what to do next.

@@ -111,6 +111,8 @@ pub struct Tried {
     pub elapsed: Duration,
     /// The end of what it printed, where it failed and that was kept.
     pub output: Option<Vec<u8>>,
+    /// Why it was not run, as it was told: a line an error.
+    pub errors: String,
 }
 
 impl Tried {
@@ -190,6 +192,9 @@ pub fn write_junit(runs: &[Tried], mut to: impl Write) -> io::Result<()> {
         let failed = |kind, message: String| {
             let mut status = TestCaseStatus::non_success(kind);
             status.set_message(message);
+            if !run.errors.is_empty() {
+                status.set_description(run.errors.as_str());
+            }
             status
         };
         let status = match run.outcome {
@@ -242,6 +247,7 @@ mod tests {
             outcome,
             elapsed: Duration::from_secs_f64(seconds),
             output: None,
+            errors: String::new(),
         }
     }
 

@@ -247,6 +247,7 @@ impl Drill<'_> {
             outcome,
             elapsed,
             output: None,
+            errors: String::new(),
         };
         self.record(tried, kept.as_ref());
         ended?;
@@ -303,6 +304,9 @@ impl Drill<'_> {
         {
             self.run.printer.run_begins(&tried.title());
             tried.output = self.pass_through(kept).ok();
+        }
+        if tried.outcome == Outcome::NotRun {
+            tried.errors = self.run.printer.errors_told();
         }
         self.run.printer.run_ended(&tried);
         self.runs.push(tried);
@@ -377,6 +381,7 @@ fn not_run(set: &[u32], phase: Phase) -> Tried {
         outcome: Outcome::NotRun,
         elapsed: Duration::ZERO,
         output: None,
+        errors: String::new(),
     }
 }
 

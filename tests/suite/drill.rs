@@ -295,10 +295,19 @@ fn a_node_that_cannot_be_taken_offline_ends_the_drill(kind: Kind) {
     assert_eq!(finished.events().last().unwrap()["outcome"], "not_run");
     let case = &junit(&nodes)[3];
     assert_eq!(case.name.as_str(), "offline 2: while offline");
-    assert_error(case, "the nodes could not be taken offline");
+    assert_error(
+        case,
+        "the nodes could not be taken offline",
+        "offline already",
+    );
     let args = ["drill", "--junit", "j.xml", "--", "true"];
     nodes.run(&args, "").assert_status(125);
-    assert_error(&junit(&nodes)[0], "the nodes did not pass the check");
+    let cases = junit(&nodes);
+    assert_error(
+        &cases[0],
+        "the nodes did not pass the check",
+        "offline already",
+    );
     holder.answer("Y\n");
     holder.end().assert_status(0);
     assert_eq!(nodes.states(), before);
@@ -330,7 +339,11 @@ fn a_node_that_does_not_come_back_ends_the_drill_with_its_statements(kind: Kind)
     assert_eq!(finished.out, "before:\noffline:1\n");
     let cases = junit(&nodes);
     assert_eq!(cases.len(), 3);
-    assert_error(&cases[2], "a node could not be brought back");
+    assert_error(
+        &cases[2],
+        "a node could not be brought back",
+        "): not back: ",
+    );
     run_by_hand(&nodes, 1, &finished);
     nodes.assert_online(1);
     drop_admin(&nodes, &name);
@@ -354,7 +367,8 @@ fn a_run_does_not_pass_whose_node_somebody_brought_back(kind: Kind) {
     let outcomes = finished.events().into_iter();
     let outcomes: Vec<_> = outcomes.filter(|event| event["event"] == "run").collect();
     assert_eq!(outcomes[1]["outcome"], "not_offline");
-    assert_error(&junit(&nodes)[1], "a node was brought back meanwhile");
+    let cases = junit(&nodes);
+    assert_error(&cases[1], "a node was brought back meanwhile", "");
     assert_eq!(nodes.states(), before);
 }
 
@@ -787,12 +801,21 @@ fn warnings_of_a_drill_are_told_once(kind: Kind) {
 }
 
 /// What a reader of JUnit XML gets.
-fn assert_error(case: &TestCase, wanted: &str) {
-    let TestCaseStatus::NonSuccess { kind, message, .. } = &case.status else {
+/// An error of this message, with what was told of it.
+fn assert_error(case: &TestCase, wanted: &str, told: &str) {
+    let TestCaseStatus::NonSuccess {
+        kind,
+        message,
+        description,
+        ..
+    } = &case.status
+    else {
         panic!("{case:?}");
     };
     assert_eq!(*kind, NonSuccessKind::Error);
     assert_eq!(message.as_deref(), Some(wanted));
+    let description = description.as_deref().unwrap_or_default();
+    assert!(description.contains(told), "{case:?}");
 }
 
 fn junit(nodes: &Nodes) -> Vec<TestCase> {
