@@ -2,8 +2,7 @@
 //! that is kept, in a thread of its own, so that nothing waits for a look that hangs.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,11 +37,10 @@ pub struct Seen {
 
 /// The watch over one node.
 pub struct Watch {
-    /// Dropped to end it.
+    /// Dropped when the way back begins.
     end: Option<Sender<()>>,
     handed_over: Receiver<Admin>,
     seen: Arc<Mutex<Seen>>,
-    comes_back: Arc<AtomicBool>,
 }
 
 /// What was seen so far.
@@ -66,7 +64,6 @@ impl Watch {
         let (end, is_over) = channel();
         let (hand_over, handed_over) = channel();
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let comes_back = Arc::new(AtomicBool::new(false));
         let mut watcher = Watcher {
             admin: Some(admin),
             ender,
@@ -77,12 +74,12 @@ impl Watch {
             is_open: false,
             unwatched: false,
             cannot_end: false,
+            is_over,
             seen: Arc::clone(&seen),
-            comes_back: Arc::clone(&comes_back),
             on_progress: Box::new(on_progress),
         };
         thread::Builder::new().spawn(move || {
-            while is_over.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            while watcher.is_over.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 watcher.look();
                 watcher.tell_what_stops();
             }
@@ -95,7 +92,6 @@ impl Watch {
             end: Some(end),
             handed_over,
             seen,
-            comes_back,
         })
     }
 
@@ -107,7 +103,6 @@ impl Watch {
     /// From now on the account may be given its access back: that is nothing to tell, and nothing
     /// more is looked at.
     pub fn comes_back(&mut self) {
-        self.comes_back.store(true, Ordering::SeqCst);
         self.end = None;
     }
 
@@ -139,12 +134,17 @@ struct Watcher {
     cannot_end: bool,
     /// Whether it was told what stops for others, where anything does.
     has_counted: bool,
-    comes_back: Arc<AtomicBool>,
+    is_over: Receiver<()>,
     seen: Arc<Mutex<Seen>>,
     on_progress: Box<dyn Fn(Progress) + Send>,
 }
 
 impl Watcher {
+    /// Whether the way back has begun.
+    fn comes_back(&self) -> bool {
+        self.is_over.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
     fn look(&mut self) {
         let kept = self.admin.is_some();
         let mut looked = self.look_once();
@@ -152,7 +152,7 @@ impl Watcher {
             // The kept connection may have been cut: that says nothing about the node.
             looked = self.look_once();
         }
-        if self.comes_back.load(Ordering::SeqCst) {
+        if self.comes_back() {
             // What the way back meets is told there.
             return;
         }
@@ -210,7 +210,7 @@ impl Watcher {
             asked.push(sql::turned_away(user));
         }
         let mut listing = admin.sessions(user, plan.wanted_later(), &asked)?;
-        if self.comes_back.load(Ordering::SeqCst) {
+        if self.comes_back() {
             return Ok(());
         }
         let mut state = plan.read_state(&mut listing.answers)?;
@@ -284,7 +284,7 @@ impl Watcher {
     /// Tells what stops for others with the account's rights, once: neither OFFLINE nor Y shall
     /// wait for that.
     fn tell_what_stops(&mut self) {
-        let is_over = self.is_open || self.comes_back.load(Ordering::SeqCst);
+        let is_over = self.is_open || self.comes_back();
         let Some(admin) = self
             .admin
             .as_mut()
