@@ -331,8 +331,8 @@ impl Admin {
             let runs = ["Query", "Execute"].contains(&command.as_str()) && !is_logging_in;
             let host = row.host.filter(|_| runs);
             match host.and_then(|host| RunsAs::shown(&name, &host)) {
-                Some(RunsAs::Perhaps(_)) | None if is_its => {}
                 Some(shown) => drop(run_as.insert(row.id, shown)),
+                None if is_its => {}
                 None => continue,
             }
             sessions.push(Session {
