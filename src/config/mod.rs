@@ -152,10 +152,34 @@ pub struct Node {
     pub ssl_mode: SslMode,
     /// The authorities that the verify modes trust, a PEM file; without it, those of the web.
     pub ssl_ca: Option<PathBuf>,
-    /// The other nodes, not named, and where they are.
-    pub unnamed: Vec<(u32, Address)>,
+    /// The other nodes, which are not named.
+    pub unnamed: Vec<Unnamed>,
     /// Which variables say so.
     pub variables: NodeVariables,
+}
+
+/// A node that is not named: what it may share with one that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unnamed {
+    /// The number that the user knows it by.
+    pub number: u32,
+    /// How it is reached.
+    pub address: Address,
+    /// Its database.
+    pub database: String,
+    /// The user name of the application's account there.
+    pub user: String,
+}
+
+impl From<&Node> for Unnamed {
+    fn from(node: &Node) -> Self {
+        Self {
+            number: node.number,
+            address: node.address.clone(),
+            database: node.database.clone(),
+            user: node.account.user.clone(),
+        }
+    }
 }
 
 /// The variable that each setting of a node came from, or that sets it: `LOCAL_DB_HOST_NODE2`, say.
@@ -221,9 +245,9 @@ pub fn load(env_file: Option<&Path>, numbers: &[u32], warn: impl FnMut(String)) 
     }
     for number in known.into_iter().filter(|number| !numbers.contains(number)) {
         // What is wrong with a node that nobody named does not matter here.
-        if let Ok(address) = settings.address_of(number) {
+        if let Ok(other) = settings.unnamed(number) {
             for node in &mut nodes {
-                node.unnamed.push((number, address.clone()));
+                node.unnamed.push(other.clone());
             }
         }
     }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::env_file;
 use super::names::node_number;
 use super::variables::{Setting, Variables};
-use super::{Address, Environment, Login, Node, NodeVariables, Secret, SslMode};
+use super::{Address, Environment, Login, Node, NodeVariables, Secret, SslMode, Unnamed};
 use crate::system::HAS_SOCKETS;
 
 /// The variables, seen from one environment.
@@ -116,6 +116,16 @@ impl Settings {
     /// Where the node is.
     pub fn address_of(&self, number: u32) -> Result<Address> {
         self.address(number).map(|(address, ..)| address)
+    }
+
+    /// What a node that is not named may share with one that is.
+    pub fn unnamed(&self, number: u32) -> Result<Unnamed> {
+        Ok(Unnamed {
+            number,
+            address: self.address_of(number)?,
+            database: database(self.own("DB_NAME", number)?.value, number),
+            user: user(self.shared("DB_USER", number)?.value),
+        })
     }
 
     /// Where the node is, and the host and the port that say so.
@@ -291,11 +301,14 @@ impl Settings {
             number,
             environment: self.environment,
             address,
-            database: database.value.unwrap_or_else(|| format!("node{number}_db")),
-            account: login(user.value, "user", password.value),
+            database: self::database(database.value, number),
+            account: login(self::user(user.value), password.value),
             admin: Login {
                 in_clear_text,
-                ..login(admin_user.value, "tester", admin_password.value)
+                ..login(
+                    admin_user.value.unwrap_or_else(|| "tester".to_owned()),
+                    admin_password.value,
+                )
             },
             ssl_mode,
             ssl_ca,
@@ -311,9 +324,17 @@ fn holds_a_certificate(content: &[u8]) -> bool {
     content.starts_with(&[0x30]) || content.windows(letters.len()).any(|part| part == letters)
 }
 
-fn login(user: Option<String>, default: &str, password: Option<String>) -> Login {
+fn database(value: Option<String>, number: u32) -> String {
+    value.unwrap_or_else(|| format!("node{number}_db"))
+}
+
+fn user(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "user".to_owned())
+}
+
+fn login(user: String, password: Option<String>) -> Login {
     Login {
-        user: user.unwrap_or_else(|| default.to_owned()),
+        user,
         password: password.map(Secret),
         in_clear_text: false,
     }

@@ -5,21 +5,30 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::{Method, Node};
+use crate::config::{Address, Method, Node, Unnamed};
 use crate::options::Options;
 use crate::server::login::Login;
 use crate::server::{Admin, Connection, Error, at_same_address};
 
-/// The numbers of the nodes that are at the same address, where that matters.
+/// The nodes that go with this one if they are on the same server.
+pub(super) fn neighbours(node: &Node, method: Method) -> impl Iterator<Item = &Unnamed> {
+    node.unnamed.iter().filter(move |other| {
+        other.user == node.account.user
+            && (method == Method::Lock || other.database == node.database)
+    })
+}
+
+/// The numbers of those of them that are at the same address.
 pub(super) fn neighbours_beside(
     node: &Arc<Node>,
     method: Method,
     timeout: Duration,
 ) -> Option<JoinHandle<Vec<u32>>> {
-    let has_neighbours = method == Method::Lock && !node.unnamed.is_empty();
-    has_neighbours.then(|| {
+    let others = neighbours(node, method).map(|other| (other.number, other.address.clone()));
+    let others: Vec<(u32, Address)> = others.collect();
+    (!others.is_empty()).then(|| {
         let node = Arc::clone(node);
-        thread::spawn(move || at_same_address(&node.address, &node.unnamed, timeout))
+        thread::spawn(move || at_same_address(&node.address, &others, timeout))
     })
 }
 

@@ -80,7 +80,7 @@ impl Look {
         options: &Options,
         claim: Option<&String>,
     ) -> Result<Self, Failure> {
-        let questions = Questions::new(method, admin);
+        let questions = Questions::new(method, admin, &node.database);
         let mut statements = State::statements(admin, node, &sql::database(&node.database));
         let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
         statements.extend(obstacles.statements());

@@ -1,11 +1,10 @@
 //! Step 2: a node is checked, nothing on it is changed. What passes every check is [`Ready`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::config::{Method, Node};
+use crate::config::{Method, Node, Unnamed};
 use crate::options::Options;
-use crate::outage::beside::{guard_beside, login_beside, neighbours_beside};
+use crate::outage::beside::{guard_beside, login_beside, neighbours, neighbours_beside};
 use crate::outage::ender::{self, Ender};
 use crate::outage::guard::Guard;
 use crate::outage::look::Look;
@@ -191,14 +190,20 @@ impl Ready {
     /// Names the nodes that go offline with this one, which nobody named: by where they are, and by
     /// where this one's server says that it listens.
     fn warn_of_neighbours(&mut self, at_same_address: &[u32]) {
+        let (node, method) = (Arc::clone(&self.plan.node), self.plan.method);
         let listens = self.plan.server_id.listens();
-        let also = self.plan.node.unnamed.iter();
-        let also = also.filter(|(_, address)| listens.contains(address));
-        let mut same: BTreeSet<u32> = also.map(|(number, _)| *number).collect();
-        same.extend(at_same_address);
-        let or_revoke = !same.is_empty() && self.can_be_revoked();
-        let goes_too = |number| reason::neighbour_goes_too(number, or_revoke);
-        self.warnings.extend(same.into_iter().map(goes_too));
+        let goes_too = |other: &&Unnamed| {
+            at_same_address.contains(&other.number) || listens.contains(&other.address)
+        };
+        let go_too: Vec<&Unnamed> = neighbours(&node, method).filter(goes_too).collect();
+        let or_revoke = !go_too.is_empty() && method == Method::Lock && self.can_be_revoked();
+        self.warnings.extend(go_too.into_iter().map(|other| {
+            if other.database == node.database {
+                reason::same_node_goes_too(other.number)
+            } else {
+                reason::neighbour_goes_too(other.number, or_revoke)
+            }
+        }));
     }
 
     /// Plans what is to be changed, and returns what would keep that from taking the node offline.
@@ -217,7 +222,7 @@ impl Ready {
                 Ok(open.chain(self.plan_lock(&look.state.accounts)).collect())
             }
             Method::Revoke => {
-                let more = self.plan_revoke(ways.open.is_empty())?;
+                let more = self.plan_revoke(ways.open.is_empty(), &ways.alike)?;
                 // Whoever gets in without the account's name, gets in there too.
                 let or_lock = ways.open.is_empty() && obstacles::may_lock(&self.admin);
                 let (plan, all) = (&self.plan, open.chain(&more));
@@ -293,8 +298,8 @@ impl Ready {
 
     /// Plans the revoke, and returns the ways in that it would leave; those of everybody too, if
     /// asked.
-    fn plan_revoke(&mut self, everybodys: bool) -> Result<Vec<String>, Failure> {
-        let revoke = Revoke::plan(&mut self.admin, &self.plan, everybodys)?;
+    fn plan_revoke(&mut self, everybodys: bool, alike: &[String]) -> Result<Vec<String>, Failure> {
+        let revoke = Revoke::plan(&mut self.admin, &self.plan, everybodys, alike)?;
         self.plan.take_down = revoke.take_down;
         self.plan.restore = revoke.restore;
         self.plan.sessions_keep_rights = revoke.sessions_keep_rights;
@@ -304,7 +309,7 @@ impl Ready {
 
     /// Whether to revoke would do, where the account is to be locked.
     fn can_be_revoked(&mut self) -> bool {
-        Revoke::plan(&mut self.admin, &self.plan, true)
+        Revoke::plan(&mut self.admin, &self.plan, true, &[])
             .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
     }
 }

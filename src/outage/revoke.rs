@@ -31,14 +31,27 @@ pub struct Revoke {
 
 impl Revoke {
     /// Plans it for the account's rows, changing nothing; `everybodys` ways in are looked for too,
-    /// if asked.
+    /// if asked. What would take one of the databases `alike` away too must not be revoked.
     ///
     /// # Errors
     /// Why the grants cannot be read, or must not be revoked.
-    pub fn plan(admin: &mut Admin, plan: &Plan, everybodys: bool) -> Result<Self, Failure> {
+    pub fn plan(
+        admin: &mut Admin,
+        plan: &Plan,
+        everybodys: bool,
+        alike: &[String],
+    ) -> Result<Self, Failure> {
         let held = ask(admin, plan)?;
         let mut revoke = Self::default();
         for (account, lines) in plan.accounts.iter().zip(&held.rows) {
+            if !alike.is_empty()
+                && let Some(other) = lines.held().loses_too(&plan.database, alike, plan.names)
+            {
+                let alone = plan.names.of(&plan.database);
+                let covers =
+                    reason::covers_another_database(account, &plan.database, &alone, other);
+                return Err(covers.into());
+            }
             revoke.read(admin, plan, account, lines)?;
         }
         if let Some(may_not) = revoke.may_not.take().filter(|_| revoke.ways_in.is_empty()) {

@@ -38,6 +38,13 @@ pub fn neighbour_goes_too(number: u32, or_revoke: bool) -> Reason {
     ))
 }
 
+/// By whatever way.
+pub fn same_node_goes_too(number: u32) -> Reason {
+    Kind::NeighbourGoesToo.told(format_args!(
+        "node {number} is the same database on the same server and goes offline too"
+    ))
+}
+
 /// Nothing but the password is known to be wrong where there is no `why`.
 pub fn no_login_before(user: &str, why: Option<impl Display>, variable: &str) -> Reason {
     let (why, check) = match why {

@@ -57,6 +57,7 @@ pub enum Kind {
     CannotEndSessions,
     SameServer,
     SameDatabase,
+    CoversAnotherDatabase,
     TakenByAnother,
     // What the user should know before.
     EndsOtherSessions,

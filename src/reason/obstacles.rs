@@ -159,6 +159,19 @@ pub fn unknown_grant(account: impl Display) -> Reason {
     ))
 }
 
+/// `alone`: what stands for this database and no other in a grant.
+pub fn covers_another_database(
+    account: impl Display,
+    database: &str,
+    alone: &str,
+    other: &str,
+) -> Reason {
+    Kind::CoversAnotherDatabase.told(format_args!(
+        "the grant to {account} ON `{database}`.* covers `{other}` too, since `_` and `%` stand for others there, and so would go \
+         with it: GRANT the same ON `{alone}`.* and REVOKE that, or use --method lock"
+    ))
+}
+
 /// The server finds its way no more once one of them is revoked.
 pub fn column_in_two_cases(account: impl Display, column: &str) -> Reason {
     Kind::UnknownGrant.told(format_args!(

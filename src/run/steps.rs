@@ -9,7 +9,7 @@ use super::events::{Event, ONE_INTERRUPT};
 use super::held::Changed;
 use super::workers::Ended;
 use super::{Abort, OnInterrupt, Run};
-use crate::config::Node;
+use crate::config::{Node, Unnamed};
 use crate::exit_status::ExitStatus;
 use crate::options::Options;
 use crate::outage::hold::{Back, Outage};
@@ -89,7 +89,7 @@ impl Run<'_> {
             .iter()
             .filter(|one| !numbers.contains(&one.number));
         for node in nodes.values_mut() {
-            let others = others.clone().map(|one| (one.number, one.address.clone()));
+            let others = others.clone().map(|one| Unnamed::from(&**one));
             Arc::make_mut(node).unnamed.extend(others);
         }
         nodes

@@ -51,6 +51,27 @@ impl Held {
         !self.globally_on(database).is_empty() || others.any(|one| one.reaches(database, names))
     }
 
+    /// The first of these other databases that it would lose with what it holds on this one: a
+    /// grant on this one covers that too, and it has none of its own, by which alone the server
+    /// would go.
+    pub fn loses_too<'a>(
+        &self,
+        database: &str,
+        others: &'a [String],
+        names: Names,
+    ) -> Option<&'a String> {
+        let covers = |grant: &Grant, other: &str| match &grant.object {
+            Object::Database(name) => grant.is_on(database, names) && names.include(name, other),
+            _ => false,
+        };
+        let is_own =
+            |grant: &Grant, other: &str| grant.is_on_a_database() && grant.is_on(other, names);
+        others.iter().find(|other| {
+            self.grants.iter().any(|one| covers(one, other))
+                && !self.grants.iter().any(|one| is_own(one, other))
+        })
+    }
+
     /// Whether its global grants give all that this grant on a database gives.
     pub fn give_globally(&self, grant: &Grant) -> bool {
         let Object::Database(database) = &grant.object else {

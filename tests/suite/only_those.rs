@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{
-    Kind, Nodes, Server, TempDir, free_port, login, offline, online, servers, wait_until,
+    Kind, Nodes, Server, TempDir, free_port, login, offline, online, quoted, servers, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -176,9 +176,70 @@ fn an_unnamed_node_on_the_same_server_is_warned_about(kind: Kind) {
             .run(&["1", "--json"], "Y\n")
             .assert_status(0)
             .assert_kinds(&["neighbour_goes_too"])
-            .assert_says("node 2 is on the same server");
+            .assert_says("node 2 is on the same server")
+            .assert_says("to spare it: --method revoke");
     }
     assert_eq!(nodes.run(&["3"], "Y\n").assert_status(0).err, "");
+    // Another account goes on; the same database goes whatever the way.
+    nodes.set("LOCAL_DB_USER_NODE2", "another");
+    assert_eq!(nodes.run(&["1"], "Y\n").assert_status(0).err, "");
+    nodes.set("LOCAL_DB_USER_NODE2", &nodes.user.clone());
+    let revoke = ["1", "--json", "--method", "revoke"];
+    nodes.run(&revoke, "Y\n").assert_status(0).assert_kinds(&[]);
+    nodes.set("LOCAL_DB_NAME_NODE2", &nodes.databases[0].clone());
+    for args in [&revoke[..2], &revoke] {
+        let finished = nodes.run(args, "Y\n");
+        finished
+            .assert_status(0)
+            .assert_kinds(&["neighbour_goes_too"])
+            .assert_says("node 2 is the same database on the same server");
+        assert!(!finished.err.contains("to spare it"), "{}", finished.err);
+    }
+}
+
+/// In a grant `_` stands for any character.
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_grant_that_covers_another_database_too_is_not_revoked(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let (database, account) = (&nodes.databases[0], nodes.account());
+    let (like, escaped) = (database.replace('_', "x"), database.replace('_', "\\_"));
+    let mut admin = nodes.admin(1);
+    let mut ask = |statements: &[&str]| {
+        for statement in statements {
+            admin.query_drop(statement).unwrap();
+        }
+    };
+    let grant = |name: &str| format!("GRANT ALL ON {}.* TO {account}", quoted(name));
+    let revoke = |name: &str| format!("REVOKE ALL ON {}.* FROM {account}", quoted(name));
+    ask(&[
+        &format!("CREATE DATABASE {like}"),
+        &format!("CREATE TABLE {like}.t (id INT)"),
+    ]);
+    let args = ["1", "--method", "revoke", "--json"];
+    let before = nodes.states();
+    nodes
+        .run(&args, "Y\n")
+        .assert_status(1)
+        .assert_kinds(&["covers_another_database"])
+        .assert_says(&format!("covers `{like}` too"))
+        .assert_says(&format!("ON `{escaped}`.*"));
+    assert_eq!(nodes.states(), before);
+    // Where that has a grant of its own, the server goes by it alone; and so it does without a pattern.
+    for own in [grant(&like), grant(&escaped)] {
+        ask(&[&own]);
+        if own == grant(&escaped) {
+            ask(&[&revoke(&like), &revoke(database)]);
+        }
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        if own == grant(&like) {
+            let mut other = login(nodes.port(1), &nodes.user, "rootpass", Some(&like)).unwrap();
+            other.query_drop("INSERT INTO t VALUES (1)").unwrap();
+        }
+        program.answer("Y\n");
+        program.end().assert_status(0);
+    }
+    ask(&[&format!("DROP DATABASE {like}")]);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

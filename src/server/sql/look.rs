@@ -11,6 +11,15 @@ pub fn database(name: &str) -> String {
     )
 }
 
+/// The databases, this one among them, that a grant on this name may cover.
+/// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
+pub fn databases_like(name: &str) -> String {
+    format!(
+        "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE {}",
+        literal(name)
+    )
+}
+
 /// What the tables of grants hold on this database, or on a pattern that may cover it, for this user
 /// name, and for the one without a name, whose grants on databases hold for all: user, host,
 /// database, whether that may be a pattern. The server asks these tables by the user name and the
