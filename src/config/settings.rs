@@ -208,6 +208,24 @@ impl Settings {
         Ok(setting)
     }
 
+    /// The node's database. What the server makes up itself holds no data, and no way back.
+    fn database(&self, number: u32) -> Result<Setting> {
+        let setting = self.own("DB_NAME", number)?;
+        let is = |name: &str| {
+            setting
+                .value
+                .as_ref()
+                .is_some_and(|value| value.eq_ignore_ascii_case(name))
+        };
+        if is("information_schema") || is("performance_schema") {
+            bail!(
+                "{}: expected the application's database, not one of the server's own",
+                self.variables.named(&setting)
+            );
+        }
+        Ok(setting)
+    }
+
     /// Whether the admin's password may be sent as it is, which nobody must be able to read.
     fn admin_in_clear_text(&self, number: u32) -> Result<(bool, Setting)> {
         let setting = self.admin_setting("ENABLE_CLEARTEXT_PLUGIN", number)?;
@@ -273,7 +291,7 @@ impl Settings {
         let address = keep(self.address(number), problems);
         let admin_user = keep(self.admin_setting("USER", number), problems);
         let admin_password = keep(self.admin_password(number), problems);
-        let database = keep(self.own("DB_NAME", number), problems);
+        let database = keep(self.database(number), problems);
         let user = keep(self.shared("DB_USER", number), problems);
         let password = keep(self.shared("DB_PASSWORD", number), problems);
         let ssl_mode = keep(self.read("DB_SSL_MODE", number, Self::ssl_mode), problems);

@@ -230,7 +230,13 @@ impl Ready {
                 let stays = |way: &String| reason::revoke_leaves_way_in(database, way, or_lock);
                 let mut problems: Vec<Reason> = all.map(stays).collect();
                 if problems.is_empty() && plan.restore.is_empty() {
-                    problems.push(reason::nothing_to_revoke(user, database, node.number));
+                    let check = [&node.variables.database, &node.variables.user].map(Clone::clone);
+                    problems.push(reason::nothing_to_revoke(
+                        user,
+                        database,
+                        &check,
+                        node.number,
+                    ));
                 }
                 Ok(problems)
             }

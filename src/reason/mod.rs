@@ -84,6 +84,7 @@ pub enum Kind {
     NotWatched,
     EndOfInput,
     CommandFailed,
+    CommandGoesOn,
     // The way back.
     Retrying,
     NotAsBefore,

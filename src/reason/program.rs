@@ -84,6 +84,13 @@ pub fn end_of_input() -> Reason {
     Kind::EndOfInput.told("standard input has ended, so nobody can answer: bringing the nodes back")
 }
 
+/// Past the deadline.
+pub fn command_goes_on() -> Reason {
+    Kind::CommandGoesOn.told(
+        "the command still runs at the deadline (--for): the nodes come back, and the rest of it runs while they are online",
+    )
+}
+
 pub fn left_early() -> Reason {
     Kind::LeftEarly.told("left before every node was back")
 }

@@ -89,7 +89,13 @@ impl Run<'_> {
             output: Output::Own,
         };
         match self.start_command(command, setup) {
-            Ok(()) => self.wait_for_command(deadline),
+            Ok(()) => {
+                let outcome = self.wait_for_command(deadline);
+                if self.running.is_some() {
+                    self.printer.general_warning(&reason::command_goes_on());
+                }
+                outcome
+            }
             Err(not_started) => not_started.told(self.printer),
         }
     }

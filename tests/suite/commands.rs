@@ -311,7 +311,13 @@ fn with_a_deadline_the_nodes_come_back_while_the_command_goes_on(kind: Kind) {
     nodes.assert_online(1);
     assert!(program.is_running());
     program.answer("\n");
-    program.end().assert_status(5);
+    let finished = program.end();
+    finished.assert_status(5);
+    // What it does from now on is no test of an outage.
+    let warning = finished
+        .err
+        .find("warning: the command still runs at the deadline");
+    assert!(warning.is_some_and(|at| at < finished.err.find(&online(1)).unwrap()));
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

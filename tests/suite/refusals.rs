@@ -334,6 +334,10 @@ fn a_wrong_setting_is_named_without_its_value() {
             "LOCAL_DB_SSL_MODE_NODE1: expected",
         ),
         (
+            &[("LOCAL_DB_NAME", "Information_Schema")],
+            "LOCAL_DB_NAME: expected the application's database, not one of the server's own",
+        ),
+        (
             &[("LOCAL_DB_SSL_CA", "s3cret.pem")],
             "LOCAL_DB_SSL_CA: cannot read the file that it names: no such file\n",
         ),
