@@ -328,9 +328,8 @@ impl Admin {
             let is_logging_in = name == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER;
             // The server's comparison of names may be looser than ours.
             let is_its = name == user || is_logging_in;
-            let runs = ["Query", "Execute"].contains(&command.as_str()) && !is_logging_in;
-            let host = row.host.filter(|_| runs);
-            match host.and_then(|host| RunsAs::shown(&name, &host)) {
+            let host = row.host.filter(|_| !is_logging_in);
+            match host.and_then(|host| RunsAs::shown(&name, &host, &command)) {
                 Some(shown) => drop(run_as.insert(row.id, shown)),
                 None if is_its => {}
                 None => continue,

@@ -15,9 +15,21 @@ pub(super) enum RunsAs {
     Perhaps(String),
 }
 
+/// What a session does that has no statement under way.
+const RUNS_NOTHING: [&str; 5] = [
+    "Sleep",
+    "Connect",
+    "Daemon",
+    "Binlog Dump",
+    "Binlog Dump GTID",
+];
+
 impl RunsAs {
-    /// By a list that shows this user name, and this host with or without a port.
-    pub(super) fn shown(user: &str, host: &str) -> Option<Self> {
+    /// By a list that shows this user name, this host with or without a port, and this command.
+    pub(super) fn shown(user: &str, host: &str, command: &str) -> Option<Self> {
+        if RUNS_NOTHING.contains(&command) {
+            return None;
+        }
         let host = without_port(host);
         match host {
             // Of a replica's own threads.
@@ -83,8 +95,9 @@ impl Admin {
         }
     }
 
-    /// Whether this is an account row that has defined a routine or a trigger. Many a client's host
-    /// is that of no row, and to find triggers the server opens every table.
+    /// Whether this is an account row that has defined what runs as it, or may have where this admin
+    /// does not see that. Many a client's host is that of no row, and to find triggers and views the
+    /// server opens every table.
     fn defines(&mut self, account: &str) -> Result<bool, Error> {
         if self.with_a_host.is_none() {
             let mut answers = self.batch_or_error(&[sql::rows_with_a_host(self.server)])?;
@@ -93,11 +106,18 @@ impl Admin {
         let is_in = |rows: &Option<BTreeSet<String>>| {
             rows.as_ref().is_some_and(|rows| rows.contains(account))
         };
-        if is_in(&self.with_a_host) && self.definers.is_none() {
+        if !is_in(&self.with_a_host) {
+            return Ok(false);
+        }
+        let mut to_see = sql::to_see_definers(self.server).iter();
+        if !to_see.all(|any_of| any_of.iter().any(|privilege| self.holds(privilege))) {
+            return Ok(true);
+        }
+        if self.definers.is_none() {
             let definers: Vec<String> = self.rows(sql::definers(self.server))?;
             self.definers = Some(definers.into_iter().collect());
         }
-        Ok(is_in(&self.with_a_host) && is_in(&self.definers))
+        Ok(is_in(&self.definers))
     }
 
     /// Reads the answer to [`sql::rows_with_a_host`].
@@ -118,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_host_that_no_client_has_is_a_definers() {
-        let shown = |user: &str, host: &str| match RunsAs::shown(user, host) {
+        let shown = |user: &str, host: &str| match RunsAs::shown(user, host, "Bulk_execute") {
             Some(RunsAs::Definer) => "a definer".to_owned(),
             Some(RunsAs::Perhaps(account)) => account,
             None => "itself".to_owned(),
@@ -129,5 +149,6 @@ mod tests {
         assert_eq!(shown("app", "db.example:52806"), "app@db.example");
         assert_eq!(shown("app", "::1:52806"), "app@::1");
         assert_eq!(shown("system user", ""), "itself");
+        assert!(RunsAs::shown("app", "%", "Sleep").is_none());
     }
 }

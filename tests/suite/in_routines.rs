@@ -90,6 +90,71 @@ fn none_writes_on_in_somebodys_routine(kind: Kind, options: &[&str]) {
     }
 }
 
+/// To a function that runs with its caller's rights, in a view that runs with its definer's, that one
+/// is the caller.
+#[test_case(Kind::MySql, &["--performance-schema=OFF", "--log-bin-trust-function-creators=ON"]; "on_mysql_without_its_performance_schema")]
+#[test_case(Kind::MariaDb, &[]; "on_mariadb")]
+fn none_writes_on_in_a_trigger_or_a_view_whatever_the_admin_sees(kind: Kind, options: &[&str]) {
+    let (_server, mut nodes) = node(kind, options);
+    let database = nodes.databases[0].clone();
+    let mut admin = nodes.admin(1);
+    let may = match kind {
+        Kind::MySql => "CONNECTION_ADMIN, SESSION_VARIABLES_ADMIN",
+        Kind::MariaDb => "CONNECTION ADMIN, BINLOG ADMIN, READ_ONLY ADMIN",
+    };
+    admin
+        .query_drop(format!(
+            "CREATE USER low IDENTIFIED BY 'p'; GRANT SELECT ON mysql.* TO low; GRANT EVENT ON {name}.* TO low; \
+             GRANT PROCESS, SHOW DATABASES, CREATE USER, {may} ON *.* TO low; USE {name}; \
+             CREATE TABLE c (id INT); CREATE TABLE hundred (id INT); INSERT INTO hundred VALUES (0){rows}; \
+             CREATE FUNCTION f(i INT) RETURNS INT NOT DETERMINISTIC MODIFIES SQL DATA SQL SECURITY INVOKER \
+             BEGIN INSERT INTO t VALUES (); DO SLEEP(0.05); RETURN i; END; \
+             CREATE DEFINER = keeper@localhost TRIGGER writes BEFORE INSERT ON c \
+             FOR EACH ROW BEGIN INSERT INTO t VALUES (); DO SLEEP(0.05); END; \
+             CREATE USER viewer@localhost; GRANT ALL ON *.* TO viewer@localhost; \
+             CREATE DEFINER = viewer@localhost VIEW v AS SELECT f(id) AS i FROM hundred",
+            name = quoted(&database),
+            rows = ", (0)".repeat(99)
+        ))
+        .unwrap();
+    // What a statement that goes on has written so far is of no transaction that is through.
+    admin
+        .query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+        .unwrap();
+    for admins_name in ["tester", "low"] {
+        if admins_name == "low" {
+            nodes.set("TESTER_LOCAL_DB_USER", "low");
+            nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+        }
+        for statement in ["INSERT INTO c SELECT 0 FROM hundred", "SELECT * FROM v"] {
+            let what = format!("{admins_name}, {statement}");
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        again(nodes.port(1), &nodes.user, &database, statement, &stop);
+                    });
+                }
+                park_timeout(PAUSE * 10);
+                let mut program = nodes.fail(&["1"]);
+                let mut rows = || {
+                    admin
+                        .query_first::<u64, _>("SELECT COUNT(*) FROM t")
+                        .unwrap()
+                        .unwrap()
+                };
+                let at_first = rows();
+                park_timeout(PAUSE * 30);
+                let later = rows();
+                stop.store(true, Ordering::SeqCst);
+                program.answer("Y\n");
+                program.end().assert_status(0);
+                assert!(later <= at_first, "{what}: {at_first}, then {later}");
+            });
+        }
+    }
+}
+
 #[test_case(Kind::MySql, &[]; "on_mysql")]
 #[test_case(Kind::MySql, &["--performance-schema=OFF"]; "on_mysql_without_its_performance_schema")]
 #[test_case(Kind::MariaDb, &[]; "on_mariadb")]

@@ -93,13 +93,25 @@ pub fn rows_with_a_host(server: Server) -> String {
     format!("SELECT User, Host FROM {table} WHERE LOCATE('%', Host) = 0 AND Host <> ''")
 }
 
-/// Who has defined a routine or a trigger that runs with their rights.
+/// Who has defined a routine, a trigger or a view that runs with their rights: within a view a
+/// function with its caller's rights has the view's definer's.
 pub fn definers(server: Server) -> String {
     let (routines, _) = routines(server);
     format!(
         "SELECT DEFINER FROM {routines} WHERE SECURITY_TYPE = 'DEFINER' \
-         UNION SELECT DEFINER FROM information_schema.TRIGGERS"
+         UNION SELECT DEFINER FROM information_schema.TRIGGERS \
+         UNION SELECT DEFINER FROM information_schema.VIEWS WHERE SECURITY_TYPE = 'DEFINER'"
     )
+}
+
+/// The privileges on everything by which an admin sees all of [`definers`], one of each line.
+/// <https://dev.mysql.com/doc/refman/9.7/en/information-schema-routines-table.html>
+pub fn to_see_definers(server: Server) -> &'static [&'static [&'static str]] {
+    match server {
+        Server::MySql => &[&["TRIGGER"], &["SHOW VIEW"], &["SELECT", "SHOW_ROUTINE"]],
+        // Who reads account rows there reads routines too.
+        Server::MariaDb => &[&["TRIGGER"], &["SHOW VIEW"]],
+    }
 }
 
 /// The ids of the sessions that have a transaction open. For a tenth of a second after somebody has
