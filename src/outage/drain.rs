@@ -211,6 +211,7 @@ mod tests {
             is_logging_in: false,
             is_unknown: false,
             is_idle: true,
+            is_none_yet: false,
             uses_it: false,
         }
     }

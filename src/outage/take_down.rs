@@ -238,7 +238,7 @@ impl<'a> TakeDown<'a> {
                 Next::Unlisted => return fail(reason::sessions_unlisted(in_words(plan.timeout))),
                 _ if self.is_stopped() => return Err(Halt::Stopped),
                 Next::Kill { sessions, logins } => {
-                    let killed = self.kill(admin, &sessions, &logins, &mut drain);
+                    let killed = self.kill(admin, &listing, &sessions, &logins, &mut drain);
                     killed.map_err(|error| error.told_as(reason::session_not_ended(&error)))?;
                 }
                 Next::Wait { left, pause } => {
@@ -253,18 +253,24 @@ impl<'a> TakeDown<'a> {
     fn kill(
         &mut self,
         admin: &mut Admin,
+        listing: &Listing,
         sessions: &[u64],
         logins: &[u64],
         drain: &mut SessionDrain,
     ) -> Result<(), Error> {
         // fail-start's own of before is none of the application's, though it may need a moment to
-        // be gone.
+        // be gone; nor is one that may be refused yet.
         let is_own = |id: &u64| self.plan.all().any(|plan| plan.own_login == Some(*id));
-        let (own, sessions): (Vec<u64>, Vec<u64>) = sessions.iter().partition(|&id| is_own(id));
+        let listed = listing.sessions.iter();
+        let none_yet = listed.filter(|one| one.is_none_yet).map(|one| one.id);
+        let none_yet: BTreeSet<u64> = none_yet.collect();
+        let is_none = |id: &u64| is_own(id) || none_yet.contains(id);
+        let (none, sessions): (Vec<u64>, Vec<u64>) = sessions.iter().partition(|&id| is_none(id));
         let told = self.ender.end(admin, &sessions)?;
         self.sessions_ended += told.ended;
         drain.cannot_end(&told.not_yet);
-        self.ender.end(admin, &own)?;
+        let told = self.ender.end(admin, &none)?;
+        drain.cannot_end(&told.not_yet);
         drain.cannot_end(&self.ender.end_logins(admin, logins)?);
         Ok(())
     }

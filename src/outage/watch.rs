@@ -13,6 +13,7 @@ use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::{turned_away, ways_in};
 use crate::reason::{self, Reason};
+use crate::server::listing::Session;
 use crate::server::sql;
 use crate::server::{Admin, Error};
 
@@ -244,7 +245,8 @@ impl Watcher {
         if plan.keep_sessions || self.seen().opened.is_some() {
             return Ok(());
         }
-        let sessions = listing.sessions.iter().filter(|one| plan.must_end(one));
+        let got_in = |one: &&Session| plan.must_end(one) && !one.is_none_yet;
+        let sessions = listing.sessions.iter().filter(got_in);
         let ids: Vec<u64> = sessions.map(|session| session.id).collect();
         if !ids.is_empty() && !self.end_who_got_in(admin, &ids)? {
             return Ok(());

@@ -41,8 +41,8 @@ pub struct Admin {
     /// The account's rows that nobody can log in by, since MySQL does not have their plugin (any
     /// more). It refuses to change them (1524).
     pub unusable: Vec<Account>,
-    /// Whether the server may tell by which user names sessions have logged in.
-    pub(super) shows_logins: bool,
+    /// Whether its performance schema is on.
+    pub(super) has_performance_schema: bool,
     /// The account rows that a busy session may be shown as without being a client's, by
     /// [`sql::rows_with_a_host`], where that was asked; and those that define what runs as them.
     pub(super) with_a_host: Option<BTreeSet<String>>,
@@ -140,7 +140,7 @@ impl Admin {
             grants: held.grants,
             restrictions: held.restrictions,
             unusable: Vec::new(),
-            shows_logins: on("performance_schema"),
+            has_performance_schema: on("performance_schema"),
             with_a_host: None,
             definers: None,
             user,

@@ -31,6 +31,9 @@ pub struct Session {
     pub is_unknown: bool,
     /// Whether it waits for its client.
     pub is_idle: bool,
+    /// Whether nothing of a client's runs in it: its login may be refused yet, or it is being ended;
+    /// or it runs an event of the account's (MariaDB).
+    pub is_none_yet: bool,
     /// Whether it has a table of the database that was asked for in its transaction, where metadata
     /// locks tell that.
     pub uses_it: bool,
@@ -235,7 +238,7 @@ impl Admin {
         asked.push(question);
         asked.extend(match then {
             Then::Gaps if by_schema => Some(sql::LIST_GAPS.to_owned()),
-            Then::TurnedAway(user) if self.server == Server::MySql => Some(sql::turned_away(user)),
+            Then::TurnedAway(user) if self.counts_turned_away() => Some(sql::turned_away(user)),
             _ => None,
         });
         let (mut answers, result) = self.batch(&asked);
@@ -310,6 +313,12 @@ impl Admin {
         Ok(true)
     }
 
+    /// Whether the server may count whom it turned away. The table of a performance schema that is off
+    /// is empty.
+    fn counts_turned_away(&self) -> bool {
+        self.server == Server::MySql && self.has_performance_schema
+    }
+
     /// Whether it lists sessions there. [`Self::find_list`] shows whether that can be relied on.
     fn lists_by_performance_schema(&self) -> bool {
         self.process_list == ProcessList::PerformanceSchema
@@ -341,6 +350,7 @@ impl Admin {
                 is_logging_in,
                 is_unknown: false,
                 is_idle: command == "Sleep",
+                is_none_yet: sql::NONE_YET.contains(&command.as_str()),
                 uses_it: row.uses_it == Some(true),
             });
         }

@@ -82,7 +82,7 @@ impl Admin {
 
     /// By which user names these have logged in, of those of which a performance schema tells it.
     fn logins_of(&mut self, sessions: &[u64]) -> Result<BTreeMap<u64, String>, Error> {
-        if !self.shows_logins {
+        if !self.has_performance_schema {
             return Ok(BTreeMap::new());
         }
         match self.rows::<(u64, Option<String>)>(sql::logins_of(sessions)) {

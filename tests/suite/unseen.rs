@@ -392,6 +392,11 @@ fn a_mysql_that_does_not_count_who_is_turned_away_is_failed() {
     let finished = nodes.run(&["1", "--json"], "Y\n");
     finished.assert_status(0).assert_kinds(&[]);
     assert!(finished.events()[1]["turned_away"].is_null());
+    let server = Server::start(Kind::MySql, &["--performance-schema=OFF"]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let finished = nodes.run(&["1", "--json", "--for", "100ms"], "");
+    assert!(finished.assert_status(0).events()[1]["turned_away"].is_null());
     proxy.assert_has_rewritten();
 }
 

@@ -198,6 +198,23 @@ fn events_of_the_account_itself_are_named(kind: Kind) {
         .assert_says("--method revoke would stop it");
     let finished = nodes.run(&["1", "--dry-run", "--method", "revoke", "--json"], "");
     finished.assert_kinds(&[]);
+    // What a run of it does meanwhile is no session that got in, and is not ended.
+    let mut admin = nodes.admin(1);
+    let through = format!(
+        "ALTER EVENT {}.ticks DO BEGIN DO SLEEP(1.5); INSERT INTO t VALUES (); END",
+        quoted(&nodes.databases[0])
+    );
+    session.conn.query_drop(through).unwrap();
+    let mut program = nodes.start(&["1", "--json", "--for", "5s"]);
+    program.wait_for(r#""event":"offline""#);
+    let rows = format!("SELECT COUNT(*) FROM {}.t", quoted(&nodes.databases[0]));
+    let mut count = || admin.query_first::<u64, _>(&rows).unwrap().unwrap();
+    let before = count();
+    wait_until("two runs of the event", || {
+        (count() > before + 1).then_some(())
+    });
+    let finished = program.end();
+    finished.assert_status(0).assert_kinds(&["own_events"]);
     // One that does not run is none.
     nodes
         .admin(1)

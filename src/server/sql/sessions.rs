@@ -23,6 +23,10 @@ pub const NOT_LOGGED_IN: &str = "unauthenticated user";
 /// MySQL goes on showing the user name that it had, whatever becomes of it.
 pub const CHANGES_USER: &str = "Change user";
 
+/// What both servers, or MariaDB alone, show for a session whose user name is known and whose login
+/// may be refused yet, also because the account is locked.
+pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
+
 /// The sessions of a user name, and those whose login is not through; and this session, without
 /// which it is no list: id, user, default database, command. Or those of everybody, with more
 /// columns, where they are shown.
@@ -206,8 +210,8 @@ pub fn call_to_kill(procedure: &str, id: u64) -> String {
 }
 
 /// By which errors a login or a statement is turned away: locked, no access to a database, a wrong
-/// password, no access to a table.
-pub const TURNS_AWAY: [u16; 4] = [3118, 1044, 1045, 1142];
+/// password, no access to a table, a column, a routine.
+pub const TURNS_AWAY: [u16; 6] = [3118, 1044, 1045, 1142, 1143, 1370];
 
 /// How often the server turned this user name away, by [`TURNS_AWAY`], since it started.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-error-summary-tables.html>
