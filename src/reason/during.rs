@@ -109,7 +109,8 @@ pub fn was_back_already(has_deadline: bool) -> Reason {
 }
 
 pub fn kept_out_again() -> Reason {
-    Kind::KeptOutAgain.told("the account is kept out again")
+    Kind::KeptOutAgain
+        .told("the account is kept out again; its sessions that came in meanwhile are left alone")
 }
 
 pub fn got_in(user: &str) -> Reason {

@@ -64,6 +64,10 @@ pub(super) fn is_data_privilege(name: &str) -> bool {
     ON_DATABASES.contains(&name) || MORE.contains(&name)
 }
 
+/// The global privileges that write rows by `BINLOG`, whatever else is held.
+/// <https://mariadb.com/kb/en/binlog/>
+const REPLAY: [&str; 3] = ["BINLOG REPLAY", "BINLOG_ADMIN", "REPLICATION_APPLIER"];
+
 impl Grant {
     /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that
     /// grants nothing (`SET DEFAULT ROLE`, a partial revoke) and for one that cannot be read.
@@ -154,7 +158,10 @@ impl Grant {
     /// way in that stays.
     pub fn is_another_way_into(&self, database: &str, names: Names) -> bool {
         match &self.object {
-            Object::Everywhere => self.opens_data(),
+            Object::Everywhere => {
+                let mut held = self.privileges.values().flatten();
+                self.opens_data() || held.any(|one| REPLAY.contains(&one.as_str()))
+            }
             Object::Database(name) => {
                 !self.is_on(database, names) && self.opens_data() && names.include(name, database)
             }

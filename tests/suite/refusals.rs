@@ -883,6 +883,15 @@ fn another_way_in_is_named_in_cloud(kind: Kind) {
         &format!("REVOKE SELECT ON *.* FROM {account}"),
         "SELECT ON *.*",
     );
+    let replays = match kind {
+        Kind::MySql => "BINLOG_ADMIN",
+        Kind::MariaDb => "BINLOG REPLAY",
+    };
+    check(
+        &format!("GRANT {replays} ON *.* TO {account}"),
+        &format!("REVOKE {replays} ON *.* FROM {account}"),
+        &format!("{replays} ON *.*"),
+    );
     check(
         &format!("CREATE ROLE {role}; GRANT {role} TO {account}"),
         &format!("DROP ROLE {role}"),
