@@ -16,7 +16,9 @@ use crate::exit_status::ExitStatus;
 use crate::report::{Audience, Printer};
 
 fn main() {
-    std::process::exit(run().code());
+    let status = run();
+    report::finish();
+    std::process::exit(status.code());
 }
 
 fn run() -> ExitStatus {

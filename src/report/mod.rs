@@ -7,6 +7,7 @@
 //! the nodes back matters more than saying so.
 
 mod nodes;
+mod outlet;
 pub mod runs;
 mod text;
 
@@ -16,10 +17,12 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anstream::AutoStream;
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
+use self::outlet::{Outlet, Stream, wait_until_taken};
+pub use self::outlet::{finish, hurry};
 use self::runs::{Outcome, Set, Tried, in_words};
 pub use self::text::rounded;
 use self::text::{columns, in_seconds, milliseconds, printable, room, turned_away, within};
@@ -38,14 +41,28 @@ pub enum Audience {
     Command,
 }
 
+/// Somebody else is about to write there too: what was told comes first, unless nobody takes it.
+pub fn give_way() {
+    wait_until_taken(Duration::from_millis(250));
+}
+
+/// With colors where it is a terminal that shows them, which is asked of the stream itself.
+fn standard_error() -> AutoStream<Box<dyn Write>> {
+    let err = Box::new(Outlet::to(Stream::Err));
+    match AutoStream::auto(io::stderr()).current_choice() {
+        ColorChoice::AlwaysAnsi => AutoStream::always_ansi(err),
+        ColorChoice::Always | ColorChoice::Auto | ColorChoice::Never => AutoStream::never(err),
+    }
+}
+
 /// Where the lines go.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Printer {
     /// Results, for people.
     out: Box<dyn Write>,
-    err: AutoStream<io::Stderr>,
+    err: AutoStream<Box<dyn Write>>,
     /// Results, for programs.
-    json: Option<io::Stdout>,
+    json: Option<Outlet>,
     /// Whether the terminal shows what is typed, its line end too.
     echoes: bool,
     /// Whether a line of standard error can be written over.
@@ -69,12 +86,12 @@ impl Printer {
     /// To standard output and standard error.
     pub fn standard(reader: Audience) -> Self {
         Self {
-            out: match reader {
-                Audience::Person => Box::new(io::stdout()),
-                Audience::Program | Audience::Command => Box::new(io::stderr()),
-            },
-            err: AutoStream::auto(io::stderr()),
-            json: (reader == Audience::Program).then(io::stdout),
+            out: Box::new(Outlet::to(match reader {
+                Audience::Person => Stream::Out,
+                Audience::Program | Audience::Command => Stream::Err,
+            })),
+            err: standard_error(),
+            json: (reader == Audience::Program).then(|| Outlet::to(Stream::Out)),
             echoes: io::stdin().is_terminal(),
             is_terminal: io::stderr().is_terminal(),
             passing: 0,
@@ -126,6 +143,7 @@ impl Printer {
             // It may have become narrower meanwhile.
             let width = self.passing.min(room());
             let _ = write!(self.err, "{:width$}\r", "");
+            let _ = self.err.flush();
             self.passing = 0;
         }
     }
@@ -191,7 +209,8 @@ impl Printer {
     /// What a command has printed, as it is.
     pub fn pass_through(&mut self, output: &[u8]) {
         self.clear();
-        let _ = io::stderr().write_all(output);
+        let mut err = Outlet::to(Stream::Err);
+        let _ = err.write_all(output).and_then(|()| err.flush());
     }
 
     /// What a run of a drill's command came to.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::outage::progress::Progress;
-use crate::reason;
 use crate::system::{self, Interrupt, Signal};
+use crate::{reason, report};
 
 /// Something that happened.
 pub enum Event {
@@ -52,6 +52,7 @@ pub fn interrupts(events: Sender<Event>) -> Result<()> {
         Arc::new(move |signal| {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             let before = last.get(&signal);
+            report::hurry();
             if before.is_none_or(|before| before.elapsed() >= ONE_INTERRUPT) {
                 last.insert(signal, Instant::now());
                 // Nobody listens any more only when the program is about to end.

@@ -8,9 +8,9 @@ use super::Run;
 use super::command::{NotStarted, Output, Running, Setup, State};
 use super::events::{Answers, Event, ONE_INTERRUPT};
 use crate::exit_status::ExitStatus;
-use crate::reason;
 use crate::server::in_words;
 use crate::system::{Interrupt, KILL_AFTER};
+use crate::{reason, report};
 
 impl Run<'_> {
     /// Until Y, an interrupt, or the end of input.
@@ -106,6 +106,7 @@ impl Run<'_> {
         command: &[OsString],
         setup: Setup,
     ) -> Result<(), NotStarted> {
+        report::give_way();
         let running = Running::start(command, setup, self.sender.clone())
             .map_err(|error| NotStarted::because(command, &error))?;
         self.running = Some(running);

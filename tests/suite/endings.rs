@@ -1,8 +1,11 @@
 //! What else ends an outage: signals, the end of input. Whatever it is, the nodes come back.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
+
+use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{Kind, Nodes, PROMPT, Program, offline, online, wait_until};
@@ -213,4 +216,71 @@ fn closed_standard_streams_do_not_keep_a_node_offline(kind: Kind) {
     assert!(session.write().is_err(), "it was never offline");
     assert_eq!(nodes.states(), before);
     nodes.assert_online(1);
+}
+
+/// As in a terminal that Ctrl-S has stopped, or before a program that does not read.
+#[cfg(target_os = "linux")]
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn output_that_nobody_takes_keeps_no_node_offline(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let before = nodes.states();
+    for ending in ["INT", "TERM", "Y"] {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut child = nodes
+            .command(&["1"])
+            .stdin(Stdio::piped())
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let mut printed = Vec::new();
+        while !String::from_utf8_lossy(&printed).contains(PROMPT) {
+            let mut some = [0; 4096];
+            let read = reader.read(&mut some).unwrap();
+            assert!(read > 0, "{}", String::from_utf8_lossy(&printed));
+            printed.extend(&some[..read]);
+        }
+        // More than it holds: the rest waits.
+        let fills = thread::spawn(move || {
+            let mut writer = writer;
+            writer.write_all(&vec![b'.'; (64 + 4) * 1024])
+        });
+        thread::sleep(Duration::from_millis(200));
+        let mut admin = nodes.admin(1);
+        let account = nodes.account();
+        // Somebody opens the node and shuts it again, of which a warning tells.
+        admin
+            .query_drop(format!("ALTER USER {account} ACCOUNT UNLOCK"))
+            .unwrap();
+        thread::sleep(Duration::from_millis(1500));
+        admin
+            .query_drop(format!("ALTER USER {account} ACCOUNT LOCK"))
+            .unwrap();
+        thread::sleep(Duration::from_millis(1500));
+        if ending == "Y" {
+            child.stdin.as_mut().unwrap().write_all(b"Y\n").unwrap();
+        } else {
+            let kill = format!("kill -s {ending} {}", child.id());
+            assert!(
+                Command::new("sh")
+                    .args(["-c", &kill])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+        wait_until(&format!("back after {ending}"), || nodes.log_in(1).ok());
+        // Who is not to end waits until all is told.
+        let reads = thread::spawn(move || {
+            let mut rest = String::new();
+            reader.read_to_string(&mut rest).map(|_| rest)
+        });
+        let status = child.wait().unwrap().code();
+        fills.join().unwrap().unwrap();
+        let rest = reads.join().unwrap().unwrap();
+        assert_eq!(status, Some(if ending == "Y" { 0 } else { 130 }));
+        assert!(rest.contains(&online(1)), "{ending}: {rest}");
+        assert_eq!(nodes.states(), before);
+    }
 }

@@ -1,0 +1,147 @@
+//! What is told goes out by a thread of its own, in one order to both streams: where nobody takes it
+//! (a pipe that is full, a terminal that Ctrl-S has stopped), the nodes come back all the same.
+
+use std::io::{self, Write};
+use std::mem::take;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A standard stream.
+#[derive(Clone, Copy)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// What is written to it goes to the stream when a line is through, or when it is flushed.
+pub struct Outlet {
+    stream: Stream,
+    text: Vec<u8>,
+}
+
+impl Outlet {
+    /// To this stream.
+    pub fn to(stream: Stream) -> Self {
+        Self {
+            stream,
+            text: Vec::new(),
+        }
+    }
+}
+
+impl Write for Outlet {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.text.extend(text);
+        if text.ends_with(b"\n") {
+            self.flush()?;
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let text = take(&mut self.text);
+        if text.is_empty() {
+            return Ok(());
+        }
+        match WRITER.get_or_init(Writer::start) {
+            Some(writer) => {
+                writer.waiting().count += 1;
+                // The thread never ends.
+                let _ = writer.texts.send((self.stream, text));
+            }
+            // The system had no thread for it.
+            None => write(self.stream, &text),
+        }
+        Ok(())
+    }
+}
+
+/// Waits until all is taken, and no longer than this; not at all where the last wait was of no use, and
+/// nothing was taken since. Returns whether all is.
+pub fn wait_until_taken(limit: Duration) -> bool {
+    let Some(Some(writer)) = WRITER.get() else {
+        return true;
+    };
+    let waiting = writer.waiting();
+    if waiting.gave_up {
+        return false;
+    }
+    let is_left = |waiting: &mut Waiting| waiting.count > 0;
+    let waited = writer.taken.wait_timeout_while(waiting, limit, is_left);
+    let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    waiting.gave_up = waiting.count > 0;
+    !waiting.gave_up
+}
+
+/// A signal has come: the program does not end later for what nobody takes.
+pub fn hurry() {
+    HURRIES.store(true, Ordering::SeqCst);
+}
+
+/// All was told, and the program ends when it is taken; where a signal has come, after a second.
+pub fn finish() {
+    while !wait_until_taken(Duration::from_secs(1)) && !HURRIES.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+static HURRIES: AtomicBool = AtomicBool::new(false);
+
+/// Nothing where the system had no thread for it.
+static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
+
+struct Writer {
+    texts: Sender<(Stream, Vec<u8>)>,
+    waiting: Mutex<Waiting>,
+    taken: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// How many texts are not taken yet.
+    count: usize,
+    /// Whether somebody has waited for that in vain since the last was taken.
+    gave_up: bool,
+}
+
+impl Writer {
+    fn start() -> Option<Self> {
+        let (texts, all) = channel::<(Stream, Vec<u8>)>();
+        let started = thread::Builder::new().spawn(move || {
+            for (stream, text) in all {
+                write(stream, &text);
+                if let Some(Some(writer)) = WRITER.get() {
+                    let mut waiting = writer.waiting();
+                    waiting.count -= 1;
+                    waiting.gave_up = false;
+                    writer.taken.notify_all();
+                }
+            }
+        });
+        started.is_ok().then(|| Self {
+            texts,
+            waiting: Mutex::default(),
+            taken: Condvar::new(),
+        })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What cannot be written is dropped.
+fn write(stream: Stream, text: &[u8]) {
+    let _ = match stream {
+        Stream::Out => {
+            let mut out = io::stdout().lock();
+            out.write_all(text).and_then(|()| out.flush())
+        }
+        Stream::Err => io::stderr().write_all(text),
+    };
+}
