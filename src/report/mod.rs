@@ -228,9 +228,11 @@ impl Printer {
         let status = match outcome {
             Outcome::Passed => Some(0),
             Outcome::Failed(status) => Some(status),
-            Outcome::TimedOut | Outcome::Interrupted | Outcome::NotOffline | Outcome::NotRun => {
-                None
-            }
+            Outcome::TimedOut
+            | Outcome::Interrupted
+            | Outcome::NotOffline
+            | Outcome::NotRun
+            | Outcome::NotStarted => None,
         };
         let more = json!({
             "offline": run.set,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Printer;
-use super::text::{milliseconds, rounded, sessions, turned_away};
+use super::text::{milliseconds, printable, rounded, sessions, turned_away};
 use crate::config::Node;
 use crate::outage::hold::Back;
 use crate::outage::ready::Preview;
@@ -172,6 +172,9 @@ impl Printer {
         ));
         for statement in statements {
             self.err(&format!("  {statement};"));
+        }
+        if statements.iter().any(|one| printable(one) != *one) {
+            self.err("a name there holds a control character, which is shown as \\n or the like: with --json they are as they are");
         }
         let can_be_gone = |grant: Grant| !grant.is_on_a_database();
         if statements

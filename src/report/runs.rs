@@ -64,6 +64,8 @@ pub enum Outcome {
     NotOffline,
     /// It was not started: its nodes could not be taken offline, or brought back.
     NotRun,
+    /// It could not be started.
+    NotStarted,
 }
 
 impl Outcome {
@@ -80,7 +82,7 @@ impl Outcome {
             Self::TimedOut => "timed_out",
             Self::Interrupted => "interrupted",
             Self::NotOffline => "not_offline",
-            Self::NotRun => "not_run",
+            Self::NotRun | Self::NotStarted => "not_run",
         }
     }
 }
@@ -93,7 +95,7 @@ impl fmt::Display for Outcome {
             Self::TimedOut => f.write_str("timed out"),
             Self::Interrupted => f.write_str("interrupted"),
             Self::NotOffline => f.write_str("not offline"),
-            Self::NotRun => f.write_str("not run"),
+            Self::NotRun | Self::NotStarted => f.write_str("not run"),
         }
     }
 }
@@ -210,6 +212,10 @@ pub fn write_junit(runs: &[Tried], mut to: impl Write) -> io::Result<()> {
             Outcome::NotOffline => failed(
                 NonSuccessKind::Error,
                 "a node was brought back meanwhile".to_owned(),
+            ),
+            Outcome::NotStarted => failed(
+                NonSuccessKind::Error,
+                "the command could not be run".to_owned(),
             ),
             Outcome::NotRun => failed(
                 NonSuccessKind::Error,

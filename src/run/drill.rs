@@ -36,7 +36,16 @@ pub fn drill(
     printer: &mut Printer,
 ) -> Result<ExitStatus> {
     if let Err(not_started) = command::check(&settings.command) {
-        return Ok(not_started.told(printer));
+        let status = not_started.told(printer);
+        let tried = Tried {
+            errors: printer.errors_told(),
+            ..not_started_yet()
+        };
+        let junit = settings.junit.filter(|_| !options.dry_run);
+        if let Some(Err(why)) = junit.map(|path| write_again(&path, &[tried])) {
+            printer.general_error(&why);
+        }
+        return Ok(status);
     }
     let Some(sets) = all_sets(&nodes, &settings, printer) else {
         return Ok(ExitStatus::Usage);
@@ -216,7 +225,10 @@ impl Drill<'_> {
         let status = match started {
             Ok(()) => self.run.wait_for_command(until),
             Err(not_started) => match (phase, not_started.told(self.run.printer)) {
-                (Phase::Before, status) => return Err(Abort(status)),
+                (Phase::Before, status) => {
+                    self.record(not_started_yet(), None);
+                    return Err(Abort(status));
+                }
                 (_, status) => status,
             },
         };
@@ -305,7 +317,7 @@ impl Drill<'_> {
             self.run.printer.run_begins(&tried.title());
             tried.output = self.pass_through(kept).ok();
         }
-        if tried.outcome == Outcome::NotRun {
+        if [Outcome::NotRun, Outcome::NotStarted].contains(&tried.outcome) {
             tried.errors = self.run.printer.errors_told();
         }
         self.run.printer.run_ended(&tried);
@@ -382,6 +394,14 @@ fn not_run(set: &[u32], phase: Phase) -> Tried {
         elapsed: Duration::ZERO,
         output: None,
         errors: String::new(),
+    }
+}
+
+/// No node was touched yet.
+fn not_started_yet() -> Tried {
+    Tried {
+        outcome: Outcome::NotStarted,
+        ..not_run(&[], Phase::Before)
     }
 }
 

@@ -373,6 +373,22 @@ fn a_run_does_not_pass_whose_node_somebody_brought_back(kind: Kind) {
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
+fn junit_has_an_error_where_the_command_cannot_be_run(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let odd = file(&nodes, "odd", "#!/no/such/interpreter\n", 0o755);
+    for (command, told) in [
+        ("no-such-program-here", "no-such-program-here"),
+        (&odd, "its interpreter was not found"),
+    ] {
+        std::fs::write(nodes.folder.path().join("j.xml"), "of an earlier drill").unwrap();
+        nodes
+            .run(&["drill", "--junit", "j.xml", "--", command], "")
+            .assert_status(127);
+        assert_error(&junit(&nodes)[0], "the command could not be run", told);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
 fn junit_is_there_though_the_command_has_cleaned_its_folder(kind: Kind) {
     let nodes = Nodes::local(kind);
     for cleans in ["rm -rf out", "rm -rf out; mkdir out", "rm out/j.xml"] {

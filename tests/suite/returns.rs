@@ -183,6 +183,55 @@ fn a_second_interrupt_leaves_at_once_with_the_statements(kind: Kind) {
     }
 }
 
+/// What is shown of such a name is no name of it.
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn statements_with_a_control_character_are_to_be_taken_from_json(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxy = Proxy::to(nodes.port(1));
+    nodes.reach_by(1, proxy.port);
+    let before = nodes.states();
+    let database = quoted(&nodes.databases[0]);
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "CREATE TABLE {database}.`a\nb` (id INT); GRANT SELECT ON {database}.`a\nb` TO {}",
+            nodes.account()
+        ))
+        .unwrap();
+    for args in [
+        &["1", "--method", "revoke"][..],
+        &["1", "--method", "revoke", "--json"],
+    ] {
+        let mut program = nodes.fail(args);
+        proxy.set_silent(true);
+        program.signal("INT");
+        program.wait_for("Ctrl-C again leaves at once");
+        let finished = program.end_by_signals("INT");
+        proxy.set_silent(false);
+        finished
+            .assert_status(3)
+            .assert_says("a name there holds a control character");
+        if args.len() == 4 {
+            let events = finished.events();
+            let by_hand = events.iter().find(|event| event["event"] == "by_hand");
+            let statements = by_hand.unwrap()["statements"].as_array().unwrap().iter();
+            let statements: Vec<&str> = statements.map(|one| one.as_str().unwrap()).collect();
+            nodes.admin(1).query_drop(statements.join(";")).unwrap();
+        } else {
+            nodes.run(&["recover", "1"], "").assert_status(0);
+        }
+    }
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "REVOKE SELECT ON {database}.`a\nb` FROM {}",
+            nodes.account()
+        ))
+        .unwrap();
+    assert_eq!(nodes.states(), before);
+}
+
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn an_interrupt_at_any_moment_leaves_nothing_behind(kind: Kind) {
