@@ -8,7 +8,7 @@ mod usage_error;
 mod values;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -356,6 +356,11 @@ fn print_and_exit(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ! {
     // All of it is made before any of it is written: then nobody minds a reader that leaves early.
     let mut made = Vec::new();
     let printed = print(&mut made).and_then(|()| io::stdout().write_all(&made));
+    if let Err(error) = &printed
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("error: cannot write to standard output: {}", error.kind());
+    }
     std::process::exit(i32::from(printed.is_err()))
 }
 

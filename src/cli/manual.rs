@@ -59,10 +59,16 @@ const VARIABLES: &[(&str, &str)] = &[
     ),
 ];
 
-const SET_FOR_COMMAND: &[(&str, &str)] = &[(
-    "FAIL_START_NODES",
-    "Set for COMMAND: the nodes that are offline, such as 2,3.",
-)];
+const SET_FOR_COMMAND: &[(&str, &str)] = &[
+    (
+        "FAIL_START_NODES",
+        "Set for COMMAND: the nodes that are offline, such as 2,3.",
+    ),
+    (
+        "FAIL_START_PHASE",
+        "Set for COMMAND of a drill: before, offline or back.",
+    ),
+];
 
 const COLOUR: &[(&str, &str)] = &[("NO_COLOR", "If it is set, nothing is coloured.")];
 

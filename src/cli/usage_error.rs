@@ -205,6 +205,15 @@ impl Line {
         if exists {
             return format!("{} has no option {typed}", self.command());
         }
+        let root = self.root.get_name();
+        let has_it = |command: &&clap::Command| {
+            let mut options = command.get_arguments().filter_map(long);
+            options.any(|option| option == typed)
+        };
+        if let Some(command) = self.root.get_subcommands().find(has_it) {
+            let name = command.get_name();
+            return format!("{typed} is an option of {root} {name}: see {root} {name} --help");
+        }
         let subcommand = self.root.find_subcommand(typed.trim_start_matches('-'));
         match nearest(typed, active.get_arguments().filter_map(long)) {
             _ if subcommand.is_some() => {

@@ -1,6 +1,7 @@
 //! Step 4: the ways to wait, for a Y, for a time, for a command.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -46,9 +47,14 @@ impl Run<'_> {
     fn input_has_ended(&mut self) -> ExitStatus {
         self.printer.end_prompt();
         self.printer.general_error(&reason::end_of_input());
-        self.printer.note(
-            "hint: run it in a terminal, or say how long the outage is to last: --for 30s, or -- COMMAND",
-        );
+        let terminal = if io::stdin().is_terminal() {
+            ""
+        } else {
+            "run it in a terminal, or "
+        };
+        self.printer.note(format!(
+            "hint: {terminal}say how long the outage is to last: --for 30s, or -- COMMAND"
+        ));
         ExitStatus::Failed
     }
 

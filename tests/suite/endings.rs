@@ -189,7 +189,7 @@ fn the_end_of_input_brings_the_nodes_back(kind: Kind) {
                 .assert_says(&offline(2))
                 .assert_says(&online(2))
                 .assert_says(&online(3))
-                .assert_says("hint: ");
+                .assert_says("hint: run it in a terminal, or say");
             assert_eq!(nodes.states(), before);
         }
     }

@@ -118,6 +118,10 @@ const WRONG: &[(&str, &str)] = &[
         "1 --nonsense",
         "there is no option --nonsense (help: fail-start --help)",
     ),
+    (
+        "1 --junit x",
+        "--junit is an option of fail-start drill: see fail-start drill --help",
+    ),
     ("1 -x", "there is no option -x (help: fail-start --help)"),
     ("status --for 3s", "fail-start status has no option --for"),
     ("--for 3s status", "status cannot be used with --for"),
