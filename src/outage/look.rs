@@ -80,8 +80,12 @@ impl Look {
         options: &Options,
         claim: Option<&String>,
     ) -> Result<Self, Failure> {
-        let questions = Questions::new(method, admin, &node.database);
-        let mut statements = State::statements(admin, node, &sql::database(&node.database));
+        let questions = Questions::new(method, admin);
+        let database = match method {
+            Method::Revoke => sql::databases_like(&node.database, admin.names),
+            Method::Lock => sql::database(&node.database),
+        };
+        let mut statements = State::statements(admin, node, &database);
         let obstacles = obstacles::Questions::new(admin, options.keep_sessions);
         statements.extend(obstacles.statements());
         statements.extend(questions.statements(node));

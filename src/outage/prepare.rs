@@ -222,7 +222,7 @@ impl Ready {
                 Ok(open.chain(self.plan_lock(&look.state.accounts)).collect())
             }
             Method::Revoke => {
-                let more = self.plan_revoke(ways.open.is_empty(), &ways.alike)?;
+                let more = self.plan_revoke(ways.open.is_empty(), &look.state.alike)?;
                 // Whoever gets in without the account's name, gets in there too.
                 let or_lock = ways.open.is_empty() && obstacles::may_lock(&self.admin);
                 let (plan, all) = (&self.plan, open.chain(&more));

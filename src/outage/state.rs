@@ -18,6 +18,8 @@ pub struct State {
     pub nameless: Vec<Account>,
     /// The node's database, as the server spells it.
     pub database: Option<String>,
+    /// The databases that a grant on this name may cover too, where that was asked.
+    pub alike: Vec<String>,
     undos: Vec<UndoEvent>,
     /// The events that the server runs as an account of that name, of those that this admin sees.
     pub own_events: Vec<OwnEvent>,
@@ -201,7 +203,13 @@ impl State {
         let others = others.into_iter().map(|row| row.account);
         admin.learn_unusable(&accounts)?;
         accounts.retain(|row| !admin.unusable.contains(&row.account));
-        let database = answers.row()?;
+        let mut alike: Vec<String> = answers.rows()?;
+        let is_it = |name: &String| {
+            let [name, wanted] = [name, &node.database];
+            name == wanted || admin.folds_names && name.to_lowercase() == wanted.to_lowercase()
+        };
+        let at = alike.iter().position(is_it);
+        let database = at.map(|at| alike.remove(at));
         let (mut undos, mut own_events) = (Vec::new(), Vec::new());
         for row in answers.rows::<EventRow>()? {
             let (is_undo, is_own, database, name, definer, since, age, until, body) = row;
@@ -217,6 +225,7 @@ impl State {
             accounts,
             nameless: others.filter(|row| row.user.is_empty()).collect(),
             database,
+            alike,
             undos,
             own_events,
         })

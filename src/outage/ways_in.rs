@@ -20,25 +20,20 @@ pub struct WaysIn {
     pub open: Vec<String>,
     /// What the user should know of.
     pub warnings: Vec<Reason>,
-    /// The databases that a grant on the node's may cover too.
-    pub alike: Vec<String>,
 }
 
 /// What is asked in one round trip with other things, and how its answers are read.
 pub struct Questions {
     method: Method,
-    asks_for_alike: bool,
     asks_for_events: bool,
     asks_for_prepared: bool,
 }
 
 impl Questions {
     /// What can be asked of this server by this admin.
-    pub fn new(method: Method, admin: &Admin, database: &str) -> Self {
-        let is_no_pattern = admin.names.of(database) == database;
+    pub fn new(method: Method, admin: &Admin) -> Self {
         Self {
             method,
-            asks_for_alike: method == Method::Revoke && !is_no_pattern,
             asks_for_events: method == Method::Lock
                 && admin.server == Server::MariaDb
                 && admin.without_events.is_none()
@@ -51,9 +46,6 @@ impl Questions {
     pub fn statements(&self, node: &Node) -> Vec<String> {
         let user = &node.account.user;
         let mut statements = vec![sql::proxies(user)];
-        if self.asks_for_alike {
-            statements.push(sql::databases_like(&node.database));
-        }
         if self.asks_for_events {
             statements.push(sql::events_of(user));
         }
@@ -75,11 +67,6 @@ impl Questions {
         state: &State,
     ) -> Result<WaysIn, Error> {
         let open = open_ways(answers, node, admin, &state.nameless)?;
-        let mut alike = Vec::new();
-        if self.asks_for_alike {
-            alike = answers.rows()?;
-            alike.retain(|one| *one != node.database);
-        }
         let mut warnings = Vec::new();
         if self.method == Method::Lock {
             let events = if self.asks_for_events {
@@ -94,11 +81,7 @@ impl Questions {
             let count = answers.count()?;
             warnings.extend((count > 0).then(|| reason::prepared_transactions(count)));
         }
-        Ok(WaysIn {
-            open,
-            warnings,
-            alike,
-        })
+        Ok(WaysIn { open, warnings })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Admin {
     pub version: String,
     /// What the name of a database stands for in a grant.
     pub names: Names,
+    /// Whether the names of databases are the same in whichever case (`lower_case_table_names`).
+    pub folds_names: bool,
     /// What the admin holds, its active roles included.
     pub grants: Vec<Grant>,
     /// What it lacks of its global grants on single databases.
@@ -137,6 +139,7 @@ impl Admin {
                 Server::MariaDb => ProcessList::Shown,
             },
             names,
+            folds_names: variables.get("lower_case_table_names") != "0",
             grants: held.grants,
             restrictions: held.restrictions,
             unusable: Vec::new(),

@@ -11,11 +11,18 @@ pub fn database(name: &str) -> String {
     )
 }
 
-/// The databases, this one among them, that a grant on this name may cover.
+/// The same, with all other databases that a grant on this name may cover, where it may be a pattern.
 /// <https://dev.mysql.com/doc/refman/9.7/en/grant.html#grant-quoting>
-pub fn databases_like(name: &str) -> String {
+pub fn databases_like(name: &str, names: Names) -> String {
+    let stands_for_others = names == Names::Patterns && name.contains(['_', '%']);
+    // A backslash escapes: as a pattern such a name is none of its own.
+    let or_alike = match (stands_for_others, name.contains('\\')) {
+        (false, _) => return database(name),
+        (true, false) => String::new(),
+        (true, true) => format!("SCHEMA_NAME = {} OR ", literal(name)),
+    };
     format!(
-        "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE {}",
+        "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE {or_alike}SCHEMA_NAME LIKE {}",
         literal(name)
     )
 }

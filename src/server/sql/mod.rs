@@ -139,8 +139,9 @@ pub const IDENTITY: [&str; 8] = [
 ];
 
 /// Server variables by which a node on it is handled.
-const HANDLING: [&str; 12] = [
+const HANDLING: [&str; 13] = [
     "version",
+    "lower_case_table_names",
     "log_bin",
     "super_read_only",
     "read_only",
