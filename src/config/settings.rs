@@ -123,8 +123,8 @@ impl Settings {
         Ok(Unnamed {
             number,
             address: self.address_of(number)?,
-            database: database(self.own("DB_NAME", number)?.value, number),
-            user: user(self.shared("DB_USER", number)?.value),
+            database: database_or_default(self.own("DB_NAME", number)?.value, number),
+            user: user_or_default(self.shared("DB_USER", number)?.value),
         })
     }
 
@@ -319,8 +319,8 @@ impl Settings {
             number,
             environment: self.environment,
             address,
-            database: self::database(database.value, number),
-            account: login(self::user(user.value), password.value),
+            database: database_or_default(database.value, number),
+            account: login(user_or_default(user.value), password.value),
             admin: Login {
                 in_clear_text,
                 ..login(
@@ -342,11 +342,11 @@ fn holds_a_certificate(content: &[u8]) -> bool {
     content.starts_with(&[0x30]) || content.windows(letters.len()).any(|part| part == letters)
 }
 
-fn database(value: Option<String>, number: u32) -> String {
+fn database_or_default(value: Option<String>, number: u32) -> String {
     value.unwrap_or_else(|| format!("node{number}_db"))
 }
 
-fn user(value: Option<String>) -> String {
+fn user_or_default(value: Option<String>) -> String {
     value.unwrap_or_else(|| "user".to_owned())
 }
 

@@ -21,8 +21,8 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use self::outlet::{Outlet, Stream, wait_until_taken};
-pub use self::outlet::{finish, hurry};
+use self::outlet::{Outlet, Stream};
+pub use self::outlet::{finish, give_way, hurry};
 use self::runs::{Outcome, Set, Tried, in_words};
 pub use self::text::rounded;
 use self::text::{columns, in_seconds, milliseconds, printable, room, turned_away, within};
@@ -39,20 +39,6 @@ pub enum Audience {
     Program,
     /// The reader of a command's output.
     Command,
-}
-
-/// Somebody else is about to write there too: what was told comes first, unless nobody takes it.
-pub fn give_way() {
-    wait_until_taken(Duration::from_millis(250));
-}
-
-/// With colors where it is a terminal that shows them, which is asked of the stream itself.
-fn standard_error() -> AutoStream<Box<dyn Write>> {
-    let err = Box::new(Outlet::to(Stream::Err));
-    match AutoStream::auto(io::stderr()).current_choice() {
-        ColorChoice::AlwaysAnsi => AutoStream::always_ansi(err),
-        ColorChoice::Always | ColorChoice::Auto | ColorChoice::Never => AutoStream::never(err),
-    }
 }
 
 /// Where the lines go.
@@ -211,6 +197,8 @@ impl Printer {
         self.clear();
         let mut err = Outlet::to(Stream::Err);
         let _ = err.write_all(output).and_then(|()| err.flush());
+        // It may be more than there is memory for.
+        give_way();
     }
 
     /// What a run of a drill's command came to.
@@ -398,5 +386,14 @@ impl Printer {
     /// What is going on, or what to do next.
     pub fn note(&mut self, text: impl Display) {
         self.err(&text.to_string());
+    }
+}
+
+/// With colors where it is a terminal that shows them, which is asked of the stream itself.
+fn standard_error() -> AutoStream<Box<dyn Write>> {
+    let err = Box::new(Outlet::to(Stream::Err));
+    match AutoStream::auto(io::stderr()).current_choice() {
+        ColorChoice::AlwaysAnsi => AutoStream::always_ansi(err),
+        ColorChoice::Always | ColorChoice::Auto | ColorChoice::Never => AutoStream::never(err),
     }
 }

@@ -61,9 +61,14 @@ impl Write for Outlet {
     }
 }
 
+/// Somebody else is about to write there too: what was told comes first, unless nobody takes it.
+pub fn give_way() {
+    wait_until_taken(Duration::from_millis(250));
+}
+
 /// Waits until all is taken, and no longer than this; not at all where the last wait was of no use, and
 /// nothing was taken since. Returns whether all is.
-pub fn wait_until_taken(limit: Duration) -> bool {
+fn wait_until_taken(limit: Duration) -> bool {
     let Some(Some(writer)) = WRITER.get() else {
         return true;
     };
