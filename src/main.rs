@@ -74,6 +74,7 @@ fn tell_panics_to(audience: Audience) {
     std::panic::set_hook(Box::new(move |panic| {
         let what = panic.to_string().replace('\n', " ");
         Printer::standard(audience).general_error(&reason::broke_down(&what));
+        report::give_way();
     }));
 }
 

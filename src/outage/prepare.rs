@@ -315,7 +315,11 @@ impl Ready {
 
     /// Whether to revoke would do, where the account is to be locked.
     fn can_be_revoked(&mut self) -> bool {
-        Revoke::plan(&mut self.admin, &self.plan, true, &[])
+        let (database, names) = (&self.plan.database, self.plan.names);
+        let alike = self.admin.rows(sql::databases_like(database, names));
+        let mut alike: Vec<String> = alike.unwrap_or_default();
+        alike.retain(|one| one != database);
+        Revoke::plan(&mut self.admin, &self.plan, true, &alike)
             .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
     }
 }

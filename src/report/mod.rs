@@ -197,8 +197,8 @@ impl Printer {
         self.clear();
         let mut err = Outlet::to(Stream::Err);
         let _ = err.write_all(output).and_then(|()| err.flush());
-        // It may be more than there is memory for.
-        give_way();
+        // It may be more than there is memory for. No node waits for it.
+        finish();
     }
 
     /// What a run of a drill's command came to.

@@ -66,21 +66,23 @@ pub fn give_way() {
     wait_until_taken(Duration::from_millis(250));
 }
 
-/// Waits until all is taken, and no longer than this; not at all where the last wait was of no use, and
-/// nothing was taken since. Returns whether all is.
+/// Waits until all is taken, unless nothing is for so long; not at all where the last wait was of no use,
+/// and nothing was taken since. Returns whether all is.
 fn wait_until_taken(limit: Duration) -> bool {
     let Some(Some(writer)) = WRITER.get() else {
         return true;
     };
-    let waiting = writer.waiting();
-    if waiting.gave_up {
-        return false;
+    let mut waiting = writer.waiting();
+    while waiting.count > 0 && !waiting.gave_up {
+        let before = waiting.count;
+        let is_as_before = |waiting: &mut Waiting| waiting.count >= before;
+        let waited = writer
+            .taken
+            .wait_timeout_while(waiting, limit, is_as_before);
+        waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        waiting.gave_up = waiting.count >= before;
     }
-    let is_left = |waiting: &mut Waiting| waiting.count > 0;
-    let waited = writer.taken.wait_timeout_while(waiting, limit, is_left);
-    let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
-    waiting.gave_up = waiting.count > 0;
-    !waiting.gave_up
+    waiting.count == 0
 }
 
 /// A signal has come: the program does not end later for what nobody takes.
@@ -88,7 +90,7 @@ pub fn hurry() {
     HURRIES.store(true, Ordering::SeqCst);
 }
 
-/// All was told, and the program ends when it is taken; where a signal has come, after a second.
+/// Waits until all is taken; where a signal has come, unless nothing is for a second.
 pub fn finish() {
     while !wait_until_taken(Duration::from_secs(1)) && !HURRIES.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(20));

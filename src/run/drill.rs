@@ -220,6 +220,7 @@ impl Drill<'_> {
         let began = Instant::now();
         let limit = self.settings.limit.map(|limit| began + limit);
         let deadline = outage.as_ref().and_then(|outage| outage.deadline);
+        let mut errors = String::new();
         let started = self.run.start_command(&self.settings.command, setup);
         let until = [limit, deadline].into_iter().flatten().min();
         let status = match started {
@@ -229,7 +230,10 @@ impl Drill<'_> {
                     self.record(not_started_yet(), None);
                     return Err(Abort(status));
                 }
-                (_, status) => status,
+                (_, status) => {
+                    errors = self.run.printer.errors_told();
+                    status
+                }
             },
         };
         let elapsed = began.elapsed();
@@ -259,7 +263,7 @@ impl Drill<'_> {
             outcome,
             elapsed,
             output: None,
-            errors: String::new(),
+            errors,
         };
         self.record(tried, kept.as_ref());
         ended?;

@@ -68,7 +68,10 @@ impl Held {
             |grant: &Grant, other: &str| grant.is_on_a_database() && grant.is_on(other, names);
         others.iter().find(|other| {
             self.grants.iter().any(|one| covers(one, other))
-                && !self.grants.iter().any(|one| is_own(one, other))
+                && !self
+                    .grants
+                    .iter()
+                    .any(|one| is_own(one, other) && !one.is_on(database, names))
         })
     }
 

@@ -334,6 +334,9 @@ impl Admin {
                 row.user.unwrap_or_default(),
                 row.command.unwrap_or_default(),
             );
+            if sql::REPLICATES.contains(&command.as_str()) {
+                continue;
+            }
             let is_logging_in = name == sql::NOT_LOGGED_IN || command == sql::CHANGES_USER;
             // The server's comparison of names may be looser than ours.
             let is_its = name == user || is_logging_in;

@@ -11,8 +11,9 @@ use super::{Admin, Answers, Error};
 pub(super) enum RunsAs {
     /// A definer: no client comes from there.
     Definer,
-    /// A definer, `user@host`, or whoever has logged in by that name from there.
-    Perhaps(String),
+    /// A definer, `user@host`, or whoever has logged in by that name from there: with all that is
+    /// shown for a host, and without what may be a port.
+    Perhaps([String; 2]),
 }
 
 /// What a session does that has no statement under way.
@@ -30,13 +31,15 @@ impl RunsAs {
         if RUNS_NOTHING.contains(&command) {
             return None;
         }
-        let host = without_port(host);
-        match host {
+        match without_port(host) {
             // Of a replica's own threads.
             "" if user == sql::SYSTEM_THREAD => None,
             // An account row's own, or a role's (MariaDB).
-            host if host.is_empty() || host.contains('%') => Some(Self::Definer),
-            host => Some(Self::Perhaps(format!("{user}@{host}"))),
+            part if part.is_empty() || part.contains('%') => Some(Self::Definer),
+            // An IPv6 address alone may look as if it had a port.
+            part => Some(Self::Perhaps(
+                [host, part].map(|one| format!("{user}@{one}")),
+            )),
         }
     }
 }
@@ -74,7 +77,9 @@ impl Admin {
                     false
                 }
                 (None, RunsAs::Definer) => true,
-                (None, RunsAs::Perhaps(account)) => self.defines(account)?,
+                (None, RunsAs::Perhaps([shown, part])) => {
+                    self.defines(shown)? || self.defines(part)?
+                }
             };
         }
         Ok(())
@@ -140,14 +145,15 @@ mod tests {
     fn a_host_that_no_client_has_is_a_definers() {
         let shown = |user: &str, host: &str| match RunsAs::shown(user, host, "Bulk_execute") {
             Some(RunsAs::Definer) => "a definer".to_owned(),
-            Some(RunsAs::Perhaps(account)) => account,
+            Some(RunsAs::Perhaps(names)) => names.join(" or "),
             None => "itself".to_owned(),
         };
         for host in ["%", "10.0.%:3306", ":52806", ""] {
             assert_eq!(shown("app", host), "a definer", "{host}");
         }
-        assert_eq!(shown("app", "db.example:52806"), "app@db.example");
-        assert_eq!(shown("app", "::1:52806"), "app@::1");
+        let with_a_port = "app@db.example:52806 or app@db.example";
+        assert_eq!(shown("app", "db.example:52806"), with_a_port);
+        assert_eq!(shown("app", "::1"), "app@::1 or app@:");
         assert_eq!(shown("system user", ""), "itself");
         assert!(RunsAs::shown("app", "%", "Sleep").is_none());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Server, login, quoted};
+use crate::harness::{Kind, Nodes, Server, login, quoted, wait_until};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -196,4 +196,86 @@ fn others_in_the_accounts_routine_go_on(kind: Kind, options: &[&str]) {
             assert_eq!(finished.events()[0]["sessions_ended"], 0, "{definer}");
         });
     }
+}
+
+/// MariaDB shows a thread that replicates as the definer of a trigger that it is in.
+#[test]
+fn replication_goes_on_in_somebodys_trigger() {
+    let options = ["--log-bin=binlog", "--binlog-format=STATEMENT"];
+    let with_id = |id: &'static str| [&options[..], &[id]].concat();
+    let source = Server::start(Kind::MariaDb, &with_id("--server-id=1"));
+    let (replica, nodes) = node(Kind::MariaDb, &with_id("--server-id=2"));
+    let mut upstream = login(source.port, "tester", "testpass", None).unwrap();
+    upstream.query_drop("RESET MASTER").unwrap();
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "RESET MASTER; SET GLOBAL gtid_slave_pos = ''; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, \
+             MASTER_USER = 'tester', MASTER_PASSWORD = 'testpass', MASTER_USE_GTID = slave_pos; START SLAVE",
+            source.port
+        ))
+        .unwrap();
+    for definer in ["tester@`%`", "keeper@localhost", &nodes.account()] {
+        upstream
+            .query_drop("CREATE DATABASE other; CREATE TABLE other.t (id INT)")
+            .unwrap();
+        wait_until("it is replicated", || {
+            admin.query_drop("SELECT 1 FROM other.t").ok()
+        });
+        // On the replica alone, so that the source does not wait.
+        admin
+            .query_drop(format!(
+                "SET SESSION sql_log_bin = 0; GRANT ALL ON other.* TO {}; \
+                 CREATE DEFINER = {definer} TRIGGER other.waits BEFORE INSERT ON other.t FOR EACH ROW DO SLEEP(2)",
+                nodes.account()
+            ))
+            .unwrap();
+        upstream
+            .query_drop("INSERT INTO other.t VALUES (1)")
+            .unwrap();
+        park_timeout(PAUSE * 10);
+        let finished = nodes.run(&["1", "--json", "--for", "1s"], "");
+        finished.assert_status(0);
+        wait_until("the row has come", || {
+            let running = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'Slave_running'";
+            let runs: Option<String> = admin.query_first(running).unwrap();
+            assert_eq!(runs.as_deref(), Some("ON"), "{definer}");
+            admin
+                .query_first::<u8, _>("SELECT id FROM other.t")
+                .unwrap()
+        });
+        upstream.query_drop("DROP DATABASE other").unwrap();
+        wait_until("it is gone", || {
+            admin.query_drop("USE other").is_err().then_some(())
+        });
+    }
+    drop(replica);
+}
+
+/// Without a port behind it, its last part may be taken for one.
+#[test]
+fn none_writes_on_in_a_routine_of_who_has_an_ipv6_address() {
+    let (server, nodes) = node(Kind::MariaDb, &[]);
+    let database = &nodes.databases[0];
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "CREATE USER six@'::1'; GRANT ALL ON *.* TO six@'::1'; USE {}; \
+             CREATE DEFINER = six@'::1' PROCEDURE book() BEGIN DO SLEEP(1.5); INSERT INTO t VALUES (); END",
+            quoted(database)
+        ))
+        .unwrap();
+    let by_socket = mysql::OptsBuilder::new()
+        .socket(Some(server.socket().display().to_string()))
+        .user(Some(&nodes.user))
+        .pass(Some("rootpass"))
+        .db_name(Some(database));
+    let mut session = mysql::Conn::new(by_socket).unwrap();
+    thread::scope(|scope| {
+        let calls = scope.spawn(|| session.query_drop("CALL book()"));
+        park_timeout(PAUSE * 10);
+        let finished = nodes.run(&["1", "--json", "--for", "2s"], "");
+        assert_eq!(finished.assert_status(0).events()[0]["sessions_ended"], 1);
+        assert!(calls.join().unwrap().is_err());
+    });
 }

@@ -88,6 +88,10 @@ pub fn logins_of(sessions: &[u64]) -> String {
 /// The user name that both servers show for their own threads.
 pub const SYSTEM_THREAD: &str = "system user";
 
+/// What MariaDB shows for its threads that replicate, also where a trigger has them run as its
+/// definer, whose user name stands there then.
+pub const REPLICATES: [&str; 3] = ["Slave_IO", "Slave_SQL", "Slave_worker"];
+
 /// The account rows whose host may be a client's: user, host.
 pub fn rows_with_a_host(server: Server) -> String {
     let table = match server {
