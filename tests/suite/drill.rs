@@ -386,6 +386,25 @@ fn junit_has_an_error_where_the_command_cannot_be_run(kind: Kind) {
             .assert_status(127);
         assert_error(&junit(&nodes)[0], "the command could not be run", told);
     }
+    // Of a later run it is told there, and there alone.
+    let gone = file(&nodes, "gone", "#!/bin/sh\nrm \"$0\"\n", 0o755);
+    nodes
+        .run(&["drill", "1", "--junit", "j.xml", "--", &gone], "")
+        .assert_status(1);
+    let told = |case: &TestCase| match &case.status {
+        TestCaseStatus::NonSuccess { description, .. } => description.clone(),
+        _ => None,
+    };
+    let cases = junit(&nodes);
+    let told: Vec<_> = cases.iter().map(told).collect();
+    assert_eq!(told[0], None);
+    for told in &told[1..] {
+        let lines = told.as_ref().unwrap().lines().count();
+        assert!(
+            lines == 1 && told.as_ref().unwrap().contains("gone"),
+            "{told:?}"
+        );
+    }
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
