@@ -9,7 +9,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
@@ -22,6 +22,8 @@ use self::values::{at_once, hold_for, limit, node, timeout};
 
 use crate::config::Method;
 use crate::options::{DrillOptions, Options};
+use crate::reason;
+use crate::report::{self, Audience, Printer};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -359,7 +361,9 @@ fn print_and_exit(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ! {
     if let Err(error) = &printed
         && error.kind() != ErrorKind::BrokenPipe
     {
-        eprintln!("error: cannot write to standard output: {}", error.kind());
+        let why = reason::cannot_write(Path::new("standard output"), error);
+        Printer::standard(Audience::Person).general_error(&why);
+        report::wait_until_taken();
     }
     std::process::exit(i32::from(printed.is_err()))
 }

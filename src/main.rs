@@ -17,7 +17,7 @@ use crate::report::{Audience, Printer};
 
 fn main() {
     let status = run();
-    report::finish();
+    report::wait_until_taken();
     std::process::exit(status.code());
 }
 

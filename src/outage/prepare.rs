@@ -230,11 +230,11 @@ impl Ready {
                 let stays = |way: &String| reason::revoke_leaves_way_in(database, way, or_lock);
                 let mut problems: Vec<Reason> = all.map(stays).collect();
                 if problems.is_empty() && plan.restore.is_empty() {
-                    let check = [&node.variables.database, &node.variables.user].map(Clone::clone);
+                    let check = [&node.variables.database, &node.variables.user];
                     problems.push(reason::nothing_to_revoke(
                         user,
                         database,
-                        &check,
+                        check,
                         node.number,
                     ));
                 }
@@ -317,10 +317,13 @@ impl Ready {
     fn can_be_revoked(&mut self) -> bool {
         let (database, names) = (&self.plan.database, self.plan.names);
         let alike = self.admin.rows(sql::databases_like(database, names));
-        let mut alike: Vec<String> = alike.unwrap_or_default();
-        alike.retain(|one| one != database);
-        Revoke::plan(&mut self.admin, &self.plan, true, &alike)
-            .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
+        Revoke::plan(
+            &mut self.admin,
+            &self.plan,
+            true,
+            &alike.unwrap_or_default(),
+        )
+        .is_ok_and(|revoke| revoke.ways_in.is_empty() && !revoke.restore.is_empty())
     }
 }
 

@@ -147,7 +147,7 @@ pub fn already_locked(user: &str, number: u32) -> Reason {
 }
 
 /// `check`: the variables that name both.
-pub fn nothing_to_revoke(user: &str, database: &str, check: &[String; 2], number: u32) -> Reason {
+pub fn nothing_to_revoke(user: &str, database: &str, check: [&String; 2], number: u32) -> Reason {
     let [name, account] = check;
     Kind::NothingToRevoke.told(format_args!(
         "'{user}' holds nothing on `{database}`, so there is nothing to revoke: check {name} and {account}; where it held all there, \

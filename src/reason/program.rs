@@ -46,7 +46,7 @@ pub fn command_not_started(program: &OsStr, why: impl Display) -> Reason {
     Kind::CommandNotStarted.told(format_args!("{}: {why}", program.to_string_lossy()))
 }
 
-/// The JUnit XML cannot be written.
+/// Where a drill's JUnit XML, or what was asked for, was to go.
 pub fn cannot_write(path: &Path, error: &io::Error) -> Reason {
     let why = match error.kind() {
         ErrorKind::NotFound => "no such folder".to_owned(),

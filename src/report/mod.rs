@@ -22,7 +22,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use self::outlet::{Outlet, Stream};
-pub use self::outlet::{finish, give_way, hurry};
+pub use self::outlet::{give_way, hurry, wait_until_taken};
 use self::runs::{Outcome, Set, Tried, in_words};
 pub use self::text::rounded;
 use self::text::{columns, in_seconds, milliseconds, printable, room, turned_away, within};
@@ -198,7 +198,7 @@ impl Printer {
         let mut err = Outlet::to(Stream::Err);
         let _ = err.write_all(output).and_then(|()| err.flush());
         // It may be more than there is memory for. No node waits for it.
-        finish();
+        wait_until_taken();
     }
 
     /// What a run of a drill's command came to.

@@ -63,12 +63,12 @@ impl Write for Outlet {
 
 /// Somebody else is about to write there too: what was told comes first, unless nobody takes it.
 pub fn give_way() {
-    wait_until_taken(Duration::from_millis(250));
+    is_taken_within(Duration::from_millis(250));
 }
 
 /// Waits until all is taken, unless nothing is for so long; not at all where the last wait was of no use,
 /// and nothing was taken since. Returns whether all is.
-fn wait_until_taken(limit: Duration) -> bool {
+fn is_taken_within(limit: Duration) -> bool {
     let Some(Some(writer)) = WRITER.get() else {
         return true;
     };
@@ -91,8 +91,8 @@ pub fn hurry() {
 }
 
 /// Waits until all is taken; where a signal has come, unless nothing is for a second.
-pub fn finish() {
-    while !wait_until_taken(Duration::from_secs(1)) && !HURRIES.load(Ordering::SeqCst) {
+pub fn wait_until_taken() {
+    while !is_taken_within(Duration::from_secs(1)) && !HURRIES.load(Ordering::SeqCst) {
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -41,9 +41,8 @@ pub fn drill(
             errors: printer.errors_told(),
             ..not_started_yet()
         };
-        let junit = settings.junit.filter(|_| !options.dry_run);
-        if let Some(Err(why)) = junit.map(|path| write_again(&path, &[tried])) {
-            printer.general_error(&why);
+        if !options.dry_run {
+            write_again(settings.junit.as_deref(), &[tried], printer);
         }
         return Ok(status);
     }
@@ -78,13 +77,9 @@ pub fn drill(
     let ended = drill.go(&sets);
     let status = drill.status(&ended);
     drill.tell(sets.len());
-    if let Some(path) = &junit
-        && let Err(why) = write_again(path, &drill.runs)
-    {
-        drill.run.printer.general_error(&why);
-        if status == ExitStatus::Done {
-            return Ok(ExitStatus::Command(EXIT_CANCELED));
-        }
+    let is_written = write_again(junit.as_deref(), &drill.runs, drill.run.printer);
+    if !is_written && status == ExitStatus::Done {
+        return Ok(ExitStatus::Command(EXIT_CANCELED));
     }
     Ok(status)
 }
@@ -93,13 +88,26 @@ fn create(path: &Path) -> Result<File, Reason> {
     File::create(path).map_err(|error| reason::cannot_write(path, &error))
 }
 
-/// Writes a file that was there: a command may have cleaned its folder, or away with it.
-fn write_again(path: &Path, runs: &[Tried]) -> Result<(), Reason> {
+/// Writes the JUnit XML where it is wanted; where that fails, tells why and returns so. The file was
+/// there: a command may have cleaned its folder, or away with it.
+fn write_again(path: Option<&Path>, runs: &[Tried], printer: &mut Printer) -> bool {
+    let Some(path) = path else {
+        return true;
+    };
     if let Some(folder) = path.parent() {
         // Whether that works shows next.
         let _ = fs::create_dir_all(folder);
     }
-    write_junit(runs, create(path)?).map_err(|error| reason::cannot_write(path, &error))
+    let written = create(path).and_then(|file| {
+        write_junit(runs, file).map_err(|error| reason::cannot_write(path, &error))
+    });
+    match written {
+        Ok(()) => true,
+        Err(why) => {
+            printer.general_error(&why);
+            false
+        }
+    }
 }
 
 /// The sets to try, unless they are too many, which is told.

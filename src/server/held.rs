@@ -51,7 +51,7 @@ impl Held {
         !self.globally_on(database).is_empty() || others.any(|one| one.reaches(database, names))
     }
 
-    /// The first of these other databases that it would lose with what it holds on this one: a
+    /// The first of these databases beside it that it would lose with what it holds on this one: a
     /// grant on this one covers that too, and it has none of its own, by which alone the server
     /// would go.
     pub fn loses_too<'a>(
@@ -67,7 +67,8 @@ impl Held {
         let is_own =
             |grant: &Grant, other: &str| grant.is_on_a_database() && grant.is_on(other, names);
         others.iter().find(|other| {
-            self.grants.iter().any(|one| covers(one, other))
+            other.as_str() != database
+                && self.grants.iter().any(|one| covers(one, other))
                 && !self
                     .grants
                     .iter()

@@ -249,7 +249,8 @@ fn output_that_nobody_takes_keeps_no_node_offline(kind: Kind) {
         thread::sleep(Duration::from_millis(200));
         let mut admin = nodes.admin(1);
         let account = nodes.account();
-        // Somebody opens the node and shuts it again, of which a warning tells.
+        // Somebody opens the node and shuts it again, of which a warning tells: nobody reads it, so only
+        // time says that the watch has looked.
         admin
             .query_drop(format!("ALTER USER {account} ACCOUNT UNLOCK"))
             .unwrap();

@@ -82,11 +82,7 @@ fn a_replica_of_a_failed_node_stays_up(kind: Kind) {
             "SELECT @@GLOBAL.gtid_executed",
         ),
         Kind::MariaDb => (
-            format!(
-                "SET GLOBAL gtid_slave_pos = ''; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, \
-                 MASTER_USER = 'tester', MASTER_PASSWORD = 'testpass', MASTER_USE_GTID = slave_pos; START SLAVE",
-                source.port
-            ),
+            source.followed_by_mariadb(),
             "SELECT @@GLOBAL.gtid_binlog_pos",
         ),
     };

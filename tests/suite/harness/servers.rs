@@ -235,6 +235,15 @@ impl Server {
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("server/socket")
     }
+
+    /// By which statements a MariaDB becomes this one's replica.
+    pub fn followed_by_mariadb(&self) -> String {
+        format!(
+            "SET GLOBAL gtid_slave_pos = ''; CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, \
+             MASTER_USER = 'tester', MASTER_PASSWORD = 'testpass', MASTER_USE_GTID = slave_pos; START SLAVE",
+            self.port
+        )
+    }
 }
 
 /// The three servers of this kind that all tests share.
