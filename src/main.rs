@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod server;
 mod system;
+mod threads;
 
 use crate::cli::{Args, Task};
 use crate::exit_status::ExitStatus;

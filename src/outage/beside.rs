@@ -2,13 +2,13 @@
 //! as long.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::config::{Address, Method, Node, Unnamed};
 use crate::options::Options;
 use crate::server::login::Login;
 use crate::server::{Admin, Connection, Error, at_same_address};
+use crate::threads::{self, Running};
 
 /// The nodes that go with this one if they are on the same server.
 pub(super) fn neighbours(node: &Node, method: Method) -> impl Iterator<Item = &Unnamed> {
@@ -23,12 +23,12 @@ pub(super) fn neighbours_beside(
     node: &Arc<Node>,
     method: Method,
     timeout: Duration,
-) -> Option<JoinHandle<Vec<u32>>> {
+) -> Option<Running<Vec<u32>>> {
     let others = neighbours(node, method).map(|other| (other.number, other.address.clone()));
     let others: Vec<(u32, Address)> = others.collect();
     (!others.is_empty()).then(|| {
         let node = Arc::clone(node);
-        thread::spawn(move || at_same_address(&node.address, &others, timeout))
+        threads::start_or_run(move || at_same_address(&node.address, &others, timeout))
     })
 }
 
@@ -39,12 +39,12 @@ pub(super) fn login_beside(
     admin: &Admin,
     options: &Options,
     has_ender: bool,
-) -> Option<JoinHandle<Login>> {
+) -> Option<Running<Login>> {
     let password = node.account.password.as_ref();
     let password = password.filter(|_| !options.dry_run || !has_ender);
     password.map(|_| {
         let (node, server, timeout) = (Arc::clone(node), admin.server_id.clone(), options.timeout);
-        thread::spawn(move || Login::attempt(&node, &server, timeout))
+        threads::start_or_run(move || Login::attempt(&node, &server, timeout))
     })
 }
 
@@ -52,10 +52,10 @@ pub(super) fn login_beside(
 pub(super) fn guard_beside(
     node: &Arc<Node>,
     options: &Options,
-) -> Option<JoinHandle<Result<Connection, Error>>> {
+) -> Option<Running<Result<Connection, Error>>> {
     let timeout = options.timeout;
     options.hold_for.filter(|_| !options.dry_run).map(|_| {
         let node = Arc::clone(node);
-        thread::spawn(move || Connection::beside(&node, timeout))
+        threads::start_or_run(move || Connection::beside(&node, timeout))
     })
 }

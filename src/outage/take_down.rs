@@ -18,6 +18,7 @@ use crate::reason::{self, Reason};
 use crate::server::listing::{Listing, Session};
 use crate::server::login::Login;
 use crate::server::{Admin, EVENT_EXISTS, Error, Failure, in_words, sql};
+use crate::threads::{self, Running};
 
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
@@ -154,10 +155,12 @@ impl<'a> TakeDown<'a> {
         // The login takes as many round trips as all the rest, so it goes on beside it.
         let login = self.plan.verify_by_login.then(|| {
             let plan = self.plan.clone();
-            thread::spawn(move || Login::until_answered(&plan.node, &plan.server_id, plan.timeout))
+            threads::start_or_run(move || {
+                Login::until_answered(&plan.node, &plan.server_id, plan.timeout)
+            })
         });
         self.drain(admin, listing)?;
-        match login.map(thread::JoinHandle::join) {
+        match login.map(Running::join) {
             None => Ok(()),
             Some(Ok(outcome)) => self.is_proven_by(outcome),
             Some(Err(_)) => fail(reason::login_broke_down()),

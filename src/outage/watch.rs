@@ -4,7 +4,6 @@
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Method;
@@ -16,6 +15,7 @@ use crate::reason::{self, Reason};
 use crate::server::listing::Session;
 use crate::server::sql;
 use crate::server::{Admin, Error};
+use crate::threads;
 
 /// The time from one look to the next; also what keeps a connection from being forgotten on its
 /// way.
@@ -79,7 +79,7 @@ impl Watch {
             seen: Arc::clone(&seen),
             on_progress: Box::new(on_progress),
         };
-        thread::Builder::new().spawn(move || {
+        threads::start(move || {
             while watcher.is_over.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 watcher.look();
                 watcher.tell_what_stops();

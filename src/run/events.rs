@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -31,8 +31,8 @@ pub enum Event {
     EndOfInput,
     /// The worker of the node of this number goes on, or the watch over it has seen something.
     Progress(u32, Progress),
-    /// The worker on this thread has ended.
-    WorkerEnded(ThreadId),
+    /// A worker has ended.
+    WorkerEnded,
 }
 
 /// One ending often comes as several signals: a closed terminal sends SIGHUP twice, `timeout`

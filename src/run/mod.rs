@@ -304,12 +304,12 @@ impl<'a> Run<'a> {
         on_interrupt: OnInterrupt,
     ) -> Result<Option<(u32, Ended<T>)>, Abort> {
         while !workers.is_empty() {
-            if let Some(ended) = workers.next_silent() {
+            if let Some(ended) = workers.given_up() {
                 return Ok(Some(ended));
             }
             match self.events.recv_timeout(Duration::from_secs(1)) {
-                Ok(Event::WorkerEnded(thread)) => {
-                    if let Some(ended) = workers.join(thread) {
+                Ok(Event::WorkerEnded) => {
+                    if let Some(ended) = workers.ended() {
                         return Ok(Some(ended));
                     }
                 }

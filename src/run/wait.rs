@@ -38,7 +38,7 @@ impl Run<'_> {
                 }
                 Ok(Event::Foreground) => self.printer.prompt(),
                 Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
-                Ok(Event::ChildEnded(..) | Event::WorkerEnded(_)) => {}
+                Ok(Event::ChildEnded(..) | Event::WorkerEnded) => {}
                 Err(_) => return ExitStatus::Failed,
             }
         }

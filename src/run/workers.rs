@@ -1,13 +1,14 @@
-//! A thread for each node, all at the same time, and what each comes to.
+//! A worker for each node, all at the same time, and what each comes to.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Instant;
 
 use super::events::Event;
 use crate::outage::progress::Progress;
+use crate::threads;
 
 /// What the worker of a node came to.
 pub enum Ended<T> {
@@ -19,52 +20,25 @@ pub enum Ended<T> {
     TimedOut,
 }
 
-/// The workers of one step that have not ended, by the number of their node.
+/// The workers of one step that have not ended.
 pub struct Workers<T> {
-    running: BTreeMap<u32, Worker<T>>,
-    /// What was done without a worker, since the system had no thread for one.
-    done: Vec<(u32, T)>,
+    /// The numbers of their nodes, and since when each has been at work.
+    running: BTreeMap<u32, Instant>,
+    ended: Receiver<(u32, Ended<T>)>,
     give_up_at: Option<Instant>,
-}
-
-struct Worker<T> {
-    began: Instant,
-    thread: JoinHandle<T>,
-}
-
-/// Tells of the end of its thread, also where that panics.
-struct Announcement(Sender<Event>);
-
-impl Drop for Announcement {
-    fn drop(&mut self) {
-        // Nobody listens any more only when the program is about to end.
-        let _ = self.0.send(Event::WorkerEnded(thread::current().id()));
-    }
 }
 
 impl<T> Drop for Workers<T> {
     /// Where the step itself breaks down, what is under way on a node is not cut off in the middle:
     /// it ends first, and then its node comes back, as whatever is dropped.
     fn drop(&mut self) {
-        if thread::panicking() {
-            for worker in std::mem::take(&mut self.running).into_values() {
-                let _ = worker.thread.join();
-            }
+        while thread::panicking() && !self.running.is_empty() {
+            match self.ended.recv() {
+                Ok((number, _)) => self.running.remove(&number),
+                Err(_) => return,
+            };
         }
     }
-}
-
-fn run_task<I, T>(
-    number: u32,
-    task: &Mutex<Option<I>>,
-    events: &Sender<Event>,
-    work: &impl Fn(I, &dyn Fn(Progress)) -> T,
-) -> T {
-    let item = task.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let item = item.expect("a task is run once");
-    work(item, &|progress| {
-        drop(events.send(Event::Progress(number, progress)));
-    })
 }
 
 impl<T: Send + 'static> Workers<T> {
@@ -75,27 +49,27 @@ impl<T: Send + 'static> Workers<T> {
         events: &Sender<Event>,
         work: impl Fn(I, &dyn Fn(Progress)) -> T + Clone + Send + 'static,
     ) -> Self {
-        let (mut running, mut done) = (BTreeMap::new(), Vec::new());
+        let (sender, ended) = channel();
+        let mut running = BTreeMap::new();
         for (number, item) in items {
-            let task = Arc::new(Mutex::new(Some(item)));
-            let run = {
-                let (task, events, work) = (Arc::clone(&task), events.clone(), work.clone());
-                move || {
-                    let announcement = Announcement(events);
-                    run_task(number, &task, &announcement.0, &work)
-                }
-            };
-            let began = Instant::now();
-            if let Ok(thread) = thread::Builder::new().spawn(run) {
-                running.insert(number, Worker { began, thread });
-            } else {
-                // A node that is offline must come back all the same.
-                done.push((number, run_task(number, &task, events, &work)));
-            }
+            running.insert(number, Instant::now());
+            let (sender, events, work) = (sender.clone(), events.clone(), work.clone());
+            // Also where there is no thread for it: a node that is offline must come back.
+            threads::start_or_run(move || {
+                let tell = |progress| drop(events.send(Event::Progress(number, progress)));
+                let outcome = match catch_unwind(AssertUnwindSafe(|| work(item, &tell))) {
+                    Ok(result) => Ended::Done(result),
+                    Err(_) => Ended::Panicked,
+                };
+                // Nobody listens any more only where it was given up, or the program is about to
+                // end.
+                let _ = sender.send((number, outcome));
+                let _ = events.send(Event::WorkerEnded);
+            });
         }
         Self {
             running,
-            done,
+            ended,
             give_up_at: None,
         }
     }
@@ -108,33 +82,24 @@ impl<T: Send + 'static> Workers<T> {
 
     /// Whether all have ended and been told.
     pub fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.done.is_empty()
+        self.running.is_empty()
     }
 
     /// The nodes whose workers have not ended, and since when the first of them has been at work.
     pub fn running(&self) -> (Vec<u32>, Option<Instant>) {
-        let began = self.running.values().map(|worker| worker.began).min();
+        let began = self.running.values().min().copied();
         (self.running.keys().copied().collect(), began)
     }
 
-    /// The node of a worker that has announced its end, and what it came to; nothing where it is
-    /// none of these, as one that was given up.
-    pub fn join(&mut self, ended: ThreadId) -> Option<(u32, Ended<T>)> {
-        let is_it = |worker: &Worker<T>| worker.thread.thread().id() == ended;
-        let number = *self.running.iter().find(|(_, worker)| is_it(worker))?.0;
-        let outcome = match self.running.remove(&number)?.thread.join() {
-            Ok(result) => Ended::Done(result),
-            Err(_) => Ended::Panicked,
-        };
-        Some((number, outcome))
+    /// The node of one that has ended, and what it came to, when an event tells of an end; nothing
+    /// where that was of none of these, as of one that was given up.
+    pub fn ended(&mut self) -> Option<(u32, Ended<T>)> {
+        let ended = self.ended.try_recv().ok();
+        ended.filter(|(number, _)| self.running.remove(number).is_some())
     }
 
-    /// One that has nothing to announce: it was done without a thread, or has had all the time that
-    /// there is and is given up.
-    pub fn next_silent(&mut self) -> Option<(u32, Ended<T>)> {
-        if let Some((number, result)) = self.done.pop() {
-            return Some((number, Ended::Done(result)));
-        }
+    /// One that has had all the time that there is.
+    pub fn given_up(&mut self) -> Option<(u32, Ended<T>)> {
         self.give_up_at.filter(|at| *at <= Instant::now())?;
         let (number, _) = self.running.pop_first()?;
         Some((number, Ended::TimedOut))
@@ -143,9 +108,8 @@ impl<T: Send + 'static> Workers<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc::channel;
     use std::time::Duration;
 
     use super::*;
@@ -162,7 +126,7 @@ mod tests {
         let mut progress = Vec::new();
         while !workers.is_empty() {
             match heard.recv().unwrap() {
-                Event::WorkerEnded(thread) => outcomes.extend(workers.join(thread)),
+                Event::WorkerEnded => outcomes.extend(workers.ended()),
                 Event::Progress(number, _) => {
                     assert!(!outcomes.contains_key(&number));
                     progress.push(number);
@@ -197,14 +161,12 @@ mod tests {
         let workers = Workers::start([(1, Duration::from_millis(50))], &events, wait);
         let mut workers = workers.give_up_at(Instant::now());
         assert_eq!(workers.running().0, [1]);
-        assert!(matches!(workers.next_silent(), Some((1, Ended::TimedOut))));
-        assert!(workers.is_empty() && workers.next_silent().is_none());
+        assert!(matches!(workers.given_up(), Some((1, Ended::TimedOut))));
+        assert!(workers.is_empty() && workers.given_up().is_none());
         // The next step has a worker for the same node.
         let mut workers = Workers::start([(1, Duration::from_secs(60))], &events, wait);
-        let Event::WorkerEnded(thread) = heard.recv().unwrap() else {
-            unreachable!()
-        };
-        assert!(workers.join(thread).is_none());
-        assert!(!workers.is_empty() && workers.next_silent().is_none());
+        assert!(matches!(heard.recv().unwrap(), Event::WorkerEnded));
+        assert!(workers.ended().is_none());
+        assert!(!workers.is_empty() && workers.given_up().is_none());
     }
 }

@@ -2,10 +2,9 @@
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::panic::resume_unwind;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use rustls::NamedGroup;
 
 use super::error::{Error, TOO_MANY_CONNECTIONS, explain, in_words, silent};
 use crate::config::{Address, Login, Node, SslMode};
+use crate::threads;
 
 /// One connection, of the admin or of the account.
 pub struct Connection {
@@ -183,20 +183,16 @@ fn resolve(host: &str, port: u16, timeout: Duration) -> Result<Vec<IpAddr>, Erro
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    // The resolver knows no time limit: let it go on alone past ours.
-    let (sender, receiver) = mpsc::channel();
     let name = host.to_owned();
-    thread::spawn(move || {
-        sender.send(
-            (name.as_str(), port)
-                .to_socket_addrs()
-                .map(|all| all.map(|one| one.ip()).collect()),
-        )
+    // The resolver knows no time limit: let it go on alone past ours.
+    let resolving = threads::start_or_run(move || {
+        let all = (name.as_str(), port).to_socket_addrs()?;
+        io::Result::Ok(all.map(|one| one.ip()).collect())
     });
-    match receiver.recv_timeout(timeout) {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(_)) => Err(Error::Name("unknown host name".to_owned())),
-        Err(_) => Err(Error::Name(format!(
+    match resolving.join_within(timeout) {
+        Some(Ok(Ok(addresses))) => Ok(addresses),
+        Some(_) => Err(Error::Name("unknown host name".to_owned())),
+        None => Err(Error::Name(format!(
             "its host name was not resolved within {}",
             in_words(timeout)
         ))),
@@ -294,23 +290,12 @@ impl WithoutTls {
 /// it resolves a name itself where the certificate is checked against that.
 fn connect_within(left: Duration, node: &Node, options: OptsBuilder) -> Result<Conn, mysql::Error> {
     let options = options.tcp_connect_timeout(Some(left));
-    let (sender, receiver) = mpsc::channel();
-    let (its_node, its_options) = (node.clone(), options.clone());
-    let started = thread::Builder::new().spawn(move || {
-        let _ = sender.send(connect(&its_node, &its_options));
-    });
-    let Ok(thread) = started else {
-        // None is left for it.
-        return connect(node, &options);
-    };
-    match receiver.recv_timeout(left) {
-        Ok(result) => result,
+    let node = node.clone();
+    match threads::start_or_run(move || connect(&node, &options)).join_within(left) {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => resume_unwind(panic),
         // A connection that comes later is closed.
-        Err(RecvTimeoutError::Timeout) => Err(DriverError::ConnectTimeout.into()),
-        Err(RecvTimeoutError::Disconnected) => match thread.join() {
-            Err(panic) => resume_unwind(panic),
-            Ok(()) => unreachable!("it sends what came of it"),
-        },
+        None => Err(DriverError::ConnectTimeout.into()),
     }
 }
 
