@@ -296,7 +296,7 @@ impl Args {
         }
         let cli = match Cli::try_parse() {
             Ok(cli) => cli,
-            Err(error) if !error.use_stderr() => error.exit(),
+            Err(error) if !error.use_stderr() => exit_after(error.print()),
             Err(error) => return Err(UsageError::of(&Cli::command(), &error, &typed)),
         };
         let (json, env_file, timeout) = (cli.json, cli.env_file.clone(), cli.timeout);
@@ -357,7 +357,12 @@ impl Cli {
 fn print_and_exit(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> ! {
     // All of it is made before any of it is written: then nobody minds a reader that leaves early.
     let mut made = Vec::new();
-    let printed = print(&mut made).and_then(|()| io::stdout().write_all(&made));
+    exit_after(print(&mut made).and_then(|()| io::stdout().write_all(&made)))
+}
+
+/// Ends the program, once standard output has it all.
+fn exit_after(printed: io::Result<()>) -> ! {
+    let printed = printed.and_then(|()| io::stdout().flush());
     if let Err(error) = &printed
         && error.kind() != ErrorKind::BrokenPipe
     {

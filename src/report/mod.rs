@@ -22,7 +22,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
 use self::outlet::{Outlet, Stream};
-pub use self::outlet::{give_way, hurry, wait_until_taken};
+pub use self::outlet::{cut_short_by, give_way, hurry, wait_until_taken};
 use self::runs::{Outcome, Set, Tried, in_words};
 pub use self::text::rounded;
 use self::text::{columns, in_seconds, milliseconds, printable, room, turned_away, within};

@@ -1,7 +1,7 @@
 //! What is told goes out by a thread of its own, in one order to both streams: where nobody takes it
 //! (a pipe that is full, a terminal that Ctrl-S has stopped), the nodes come back all the same.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -142,13 +142,47 @@ impl Writer {
     }
 }
 
+/// Why standard output was cut short, but for a reader who has left.
+pub fn cut_short_by() -> Option<io::Error> {
+    CUT_SHORT_BY.get().map(|&kind| kind.into())
+}
+
+static CUT_SHORT_BY: OnceLock<ErrorKind> = OnceLock::new();
+
 /// What cannot be written is dropped.
 fn write(stream: Stream, text: &[u8]) {
-    let _ = match stream {
-        Stream::Out => {
-            let mut out = io::stdout().lock();
-            out.write_all(text).and_then(|()| out.flush())
-        }
-        Stream::Err => io::stderr().write_all(text),
+    let written = match stream {
+        Stream::Out => write_to(&mut io::stdout().lock(), text),
+        Stream::Err => write_to(&mut io::stderr().lock(), text),
     };
+    if let (Stream::Out, Err(error)) = (stream, written)
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        CUT_SHORT_BY.get_or_init(|| error.kind());
+    }
+}
+
+fn write_to(stream: &mut impl Write, text: &[u8]) -> io::Result<()> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        match patiently(|| stream.write(rest))? {
+            0 => return Err(ErrorKind::WriteZero.into()),
+            taken => rest = &rest[taken..],
+        }
+    }
+    patiently(|| stream.flush())
+}
+
+/// Tries again where another process has made the stream non-blocking, which it then is for all that
+/// share it.
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }

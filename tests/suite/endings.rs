@@ -44,8 +44,37 @@ fn a_file_that_may_grow_no_further_ends_nothing(kind: Kind) {
     let mut program = Program::start(&mut shell);
     wait_until("it is offline", || nodes.log_in(1).err());
     program.answer("Y\n");
-    program.end().assert_status(0);
+    let warned = "warning: cannot write standard output: file too large";
+    program.end().assert_status(0).assert_says(warned);
     nodes.assert_online(1);
+}
+
+#[cfg(target_os = "linux")]
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn output_that_is_taken_late_is_whole(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    // As a node or ssh leaves a pipe that it shared.
+    let script = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])";
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    // No room for a line more.
+    writer.write_all(&vec![b'.'; 64 * 1024]).unwrap();
+    let mut child = Command::new("/usr/bin/python3")
+        .args(["-c", script])
+        .arg(nodes.command(&[]).get_program())
+        .arg("1")
+        .current_dir(nodes.folder.path())
+        .stdin(Stdio::piped())
+        .stdout(writer)
+        .spawn()
+        .unwrap();
+    wait_until("it is offline", || nodes.log_in(1).err());
+    child.stdin.take().unwrap().write_all(b"Y\n").unwrap();
+    wait_until("it is online", || nodes.log_in(1).ok());
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(printed.contains(&offline(1)) && printed.contains(&online(1)));
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

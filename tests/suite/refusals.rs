@@ -206,6 +206,25 @@ fn no_line_of_the_help_is_wider_than_80_columns() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_asked_for_and_cannot_be_written_is_an_error() {
+    let folder = TempDir::new();
+    for args in [
+        &["--help"][..],
+        &["--version"],
+        &["man"],
+        &["completions", "zsh"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let mut command = command(folder.path(), args);
+        let output = command.stdout(full.unwrap()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        let why = "error: cannot write standard output: no storage space\n";
+        assert_eq!((output.status.code(), &*told), (Some(1), why), "{args:?}");
+    }
+}
+
 #[test]
 fn the_manual_page_reads_well_at_80_columns() {
     let folder = TempDir::new();
