@@ -2,7 +2,6 @@
 //! what it is worth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use mysql::prelude::{FromRow, FromValue};
 use mysql::{FromRowError, Row};
 
 use crate::reason;
+use crate::server::in_turn::InTurn;
 use crate::server::runs_as::RunsAs;
 use crate::server::sql::{self, ProcessList, Server};
 use crate::server::{Admin, Answers, Error, NO_TABLE};
@@ -370,8 +370,7 @@ impl Admin {
     /// server never makes it anew.
     pub fn open_transactions(&mut self) -> Result<BTreeSet<u64>, Error> {
         /// Two that wait for the same server's list would keep each other from seeing it made anew.
-        static WAITING: LazyLock<Mutex<HashMap<String, Arc<Mutex<()>>>>> =
-            LazyLock::new(Mutex::default);
+        static WAITS: InTurn = InTurn::new();
         let began = Instant::now();
         // A list that lacks this session's own transaction is from before.
         let own = self.id;
@@ -381,21 +380,18 @@ impl Admin {
         let _begin = first.take(1);
         let mut ids: BTreeSet<u64> = first.rows()?.into_iter().collect();
         if !is_new(&ids) {
-            let waiting = {
-                let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(waiting.entry(self.server_id.to_string()).or_default())
-            };
-            let _alone = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            loop {
-                ids = self.rows(sql::TRANSACTIONS)?.into_iter().collect();
-                if is_new(&ids) {
-                    break;
+            ids = WAITS.run(&self.server_id.clone(), || {
+                loop {
+                    let ids = self.rows(sql::TRANSACTIONS)?.into_iter().collect();
+                    if is_new(&ids) {
+                        return Ok(ids);
+                    }
+                    if began.elapsed() > self.timeout() {
+                        return Err(Error::NotYet(reason::transactions_never_listed()));
+                    }
+                    thread::sleep(TRANSACTIONS_ARE_KEPT);
                 }
-                if began.elapsed() > self.timeout() {
-                    return Err(Error::NotYet(reason::transactions_never_listed()));
-                }
-                thread::sleep(TRANSACTIONS_ARE_KEPT);
-            }
+            })?;
         }
         self.batch_or_error(&[sql::ROLLBACK.to_owned()])?;
         ids.remove(&own);

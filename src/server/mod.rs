@@ -10,6 +10,7 @@ mod first;
 pub mod grants;
 mod held;
 pub mod identity;
+mod in_turn;
 pub mod listing;
 pub mod login;
 mod names;

@@ -312,6 +312,13 @@ fn any_set_of_grants_comes_back_in_every_way(kind: Kind) {
     let finished = program.end();
     assert_back_soon(finished.assert_status(0), by_answer.len());
 
+    // A guard each, which have to end.
+    for _ in 0..3 {
+        let deadline = [&revoke[..], &["--for", "100ms"]].concat();
+        let finished = many.start(&[], by_answer, &deadline).end();
+        assert_back_soon(finished.assert_status(0), by_answer.len());
+    }
+
     let mut program = many.start(&[], by_recover, &revoke);
     taken(&program, by_recover);
     program.kill();

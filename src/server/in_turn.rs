@@ -1,0 +1,25 @@
+//! What the sessions of several nodes on one server do one after the other.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use crate::server::identity::ServerId;
+
+/// One kind of such work.
+pub struct InTurn(LazyLock<Mutex<HashMap<String, Arc<Mutex<()>>>>>);
+
+impl InTurn {
+    pub const fn new() -> Self {
+        Self(LazyLock::new(Mutex::default))
+    }
+
+    /// Does it when no other of this kind is done on that server.
+    pub fn run<T>(&self, server: &ServerId, work: impl FnOnce() -> T) -> T {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(server.to_string()).or_default())
+        };
+        let _alone = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+}
