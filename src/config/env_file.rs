@@ -46,6 +46,8 @@ pub fn find() -> Result<Option<PathBuf>> {
             folder.join(".env")
         };
         match fs::symlink_metadata(&path) {
+            // As python-dotenv does it: there are virtual environments of that name.
+            Ok(_) if path.is_dir() => {}
             Ok(_) => return Ok(Some(path)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => bail!("cannot read {}: {}", path.display(), reason(&error)),
@@ -228,7 +230,8 @@ fn agreed(name: &str, value: &Value, earlier: &Earlier) -> std::result::Result<S
     if by_dotenvy(name, value.text, earlier).as_ref() == Some(&read) {
         return Ok(read);
     }
-    let single = !(read.contains(['\'', '\r'])
+    let single = !(value.text.starts_with('\'')
+        || read.contains(['\'', '\r'])
         || read.contains("\\\\")
         || read.ends_with('\\')
         || read.contains("${"));
@@ -242,7 +245,7 @@ fn agreed(name: &str, value: &Value, earlier: &Earlier) -> std::result::Result<S
     };
     let spelling = if single {
         "single quotes"
-    } else if read.contains('$') {
+    } else if value.text.contains('$') {
         "double quotes, with \\ before each \" and \\, and with ${DOLLAR} for each $, after a line DOLLAR='$'"
     } else {
         "double quotes, with \\ before each \" and \\"

@@ -442,6 +442,12 @@ mod tests {
             problem(r"LOCAL_DB_SSL_CA=C:\certs\ca.pem"),
             "LOCAL_DB_SSL_CA: not every reader reads a backslash the same: put the value in single quotes"
         );
+        // In them already.
+        assert_eq!(
+            problem(r"LOCAL_DB_SSL_CA='C:\\certs'"),
+            "LOCAL_DB_SSL_CA: not every reader reads a backslash the same: put the value in double quotes, with \\ before \
+             each \" and \\"
+        );
         let quoted = r"LOCAL_DB_NAME='C:\certs\ca.pem'";
         assert_eq!(node(quoted, 1).database, r"C:\certs\ca.pem");
     }
@@ -549,6 +555,10 @@ mod tests {
                 "is TESTER_CLOUD_DB_PASSWORD meant?",
             ),
             ("USE_CLOUDSQL", "is USE_CLOUD_SQL meant?"),
+            ("LOCAL_DB_USERNAME", "is LOCAL_DB_USER meant?"),
+            ("CLOUD_DB_PASS_NODE2", "is CLOUD_DB_PASSWORD_NODE2 meant?"),
+            ("LOCAL_DB_DATABASE_2", "is LOCAL_DB_NAME_NODE2 meant?"),
+            ("TESTER_LOCAL_DB_PWD", "is TESTER_LOCAL_DB_PASSWORD meant?"),
         ] {
             let from_file = parse(format!("# names\n{name}=1\n").as_bytes()).unwrap();
             let file = Some(".env".into());

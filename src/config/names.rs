@@ -36,30 +36,53 @@ pub(super) fn node_number(digits: &str) -> Option<u32> {
     (number > 0 && number.to_string() == digits).then_some(number)
 }
 
+/// What others call some of the settings.
+const ALSO_CALLED: [(&str, &str); 7] = [
+    ("USERNAME", "USER"),
+    ("LOGIN", "USER"),
+    ("PASS", "PASSWORD"),
+    ("PWD", "PASSWORD"),
+    ("DATABASE", "NAME"),
+    ("SCHEMA", "NAME"),
+    ("HOSTNAME", "HOST"),
+];
+
 /// A name that may have been meant.
 pub(super) struct Known {
+    /// As it may be written.
     name: String,
-    /// Without `_NODE`.
+    /// Ours, without `_NODE`.
     plain: String,
+    /// Whether it is one node's.
+    is_of_node: bool,
     /// How many of its letters may be wrong.
     wrong: usize,
 }
 
 /// All names without a number, those that lack one too.
 pub(super) fn known_names() -> Vec<Known> {
-    let mut names = vec![(CLOUD_SWITCH.to_owned(), 2)];
+    let switch = CLOUD_SWITCH.to_owned();
+    let mut names = vec![(switch.clone(), switch, 2)];
     for environment in ENVIRONMENTS {
-        let of = |setting: &&str, admin| {
-            let name = format!("{admin}{environment}_DB_{setting}");
-            (name, setting.len() / 3)
+        let mut add = |admin: &str, settings: &[&str]| {
+            let name = |setting: &str| format!("{admin}{environment}_DB_{setting}");
+            let own = settings
+                .iter()
+                .map(|one| (name(one), name(one), one.len() / 3));
+            names.extend(own);
+            let also = ALSO_CALLED
+                .iter()
+                .filter(|(_, ours)| settings.contains(ours));
+            names.extend(also.map(|(other, ours)| (name(other), name(ours), 0)));
         };
-        names.extend(SETTINGS.iter().map(|setting| of(setting, "")));
-        names.extend(ADMIN_SETTINGS.iter().map(|setting| of(setting, "TESTER_")));
+        add("", &SETTINGS);
+        add("TESTER_", &ADMIN_SETTINGS);
     }
-    let with_suffix = |(plain, wrong): (String, usize)| {
-        [plain.clone(), format!("{plain}_NODE")].map(|name| Known {
+    let with_suffix = |(name, plain, wrong): (String, String, usize)| {
+        [(name.clone(), false), (format!("{name}_NODE"), true)].map(|(name, is_of_node)| Known {
             name,
             plain: plain.clone(),
+            is_of_node,
             wrong,
         })
     };
@@ -73,13 +96,18 @@ pub(super) fn misspelling(name: &str, known: &[Known]) -> Option<String> {
     let digits = upper[stem.len()..].trim_start_matches('0');
     let has_number = stem.len() < upper.len();
     let stem = stem.trim_end_matches('_');
-    let (_, Known { name, plain, .. }) = known
+    let (
+        _,
+        Known {
+            plain, is_of_node, ..
+        },
+    ) = known
         .iter()
         .filter(|known| known.name.len().abs_diff(stem.len()) <= known.wrong)
         .map(|known| (strsim::osa_distance(stem, &known.name), known))
         .filter(|(distance, known)| *distance <= known.wrong)
         .min_by_key(|(distance, _)| *distance)?;
-    if !has_number && name == plain || plain == CLOUD_SWITCH {
+    if !has_number && !is_of_node || plain == CLOUD_SWITCH {
         return Some(format!("is {plain} meant?"));
     }
     Some(match node_number(digits) {

@@ -418,7 +418,7 @@ proptest! {
             let again = if text.contains("single quotes:") || text.ends_with("in single quotes") {
                 format!("{HOST}='{meant}'\n")
             } else if text.contains("double quotes") {
-                prop_assert_eq!(text.contains("DOLLAR"), meant.contains('$'));
+                prop_assert!(text.contains("DOLLAR") || !meant.contains('$'));
                 spelt(HOST, &meant)
             } else {
                 continue;

@@ -51,7 +51,9 @@ impl Variables {
     pub fn get_or_empty(&self, name: &str) -> Result<Setting> {
         let (value, line) = match (std::env::var(name), self.from_file.values.get(name)) {
             (Ok(value), _) => (Some(value), None),
-            (Err(std::env::VarError::NotUnicode(_)), _) => bail!("{name}: not UTF-8"),
+            (Err(std::env::VarError::NotUnicode(_)), _) => {
+                bail!("the environment: {name}: not UTF-8")
+            }
             (Err(_), Some((value, line))) => (Some(value.clone()), Some(*line)),
             (Err(_), None) => (None, None),
         };
@@ -80,11 +82,12 @@ impl Variables {
         }
     }
 
-    /// The variable of a setting, after its place in the file.
+    /// The variable of a setting, after where it is set, if it is.
     pub fn named(&self, setting: &Setting) -> String {
         let variable = &setting.variable;
         match (&self.file, setting.line) {
             (Some(file), Some(line)) => format!("{}, line {line}: {variable}", file.display()),
+            (_, None) if setting.value.is_some() => format!("the environment: {variable}"),
             _ => variable.clone(),
         }
     }

@@ -344,7 +344,7 @@ fn a_wrong_setting_is_named_without_its_value() {
         ),
         (
             &[("LOCAL_DB_PORT", "s3cret")],
-            "error: LOCAL_DB_PORT: expected a port",
+            "error: the environment: LOCAL_DB_PORT: expected a port",
         ),
         (&[("LOCAL_DB_PORT", "0")], "1 to 65535"),
         (
@@ -528,12 +528,30 @@ fn a_file_that_is_there_and_cannot_be_read_is_said_and_not_passed_over() {
     symlink(".env", &file).unwrap();
     says("too many levels of symbolic links");
     std::fs::remove_file(&file).unwrap();
-    std::fs::create_dir(&file).unwrap();
-    says("it is a directory");
-    std::fs::remove_dir(&file).unwrap();
     let made = Command::new("mkfifo").arg(&file).status().unwrap();
     assert!(made.success());
     says("it is a pipe");
+}
+
+#[test]
+fn a_folder_of_that_name_is_passed_over() {
+    let folder = TempDir::new();
+    let child = folder.path().join("child");
+    std::fs::create_dir_all(child.join(".env")).unwrap();
+    folder.write(".env", "LOCAL_DB_PORT=x\n");
+    let file = folder.path().join(".env");
+    Program::start(&mut command(&child, &["1"]))
+        .finish()
+        .assert_status(2)
+        .assert_says(&format!(
+            "{}, line 1: LOCAL_DB_PORT: expected",
+            file.display()
+        ));
+    // But not where it is asked for.
+    Program::start(&mut command(&child, &["1", "--env-file", ".env"]))
+        .finish()
+        .assert_status(2)
+        .assert_says("error: cannot read .env: it is a directory\n");
 }
 
 #[test]
