@@ -230,8 +230,11 @@ fn agreed(name: &str, value: &Value, earlier: &Earlier) -> std::result::Result<S
     if by_dotenvy(name, value.text, earlier).as_ref() == Some(&read) {
         return Ok(read);
     }
+    if read.contains('\r') {
+        return Err("not every reader reads a carriage return (\\r): leave it out".to_owned());
+    }
     let single = !(value.text.starts_with('\'')
-        || read.contains(['\'', '\r'])
+        || read.contains('\'')
         || read.contains("\\\\")
         || read.ends_with('\\')
         || read.contains("${"));

@@ -358,14 +358,17 @@ mod tests {
         // Where names are literal, this is another database.
         assert!(Undo::parse(&escaped, "a_b", Names::Patterns).is_some());
         assert_eq!(Undo::parse(&escaped, "a_b", Names::Literal), None);
-        let package = |name: &str| {
+        let package = |name: &str, odd: &str| {
             body(&sql::in_oracle(&format!(
-                "GRANT EXECUTE ON PACKAGE `{name}`.`p;\n` TO `it's; \\`@`%`"
+                "GRANT EXECUTE ON PACKAGE `{name}`.`p;{odd}` TO `it's; {odd}`@`%`"
             )))
         };
         let names = Names::Patterns;
-        assert!(Undo::parse(&package("a_b"), "a_b", names).is_some());
-        assert_eq!(Undo::parse(&package("c"), "a_b", names), None);
+        for odd in ["", "\n", "\\"] {
+            assert!(Undo::parse(&package("a_b", odd), "a_b", names).is_some());
+            assert_eq!(Undo::parse(&package("c", odd), "a_b", names), None);
+        }
+        let package = |name| package(name, "");
         let more = package("a_b").replace("`%`'", "`%`'; DROP DATABASE d");
         assert_eq!(Undo::parse(&more, "a_b", names), None);
         let drops = package("a_b").replace("GRANT EXECUTE", "DROP DATABASE d -- ");

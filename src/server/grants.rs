@@ -531,11 +531,17 @@ mod tests {
 
     #[test]
     fn a_package_is_granted_in_the_mode_that_knows_of_packages() {
-        let line = "GRANT EXECUTE ON PACKAGE BODY `it's`.`a\\b` TO `u`@`%`";
+        let line = "GRANT EXECUTE ON PACKAGE BODY `it's`.`b` TO `u`@`%`";
         let statement = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE \
-                         'GRANT EXECUTE ON PACKAGE BODY `it''s`.`a\\\\b` TO `u`@`%`'";
+                         'GRANT EXECUTE ON PACKAGE BODY `it''s`.`b` TO `u`@`%`'";
         assert_eq!(given(line), [statement]);
         assert_eq!(Grant::given_by(statement), Some(grant(line)));
+        for odd in ["a\\b", "a\nb", "é\u{9f}"] {
+            let line = format!("GRANT EXECUTE ON PACKAGE `{odd}`.`p` TO `{odd}`@`%`");
+            let given = given(&line);
+            assert!(given[0].is_ascii() && !given[0].contains(['\\', '\n']));
+            assert_eq!(Grant::given_by(&given[0]), Some(grant(&line)));
+        }
         assert_eq!(
             Grant::given_by(line),
             None,

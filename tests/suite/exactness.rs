@@ -74,8 +74,18 @@ fn any_name_that_can_be_created_can_be_failed_and_comes_back(kind: Kind) {
             format!("CREATE USER {account} IDENTIFIED BY 'rootpass'"),
             format!("GRANT ALL PRIVILEGES ON {pattern}.* TO {account}"),
         ];
+        let package = [
+            format!("USE {name}"),
+            "SET sql_mode = ORACLE".to_owned(),
+            "CREATE PACKAGE pk AS FUNCTION a RETURN INT; END".to_owned(),
+            format!("GRANT EXECUTE ON PACKAGE {name}.pk TO {account}"),
+            "SET sql_mode = DEFAULT".to_owned(),
+        ];
+        let has_packages = kind == Kind::MariaDb;
+        let package = package.iter().filter(|_| has_packages);
         if make
             .iter()
+            .chain(package)
             .all(|statement| admin.query_drop(statement).is_ok())
         {
             let before = nodes.state(1);

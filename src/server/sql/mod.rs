@@ -326,15 +326,32 @@ const IN_ORACLE: &str = "SET STATEMENT sql_mode = 'ORACLE' FOR EXECUTE IMMEDIATE
 /// sent in an event too.
 /// <https://mariadb.com/kb/en/create-package/>
 pub fn in_oracle(statement: &str) -> String {
-    IN_ORACLE.to_owned() + &literal(statement)
+    // As the server shows an event, these would stand otherwise in a text (seen on MariaDB 10.5 to
+    // 11.8).
+    let text = if statement.contains(|c: char| c == '\\' || c.is_control()) {
+        let digits = statement.bytes().map(|byte| format!("{byte:02x}"));
+        format!("{HEX}{}{HEX_END}", digits.collect::<String>())
+    } else {
+        literal(statement)
+    };
+    IN_ORACLE.to_owned() + &text
 }
+
+const HEX: &str = "CONVERT(X'";
+const HEX_END: &str = "' USING utf8mb4)";
 
 /// The statement that [`in_oracle`] was given.
 pub fn inside_oracle(statement: &str) -> Option<String> {
-    let quoted = statement.strip_prefix(IN_ORACLE)?;
-    let inner = quoted.strip_prefix('\'')?.strip_suffix('\'')?;
-    let inner = inner.replace("''", "'").replace("\\\\", "\\");
-    (literal(&inner) == quoted).then_some(inner)
+    let text = statement.strip_prefix(IN_ORACLE)?;
+    let inner = if let Some(digits) = text.strip_prefix(HEX) {
+        let digits = digits.strip_suffix(HEX_END)?.as_bytes();
+        let byte = |two: &[u8]| u8::from_str_radix(str::from_utf8(two).ok()?, 16).ok();
+        String::from_utf8(digits.chunks(2).map(byte).collect::<Option<_>>()?).ok()?
+    } else {
+        let quoted = text.strip_prefix('\'')?.strip_suffix('\'')?;
+        quoted.replace("''", "'")
+    };
+    (in_oracle(&inner) == statement).then_some(inner)
 }
 
 #[cfg(test)]
