@@ -55,6 +55,10 @@ pub struct SessionDrain {
     unknown: Option<BTreeSet<u64>>,
     /// Those that cannot be ended as long as they are, and when that was found.
     unendable: BTreeMap<u64, Instant>,
+    /// What the last listing showed.
+    listed: BTreeSet<u64>,
+    /// Whether it showed sessions that may be none.
+    passing: bool,
     /// Listings in a row without a session.
     clean: u32,
 }
@@ -72,6 +76,8 @@ impl SessionDrain {
             logging_in: None,
             unknown: None,
             unendable: BTreeMap::new(),
+            listed: BTreeSet::new(),
+            passing: false,
             clean: 0,
         }
     }
@@ -92,7 +98,7 @@ impl SessionDrain {
             0
         };
         // Never by one listing alone: a login may have been between two lists.
-        if self.clean >= 2 {
+        if self.clean >= if self.passing { 4 } else { 2 } {
             return Next::Drained;
         }
         // In the order of the list: MariaDB looks for each from its beginning.
@@ -127,7 +133,14 @@ impl SessionDrain {
         let ids = |of: &dyn Fn(&&Session) -> bool| -> BTreeSet<u64> {
             listed.iter().filter(of).map(|one| one.id).collect()
         };
-        let all_sessions = ids(&|one| ends(one));
+        let is_late = self.began.elapsed() > LOGIN_GRACE;
+        // By now whoever may get in has been listed before. One whose change of user is refused shows
+        // as the account's for a moment, and there may always be some.
+        let before = std::mem::replace(&mut self.listed, ids(&|_| true));
+        let passes = |id: &u64| is_late && !before.contains(id);
+        let (passing, all_sessions): (BTreeSet<u64>, BTreeSet<u64>) =
+            ids(&|one| ends(one)).into_iter().partition(passes);
+        self.passing = !passing.is_empty();
         let logging_in = ids(&|one| one.is_logging_in && !ends(one));
         // Those that began after the first listing see the outage.
         let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
@@ -139,7 +152,6 @@ impl SessionDrain {
         self.unendable.retain(|id, _| {
             early.contains(id) || unknown.contains(id) || all_sessions.contains(id)
         });
-        let is_late = self.began.elapsed() > LOGIN_GRACE;
         let is_due = is_late && self.ends_logins;
         let endable = |id: &&u64| is_due && !self.unendable.contains_key(id);
         let logins: BTreeSet<u64> = early.iter().filter(endable).copied().collect();
@@ -375,6 +387,22 @@ mod tests {
         assert!(drain.leaves_logins());
         drain.next(&[], false, is_users);
         assert!(!drain.leaves_logins());
+    }
+
+    #[test]
+    fn a_session_that_shows_for_a_moment_keeps_no_node_and_one_that_stays_does() {
+        let mut drain = SessionDrain::new(LONG, true);
+        assert_eq!(drain.next(&[session(1)], false, is_users), kill(&[1], &[]));
+        drain.began -= LOGIN_GRACE * 2;
+        let waits = |next| assert!(matches!(next, Next::Wait { left: 0, .. }), "{next:?}");
+        for id in 2..5 {
+            waits(drain.next(&[session(id)], false, is_users));
+        }
+        assert_eq!(drain.next(&[session(4)], false, is_users), kill(&[4], &[]));
+        for id in 5..8 {
+            waits(drain.next(&[session(id)], false, is_users));
+        }
+        assert_eq!(drain.next(&[session(8)], false, is_users), Next::Drained);
     }
 
     #[test]

@@ -67,8 +67,10 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let unreadable = |error: Error| error.context(reason::state_unreadable(&error));
     let state = State::read(&mut admin, node).map_err(unreadable)?;
     // What an undo says holds for the account that it names, whatever the settings name by now.
+    // Nor does it take a database to unlock an account: whoever dropped that dropped the undo too.
     let problems = state.problems(node);
-    if !problems.is_empty() && state.found().is_none() {
+    let is_stuck = state.database.is_none() && !state.rows().is_empty() && state.is_locked();
+    if !problems.is_empty() && state.found().is_none() && !is_stuck {
         return Err(problems.into());
     }
     let standing = match state.found().cloned() {
@@ -126,12 +128,11 @@ fn stands_with(
 /// Without one: nothing says that fail-start has touched it.
 fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<NodeStatus, Error> {
     let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
-    let database = state.database.as_deref().unwrap_or_default();
-    let without_grants = !reaches(
-        &admin.batch_or_error(&grants)?.lines(grants.len())?,
-        database,
-        admin.names,
-    );
+    let grants = admin.batch_or_error(&grants)?.lines(grants.len())?;
+    let without_grants = match &state.database {
+        Some(database) => !reaches(&grants, database, admin.names),
+        None => false,
+    };
     let locked = state.is_locked();
     Ok(match state.locked_elsewhere(&node.account.user) {
         Some(found) if locked => NodeStatus::LockedElsewhere(found.clone()),
@@ -149,6 +150,8 @@ pub enum RecoverTarget {
     Online,
     /// Nothing that fail-start left; how it stands.
     NotOurs(Box<NodeStatus>),
+    /// Another node on its server, which this one comes back with.
+    LockedElsewhere(Box<UndoEvent>),
     /// The node.
     OrphanedOutage(Box<OrphanedOutage>),
 }
@@ -169,8 +172,12 @@ pub fn find(
         state,
         standing,
     } = look_when_settled(node, timeout)?;
-    let database = state.database.as_deref().unwrap_or_default();
+    let database = state.database.as_deref().unwrap_or(&node.database);
     let (plan, already) = match standing {
+        // Who has claimed it is about to take it, and has left its guard first.
+        NodeStatus::Online(None) if is_claimed(&mut admin, node) => {
+            return Ok(RecoverTarget::Online);
+        }
         NodeStatus::Online(None) => {
             end_guards(&mut admin, database)?;
             if let Some(left) = admin.close_left_open(None)? {
@@ -186,7 +193,9 @@ pub fn find(
             None => return Err(found.distrust().into()),
         },
         NodeStatus::Distrusted(found) => return Err(found.distrust().into()),
-        NodeStatus::LockedElsewhere(found) if named => return Err(found.elsewhere().into()),
+        NodeStatus::LockedElsewhere(found) => {
+            return Ok(RecoverTarget::LockedElsewhere(Box::new(found)));
+        }
         NodeStatus::Out {
             locked,
             without_grants,

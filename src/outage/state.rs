@@ -200,7 +200,8 @@ impl State {
         let all = AccountRow::read_all(answers)?;
         let (mut accounts, others): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|row| row.account.user == *user);
-        let others = others.into_iter().map(|row| row.account);
+        let others = others.into_iter().filter(|row| !row.is_locked);
+        let others = others.map(|row| row.account);
         admin.learn_unusable(&accounts)?;
         accounts.retain(|row| !admin.unusable.contains(&row.account));
         let mut alike: Vec<String> = answers.rows()?;

@@ -1,9 +1,11 @@
 //! A node that is offline is watched until it is brought back: once a second, on the connection
 //! that is kept, in a thread of its own, so that nothing waits for a look that hangs.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Method;
@@ -228,7 +230,7 @@ impl Watcher {
             let now: Option<Option<u64>> = listing.answers.row()?;
             self.count_turned_away(before, now.flatten().unwrap_or(0));
         }
-        let plan = &self.plan;
+        let (plan, user) = (&self.plan, &self.plan.node.account.user);
         if !plan.is_out(&state) {
             if !self.is_open {
                 self.is_open = true;
@@ -245,9 +247,19 @@ impl Watcher {
         if plan.keep_sessions || self.seen().opened.is_some() {
             return Ok(());
         }
-        let got_in = |one: &&Session| plan.must_end(one) && !one.is_none_yet;
-        let sessions = listing.sessions.iter().filter(got_in);
-        let ids: Vec<u64> = sessions.map(|session| session.id).collect();
+        let got_in = |listed: &[Session]| -> BTreeSet<u64> {
+            let sessions = listed.iter();
+            let got_in = sessions.filter(|one| plan.must_end(one) && !one.is_none_yet);
+            got_in.map(|session| session.id).collect()
+        };
+        let mut ids = got_in(&listing.sessions);
+        if !ids.is_empty() {
+            // One whose change of user is refused shows as the account's for a moment.
+            thread::sleep(Duration::from_millis(20));
+            let again = admin.sessions(user, plan.wanted_later(), &[])?;
+            ids.retain(|id| got_in(&again.sessions).contains(id));
+        }
+        let ids: Vec<u64> = ids.into_iter().collect();
         if !ids.is_empty() && !self.end_who_got_in(admin, &ids)? {
             return Ok(());
         }

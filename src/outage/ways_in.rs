@@ -66,7 +66,7 @@ impl Questions {
         admin: &mut Admin,
         state: &State,
     ) -> Result<WaysIn, Error> {
-        let open = open_ways(answers, node, admin, &state.nameless)?;
+        let open = open_ways(answers, node, admin, state)?;
         let mut warnings = Vec::new();
         if self.method == Method::Lock {
             let events = if self.asks_for_events {
@@ -90,9 +90,11 @@ fn open_ways(
     answers: &mut Answers,
     node: &Node,
     admin: &mut Admin,
-    nameless: &[Account],
+    state: &State,
 ) -> Result<Vec<String>, Error> {
-    let user = &node.account.user;
+    let (user, nameless) = (&node.account.user, &state.nameless);
+    // As the server spells it.
+    let database = state.database.as_deref().unwrap_or(&node.database);
     // One may be granted it by several rows.
     let proxies: BTreeSet<(String, String)> = answers.rows()?.into_iter().collect();
     let mut open: Vec<String> = proxies
@@ -119,7 +121,7 @@ fn open_ways(
         };
         let all = grants.iter().chain(&public);
         let mut grants = all.filter_map(|line| Grant::parse(line));
-        if let Some(grant) = grants.find(|grant| grant.reaches(&node.database, admin.names)) {
+        if let Some(grant) = grants.find(|grant| grant.reaches(database, admin.names)) {
             open.push(reason::way_without_name(&account.host, grant));
         }
     }

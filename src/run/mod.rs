@@ -33,6 +33,7 @@ use crate::outage::hold::Back;
 use crate::outage::plan::GRACE;
 use crate::outage::progress::Progress;
 use crate::outage::recover::{self, NodeStatus, OrphanedOutage, RecoverTarget};
+use crate::outage::state::UndoEvent;
 use crate::reason::{self, Reason};
 use crate::report::Printer;
 use crate::server::Failure;
@@ -232,15 +233,43 @@ impl<'a> Run<'a> {
     }
 
     fn recover(&mut self, named: bool, timeout: Duration) -> Result<ExitStatus, Abort> {
-        let workers = self.work(self.named(), move |node, on_progress| {
+        let mut elsewhere = self.recover_some(self.named(), named, timeout)?;
+        if !elsewhere.is_empty() {
+            // What they were locked for may be back now.
+            let again = elsewhere.keys().map(|&number| (number, self.node(number)));
+            elsewhere = self.recover_some(again.collect(), named, timeout)?;
+        }
+        for (number, found) in elsewhere {
+            if named {
+                self.not_restored(number, &found.elsewhere().into());
+            } else {
+                let standing = NodeStatus::LockedElsewhere(found);
+                self.printer.standing(&self.node(number), &Ok(standing));
+            }
+        }
+        Ok(self.status_after(ExitStatus::Done))
+    }
+
+    /// Brings back which of these nodes there are to bring back; returns those that are locked for
+    /// another one on their server.
+    fn recover_some(
+        &mut self,
+        nodes: BTreeMap<u32, Arc<Node>>,
+        named: bool,
+        timeout: Duration,
+    ) -> Result<BTreeMap<u32, UndoEvent>, Abort> {
+        let workers = self.work(nodes, move |node, on_progress| {
             recover::find(&node, timeout, named, on_progress)
         });
-        let mut lost = BTreeMap::new();
+        let (mut lost, mut elsewhere) = (BTreeMap::new(), BTreeMap::new());
         for (number, found) in self.results(workers)? {
             match found {
                 Ok(RecoverTarget::OrphanedOutage(found)) => {
                     self.by_hand.insert(number, found.by_hand());
                     lost.insert(number, *found);
+                }
+                Ok(RecoverTarget::LockedElsewhere(found)) => {
+                    elsewhere.insert(number, *found);
                 }
                 Ok(RecoverTarget::Online) => {
                     let online = Ok(NodeStatus::Online(None));
@@ -257,7 +286,7 @@ impl<'a> Run<'a> {
             found.leaves(&places);
         }
         self.restore(lost, OrphanedOutage::bring_back)?;
-        Ok(self.status_after(ExitStatus::Done))
+        Ok(elsewhere)
     }
 
     /// What the outcome comes to, after what happened on the way back.

@@ -8,7 +8,7 @@ use mysql::{Row, Value};
 
 use super::answers::Answers;
 use super::connect::Connection;
-use super::error::{Error, NO_SUCH_THREAD, explain};
+use super::error::{Error, NO_SUCH_THREAD, explain_later};
 use super::identity::ServerId;
 use super::sql;
 
@@ -37,7 +37,7 @@ impl Connection {
         let result = self
             .conn
             .query_iter(statements.join(";\n"))
-            .map_err(|error| explain(&error, timeout))?;
+            .map_err(|error| explain_later(&error, timeout))?;
         // To drop it would be to wait for all of them.
         std::mem::forget(result);
         Ok(())
@@ -87,7 +87,7 @@ impl Connection {
     ) -> (Answers, Result<(), Error>) {
         let mut answers = Vec::with_capacity(statements.len());
         let result = self.send_into(&mut answers, statements, after_each);
-        let result = result.map_err(|error| explain(&error, self.timeout));
+        let result = result.map_err(|error| explain_later(&error, self.timeout));
         (Answers::new(answers), result)
     }
 

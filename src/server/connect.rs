@@ -206,7 +206,7 @@ pub fn at_same_address(
     others: &[(u32, Address)],
     timeout: Duration,
 ) -> Vec<u32> {
-    let resolved = |address: &Address| match address {
+    let resolved = move |address: &Address| match address {
         Address::Tcp(host, port) => resolve(host, *port, timeout).unwrap_or_default(),
         Address::Socket(_) => Vec::new(),
     };
@@ -219,23 +219,25 @@ pub fn at_same_address(
         is_loopback(ours) && is_loopback(theirs) || theirs.iter().any(|one| ours.contains(one))
     };
     // All at once: names that do not resolve would cost a timeout each.
-    thread::scope(|scope| {
-        let same_port = |other: &Address| port(other) == port(address);
-        let ours = LazyCell::new(|| resolved(address));
-        let theirs: Vec<_> = others
-            .iter()
-            .filter(|(_, other)| other != address && same_port(other))
-            .map(|(number, other)| (*number, scope.spawn(move || resolved(other))))
-            .collect();
-        let equal = others.iter().filter(|(_, other)| other == address);
-        let mut same: Vec<u32> = equal.map(|(number, _)| *number).collect();
-        for (number, theirs) in theirs {
-            if is_same(&ours, &theirs.join().unwrap_or_default()) {
-                same.push(number);
-            }
+    let start = |other: &Address| {
+        let other = other.clone();
+        threads::start_or_run(move || resolved(&other))
+    };
+    let same_port = |other: &Address| port(other) == port(address);
+    let ours = LazyCell::new(|| resolved(address));
+    let theirs: Vec<_> = others
+        .iter()
+        .filter(|(_, other)| other != address && same_port(other))
+        .map(|(number, other)| (*number, start(other)))
+        .collect();
+    let equal = others.iter().filter(|(_, other)| other == address);
+    let mut same: Vec<u32> = equal.map(|(number, _)| *number).collect();
+    for (number, theirs) in theirs {
+        if is_same(&ours, &theirs.join().unwrap_or_default()) {
+            same.push(number);
         }
-        same
-    })
+    }
+    same
 }
 
 fn is_not_for_this_machine(error: &DriverError) -> bool {

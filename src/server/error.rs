@@ -279,6 +279,15 @@ pub(super) fn explain(error: &mysql::Error, timeout: Duration) -> Error {
     })
 }
 
+/// The same on a connection that was made: who is there has spoken the protocol, and whatever ends
+/// in the middle was closed.
+pub(super) fn explain_later(error: &mysql::Error, timeout: Duration) -> Error {
+    match cause_in_io(error).map(io::Error::kind) {
+        Some(ErrorKind::UnexpectedEof) => Error::Connection(CUT.to_owned()),
+        _ => explain(error, timeout),
+    }
+}
+
 /// Why TLS failed, in words where the library has only a name for it.
 fn tls_failed(why: &str) -> String {
     let known = [

@@ -66,7 +66,12 @@ pub(super) fn is_data_privilege(name: &str) -> bool {
 
 /// The global privileges that write rows by `BINLOG`, whatever else is held.
 /// <https://mariadb.com/kb/en/binlog/>
-const REPLAY: [&str; 3] = ["BINLOG REPLAY", "BINLOG_ADMIN", "REPLICATION_APPLIER"];
+const REPLAY: [&str; 4] = [
+    "BINLOG REPLAY",
+    "BINLOG_ADMIN",
+    "REPLICATION_APPLIER",
+    "SUPER",
+];
 
 impl Grant {
     /// Reads one line of `SHOW GRANTS`, however its server quotes names; `None` for a line that

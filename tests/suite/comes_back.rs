@@ -9,8 +9,8 @@ use mysql::prelude::Queryable;
 use test_case::test_case;
 
 use crate::harness::{
-    Finished, Kind, Nodes, PROMPT, Server, admin_without_events, drop_admin, offline, online,
-    own_admin, quoted, servers, wait_until,
+    Finished, Kind, Nodes, PROMPT, Server, admin_without_events, drop_admin, login, offline,
+    online, own_admin, quoted, servers, wait_until,
 };
 use crate::proxy::Proxy;
 
@@ -92,6 +92,43 @@ fn recover_can_be_run_again_and_again(kind: Kind) {
             .assert_line(&online(2));
         assert_eq!(nodes.states(), before);
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn who_recovers_at_the_same_time_is_left_alone(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    for _ in 0..40 {
+        let two = [(); 2].map(|()| nodes.start(&["recover", "1", "2", "3"]));
+        for mut program in two {
+            program.finish().assert_status(0);
+        }
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_account_comes_back_whose_database_is_gone(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    nodes.leave_offline(&["1"]);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!("DROP DATABASE {}", quoted(&nodes.databases[0])))
+        .unwrap();
+    let stands = |how: &str| {
+        let finished = nodes.run(&["status", "1"], "");
+        finished.assert_status(1);
+        assert!(finished.out.contains(how), "{finished:?}");
+    };
+    stands("locked, not by fail-start");
+    nodes
+        .run(&["recover", "1"], "")
+        .assert_status(0)
+        .assert_line(&online(1));
+    login(server.port, &nodes.user, "rootpass", None).unwrap();
+    stands("it has no database named");
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

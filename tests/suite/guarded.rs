@@ -40,6 +40,30 @@ fn comes_back_by_itself(nodes: &Nodes, before: &str) {
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
+fn who_recovers_meanwhile_leaves_the_guard_of_a_node_that_is_about_to_go(kind: Kind) {
+    let server = Server::start(kind, &["--event-scheduler=OFF"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.state(1);
+    // As a backup does it.
+    let mut backup = nodes.admin(1);
+    backup.query_drop("FLUSH TABLES WITH READ LOCK").unwrap();
+    let mut program = nodes.start(&["1", "--for", "5s"]);
+    wait_until("its guard is there", || {
+        let guards = "SELECT 1 FROM information_schema.processlist WHERE INFO LIKE 'DO /* fail-start guards%'";
+        nodes.admin(1).query_first::<u8, _>(guards).unwrap()
+    });
+    let finished = nodes.run(&["recover", "1"], "");
+    finished.assert_status(0);
+    assert!(finished.out.contains("): online"), "{finished:?}");
+    backup.query_drop("UNLOCK TABLES").unwrap();
+    program.wait_for(&offline(1));
+    program.kill();
+    comes_back_by_itself(&nodes, &before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
 fn a_deadline_holds_with_and_without_an_event_scheduler(kind: Kind) {
     for scheduler in ["--event-scheduler=OFF", "--event-scheduler=ON"] {
         let server = Server::start(kind, &[scheduler]);

@@ -96,6 +96,37 @@ fn none_writes_on_in_somebodys_routine(kind: Kind, options: &[&str]) {
     }
 }
 
+/// On its return MySQL gives the session its definer's rights on the session's default database.
+#[test_case(Kind::MySql, &["--log-bin-trust-function-creators=ON"]; "on_mysql")]
+#[test_case(Kind::MySql, &["--performance-schema=OFF", "--log-bin-trust-function-creators=ON"]; "on_mysql_without_its_performance_schema")]
+#[test_case(Kind::MariaDb, &[]; "on_mariadb")]
+fn none_writes_on_once_it_is_back_from_a_routine_of_another_database(kind: Kind, options: &[&str]) {
+    let (_server, nodes) = node(kind, options);
+    let database = quoted(&nodes.databases[0]);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE DATABASE other; GRANT ALL ON other.* TO {account}; USE other; CREATE TABLE c (id INT); \
+             CREATE PROCEDURE waits() DO SLEEP(0.1); \
+             CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN SLEEP(0.1); \
+             CREATE TRIGGER waits BEFORE INSERT ON c FOR EACH ROW DO SLEEP(0.1); \
+             USE {database}; CREATE PROCEDURE outer_one() SQL SECURITY INVOKER \
+             BEGIN CALL other.waits(); INSERT INTO t VALUES (); END",
+            account = nodes.account()
+        ))
+        .unwrap();
+    for statement in [
+        "CALL other.waits()",
+        "DO other.f()",
+        "INSERT INTO other.c VALUES (1)",
+        &format!("USE other; CALL {database}.outer_one(); USE {database}"),
+    ] {
+        let statement = format!("{statement}; INSERT INTO t VALUES ()");
+        let [at_first, later] = rows_in_an_outage(&nodes, &mut admin, &statement, "revoke");
+        assert_eq!(later, at_first, "{statement}");
+    }
+}
+
 /// To a function that runs with its caller's rights, in a view that runs with its definer's, that one
 /// is the caller.
 #[test_case(Kind::MySql, &["--performance-schema=OFF", "--log-bin-trust-function-creators=ON"]; "on_mysql_without_its_performance_schema")]

@@ -928,11 +928,13 @@ fn another_way_in_is_named_in_cloud(kind: Kind) {
         Kind::MySql => "BINLOG_ADMIN",
         Kind::MariaDb => "BINLOG REPLAY",
     };
-    check(
-        &format!("GRANT {replays} ON *.* TO {account}"),
-        &format!("REVOKE {replays} ON *.* FROM {account}"),
-        &format!("{replays} ON *.*"),
-    );
+    for replays in [replays, "SUPER"] {
+        check(
+            &format!("GRANT {replays} ON *.* TO {account}"),
+            &format!("REVOKE {replays} ON *.* FROM {account}"),
+            &format!("{replays} ON *.*"),
+        );
+    }
     check(
         &format!("CREATE ROLE {role}; GRANT {role} TO {account}"),
         &format!("DROP ROLE {role}"),
@@ -956,7 +958,16 @@ fn another_way_in_is_named_in_cloud(kind: Kind) {
             "TO PUBLIC",
         );
     }
-    nodes.run(&["1"], "Y\n").assert_status(0);
+    // One that nobody gets in by, but what it holds is everybody's.
+    admin
+        .query_drop(format!(
+            "CREATE USER ''@'10.9.8.7' ACCOUNT LOCK; GRANT INSERT ON `{wide}`.* TO ''@'10.9.8.7'"
+        ))
+        .unwrap();
+    nodes
+        .run(&["1", "--method", "lock"], "Y\n")
+        .assert_status(0);
+    admin.query_drop("DROP USER ''@'10.9.8.7'").unwrap();
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

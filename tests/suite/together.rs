@@ -236,6 +236,13 @@ fn who_recovers_one_is_told_of_the_other(kind: Kind) {
         assert_eq!(nodes.states(), before);
         nodes.run(&["status", "1", "2"], "").assert_status(0);
     }
+    // The one that was not taken comes back with the other.
+    nodes.fail(&["1"]).kill();
+    let finished = nodes.run(&["recover", "1", "2"], "");
+    finished.assert_status(0).assert_line(&online(1));
+    assert!(finished.out.contains("): online\n"), "{}", finished.out);
+    assert_eq!(finished.err, "");
+    assert_eq!(nodes.states(), before);
     // Both by name: there is nothing to tell.
     nodes.fail(&["1", "2"]).kill();
     let finished = nodes.run(&["recover", "2", "1"], "");

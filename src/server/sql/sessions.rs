@@ -31,14 +31,19 @@ pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
 /// which it is no list: id, user, default database, command. Or those of everybody, with more
 /// columns, where they are shown.
 ///
-/// With a database, by MySQL's metadata locks, also whether a table of it is part of the session's
-/// transaction, which may be committed whatever is revoked meanwhile; `NULL` where no table at all
-/// is shown to be in use: of this session at least those are that it lists from. Who has a
+/// With a database, by MySQL's metadata locks, also whether a table or a routine of it is part of the
+/// session's transaction, which may be committed whatever is revoked meanwhile; `NULL` where no table
+/// at all is shown to be in use: of this session at least those are that it lists from. Who has a
 /// transaction open is no help there: another list shows another moment, and a session that works on
 /// another database has one at one time and locks at another. A statement that waits for a lock may
 /// have its rights checked already and use the database next, where it names that, or is so long that
-/// its end is not shown.
+/// its end is not shown. And whether a statement is under way, perhaps within others, that began with
+/// that database as the default one, or perhaps did: within a routine or a trigger of another database that one is shown
+/// instead, and where its definer runs it, the session comes back with the definer's rights on its
+/// own default database (seen on MySQL 9.7). It is `NULL` for this session where statements are not
+/// shown.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     match list {
         ProcessList::PerformanceSchema => {}
@@ -52,13 +57,20 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         let name = literal(database);
         (
             format!(
-                ", uses_it OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0))"
+                ", IF(ID = CONNECTION_ID() AND began_here IS NULL, NULL, uses_it \
+                 OR COALESCE(began_here, COMMAND IN ('Query', 'Execute')) \
+                 OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0)))"
             ),
             format!(
-                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(IF(OBJECT_TYPE = 'TABLE', OBJECT_SCHEMA = {name}, NULL)) AS uses_it, \
+                " LEFT JOIN (SELECT PROCESSLIST_ID, \
+                 MAX(IF(OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION'), OBJECT_SCHEMA = {name}, NULL)) AS uses_it, \
                  MAX(LOCK_STATUS = 'PENDING') AS waits \
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
-                 WHERE OBJECT_TYPE = 'TABLE' OR LOCK_STATUS = 'PENDING' GROUP BY PROCESSLIST_ID) AS used ON PROCESSLIST_ID = ID"
+                 WHERE OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION') OR LOCK_STATUS = 'PENDING' \
+                 GROUP BY PROCESSLIST_ID) AS used ON used.PROCESSLIST_ID = ID \
+                 LEFT JOIN (SELECT PROCESSLIST_ID, MAX(CURRENT_SCHEMA <=> {name} AND END_EVENT_ID IS NULL) AS began_here \
+                 FROM performance_schema.events_statements_current JOIN performance_schema.threads USING (THREAD_ID) \
+                 GROUP BY PROCESSLIST_ID) AS running ON running.PROCESSLIST_ID = ID"
             ),
         )
     });
@@ -186,13 +198,14 @@ pub fn guards(database: &str) -> String {
     format!("{GUARDS} {name}. */")
 }
 
-/// The sessions of this user name that do: id.
+/// The sessions of this user name that do: id. A guard's statement begins with `DO`; who asks this
+/// too has the same comment in it, further behind.
 pub fn guards_of(user: &str, database: &str) -> String {
     format!(
         "SELECT ID FROM information_schema.processlist \
-         WHERE USER = {} AND LOCATE({}, INFO) > 0 AND ID <> CONNECTION_ID()",
+         WHERE USER = {} AND LOCATE({}, INFO) = 1",
         literal(user),
-        literal(&guards(database))
+        literal(&format!("DO {}", guards(database)))
     )
 }
 
