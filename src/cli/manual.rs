@@ -55,7 +55,7 @@ const VARIABLES: &[(&str, &str)] = &[
     (
         "CLOUD_DB_HOST, ...",
         "The same with CLOUD for LOCAL. CLOUD_DB_HOST and TESTER_CLOUD_DB_PASSWORD must be set, ports are 3306, and \
-         CLOUD_DB_SSL_MODE is required.",
+         CLOUD_DB_SSL_MODE defaults to required.",
     ),
 ];
 

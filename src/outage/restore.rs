@@ -32,6 +32,8 @@ pub struct Restore {
     first_session: Option<u64>,
     /// Since when it has been proven to be offline.
     since: Option<Instant>,
+    /// Since when it has been proven to be back.
+    until: Option<Instant>,
     /// Since when somebody else has been seen to have given the account its access back.
     opened: Option<Instant>,
     turned_away: TurnedAway,
@@ -82,6 +84,7 @@ impl Restore {
             already: Duration::ZERO,
             first_session: Some(admin.id),
             since: None,
+            until: None,
             opened: None,
             turned_away: TurnedAway::default(),
             undo_was_there: false,
@@ -182,7 +185,7 @@ impl Restore {
         Ok(Back {
             was_offline: self.since.is_some(),
             offline_for: self.since.filter(|_| is_known).map(|since| {
-                let until = self.opened.unwrap_or_else(Instant::now);
+                let until = self.opened.or(self.until).unwrap_or_else(Instant::now);
                 self.already + until.duration_since(since)
             }),
             method: self.plan.method,
@@ -255,6 +258,7 @@ impl Restore {
             is_dropped,
             is_locked,
         } = self.give_back(&mut admin, undo_is_there)?;
+        self.until = Some(Instant::now());
         if is_locked {
             let user = &self.plan.node.account.user;
             on_progress(Progress::Warning(reason::locked_though_back(user)));

@@ -49,7 +49,7 @@ pub fn neighbour_comes_too(database: &str) -> Reason {
 /// These statements can be run no more.
 pub fn account_dropped(statements: &[String]) -> Reason {
     Kind::AccountDropped.told(format_args!(
-        "somebody dropped what these are about: {}",
+        "somebody dropped or renamed what these are about: {}",
         statements.join("; ")
     ))
 }

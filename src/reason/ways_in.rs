@@ -70,7 +70,7 @@ pub fn own_events(count: usize, first: &str) -> Reason {
         count => (format!("{count} events, {first} among them,"), "go"),
     };
     Kind::OwnEvents.told(format_args!(
-        "{them} of the account itself {go} on, as the server runs that without a login: --method revoke would stop it"
+        "{them} of the account itself {go} on, as the server runs that without a login: --method revoke would keep later runs out of this node's database"
     ))
 }
 

@@ -195,7 +195,7 @@ fn events_of_the_account_itself_are_named(kind: Kind) {
         .assert_status(0)
         .assert_kinds(&["own_events"])
         .assert_says(&name)
-        .assert_says("--method revoke would stop it");
+        .assert_says("--method revoke would keep later runs out of");
     let finished = nodes.run(&["1", "--dry-run", "--method", "revoke", "--json"], "");
     finished.assert_kinds(&[]);
     // What a run of it does meanwhile is no session that got in, and is not ended.
