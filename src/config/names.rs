@@ -96,18 +96,14 @@ pub(super) fn misspelling(name: &str, known: &[Known]) -> Option<String> {
     let digits = upper[stem.len()..].trim_start_matches('0');
     let has_number = stem.len() < upper.len();
     let stem = stem.trim_end_matches('_');
-    let (
-        _,
-        Known {
-            plain, is_of_node, ..
-        },
-    ) = known
+    let (_, meant) = known
         .iter()
         .filter(|known| known.name.len().abs_diff(stem.len()) <= known.wrong)
         .map(|known| (strsim::osa_distance(stem, &known.name), known))
         .filter(|(distance, known)| *distance <= known.wrong)
         .min_by_key(|(distance, _)| *distance)?;
-    if !has_number && !is_of_node || plain == CLOUD_SWITCH {
+    let plain = &meant.plain;
+    if !has_number && !meant.is_of_node || plain == CLOUD_SWITCH {
         return Some(format!("is {plain} meant?"));
     }
     Some(match node_number(digits) {

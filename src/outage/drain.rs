@@ -60,6 +60,8 @@ pub struct SessionDrain {
     /// Whether it showed sessions that may be none.
     passing: bool,
     /// Listings in a row without a session.
+    empty: u32,
+    /// And those in a row without one that may not be none.
     clean: u32,
 }
 
@@ -78,6 +80,7 @@ impl SessionDrain {
             unendable: BTreeMap::new(),
             listed: BTreeSet::new(),
             passing: false,
+            empty: 0,
             clean: 0,
         }
     }
@@ -97,8 +100,13 @@ impl SessionDrain {
         } else {
             0
         };
+        self.empty = if self.clean > 0 && !self.passing {
+            self.empty + 1
+        } else {
+            0
+        };
         // Never by one listing alone: a login may have been between two lists.
-        if self.clean >= if self.passing { 4 } else { 2 } {
+        if self.empty >= 2 || self.clean >= 4 {
             return Next::Drained;
         }
         // In the order of the list: MariaDB looks for each from its beginning.
@@ -135,12 +143,11 @@ impl SessionDrain {
         };
         let is_late = self.began.elapsed() > LOGIN_GRACE;
         // By now whoever may get in has been listed before. One whose change of user is refused shows
-        // as the account's for a moment, and there may always be some.
+        // as the account's for a moment, idle, and there may always be some.
         let before = std::mem::replace(&mut self.listed, ids(&|_| true));
-        let passes = |id: &u64| is_late && !before.contains(id);
-        let (passing, all_sessions): (BTreeSet<u64>, BTreeSet<u64>) =
-            ids(&|one| ends(one)).into_iter().partition(passes);
-        self.passing = !passing.is_empty();
+        let passes = |one: &Session| is_late && one.is_idle && !before.contains(&one.id);
+        let all_sessions = ids(&|one| ends(one) && !passes(one));
+        self.passing = listed.iter().any(|one| ends(one) && passes(one));
         let logging_in = ids(&|one| one.is_logging_in && !ends(one));
         // Those that began after the first listing see the outage.
         let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
@@ -399,10 +406,20 @@ mod tests {
             waits(drain.next(&[session(id)], false, is_users));
         }
         assert_eq!(drain.next(&[session(4)], false, is_users), kill(&[4], &[]));
-        for id in 5..8 {
-            waits(drain.next(&[session(id)], false, is_users));
-        }
+        // It works: no refused one does.
+        let works = |id| Session {
+            is_idle: false,
+            ..session(id)
+        };
+        assert_eq!(drain.next(&[works(5)], false, is_users), kill(&[5], &[]));
+        waits(drain.next(&[session(6)], false, is_users));
+        waits(drain.next(&[], false, is_users));
+        waits(drain.next(&[session(7)], false, is_users));
         assert_eq!(drain.next(&[session(8)], false, is_users), Next::Drained);
+        waits(drain.next(&[session(9)], true, is_users));
+        waits(drain.next(&[session(10)], false, is_users));
+        waits(drain.next(&[], false, is_users));
+        assert_eq!(drain.next(&[], false, is_users), Next::Drained);
     }
 
     #[test]

@@ -176,6 +176,11 @@ pub fn find(
     let (plan, already) = match standing {
         // Who has claimed it is about to take it, and has left its guard first.
         NodeStatus::Online(None) if is_claimed(&mut admin, node) => {
+            let about = reason::about_to_go(node.number);
+            if named {
+                return Err(about.into());
+            }
+            on_progress(Progress::Warning(about));
             return Ok(RecoverTarget::Online);
         }
         NodeStatus::Online(None) => {

@@ -1,7 +1,7 @@
 //! A node that is offline is watched until it is brought back: once a second, on the connection
 //! that is kept, in a thread of its own, so that nothing waits for a look that hangs.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -247,19 +247,19 @@ impl Watcher {
         if plan.keep_sessions || self.seen().opened.is_some() {
             return Ok(());
         }
-        let got_in = |listed: &[Session]| -> BTreeSet<u64> {
+        let got_in = |listed: Vec<Session>| -> BTreeMap<u64, bool> {
             let sessions = listed.iter();
             let got_in = sessions.filter(|one| plan.must_end(one) && !one.is_none_yet);
-            got_in.map(|session| session.id).collect()
+            got_in.map(|one| (one.id, one.is_idle)).collect()
         };
-        let mut ids = got_in(&listing.sessions);
-        if !ids.is_empty() {
-            // One whose change of user is refused shows as the account's for a moment.
-            thread::sleep(Duration::from_millis(20));
-            let again = admin.sessions(user, plan.wanted_later(), &[])?;
-            ids.retain(|id| got_in(&again.sessions).contains(id));
+        let mut ids = got_in(listing.sessions);
+        if ids.values().any(|is_idle| *is_idle) {
+            // One whose change of user is refused shows as the account's for a moment, idle.
+            thread::sleep(Duration::from_millis(100));
+            let again = got_in(admin.sessions(user, plan.wanted_later(), &[])?.sessions);
+            ids.retain(|id, is_idle| !*is_idle || again.contains_key(id));
         }
-        let ids: Vec<u64> = ids.into_iter().collect();
+        let ids: Vec<u64> = ids.into_keys().collect();
         if !ids.is_empty() && !self.end_who_got_in(admin, &ids)? {
             return Ok(());
         }

@@ -224,6 +224,13 @@ pub fn being_locked(other: impl Display, user: &str) -> Reason {
 }
 
 /// Another fail-start has claimed the account, where it is to be locked, or else the node.
+/// To whom wants the node back.
+pub fn about_to_go(number: u32) -> Reason {
+    Kind::TakenByAnother.told(format_args!(
+        "another fail-start is about to take it offline, or was killed when it was: `fail-start recover {number}` again in a moment"
+    ))
+}
+
 pub fn claimed(is_account: bool, number: u32) -> Reason {
     let what = if is_account {
         "the account on this server"

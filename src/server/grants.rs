@@ -64,7 +64,8 @@ pub(super) fn is_data_privilege(name: &str) -> bool {
     ON_DATABASES.contains(&name) || MORE.contains(&name)
 }
 
-/// The global privileges that write rows by `BINLOG`, whatever else is held.
+/// The global privileges that write rows by `BINLOG`, whatever else is held; `SUPER` on MySQL and
+/// MariaDB 10.11, not on 11.8.
 /// <https://mariadb.com/kb/en/binlog/>
 const REPLAY: [&str; 4] = [
     "BINLOG REPLAY",

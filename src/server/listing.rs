@@ -380,7 +380,7 @@ impl Admin {
         let _begin = first.take(1);
         let mut ids: BTreeSet<u64> = first.rows()?.into_iter().collect();
         if !is_new(&ids) {
-            ids = WAITS.run(&self.server_id.clone(), || {
+            ids = WAITS.run(&self.server_id.clone(), self.timeout(), || {
                 loop {
                     let ids = self.rows(sql::TRANSACTIONS)?.into_iter().collect();
                     if is_new(&ids) {

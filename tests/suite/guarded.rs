@@ -54,8 +54,13 @@ fn who_recovers_meanwhile_leaves_the_guard_of_a_node_that_is_about_to_go(kind: K
         nodes.admin(1).query_first::<u8, _>(guards).unwrap()
     });
     let finished = nodes.run(&["recover", "1"], "");
-    finished.assert_status(0);
-    assert!(finished.out.contains("): online"), "{finished:?}");
+    finished
+        .assert_status(3)
+        .assert_says("is about to take it offline");
+    let finished = nodes.run(&["recover"], "");
+    finished
+        .assert_status(0)
+        .assert_says("is about to take it offline");
     backup.query_drop("UNLOCK TABLES").unwrap();
     program.wait_for(&offline(1));
     program.kill();

@@ -98,6 +98,7 @@ fn none_writes_on_in_somebodys_routine(kind: Kind, options: &[&str]) {
 
 /// On its return MySQL gives the session its definer's rights on the session's default database.
 #[test_case(Kind::MySql, &["--log-bin-trust-function-creators=ON"]; "on_mysql")]
+#[test_case(Kind::MySql, &["--performance-schema-instrument=statement/sql/call_procedure=OFF", "--log-bin-trust-function-creators=ON"]; "on_mysql_that_does_not_show_it")]
 #[test_case(Kind::MySql, &["--performance-schema=OFF", "--log-bin-trust-function-creators=ON"]; "on_mysql_without_its_performance_schema")]
 #[test_case(Kind::MariaDb, &[]; "on_mariadb")]
 fn none_writes_on_once_it_is_back_from_a_routine_of_another_database(kind: Kind, options: &[&str]) {

@@ -1,11 +1,9 @@
 //! An outage is watched from OFFLINE until its end: what happens to the node meanwhile is ended, or
 //! told, or both.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mysql::ChangeUserOpts;
 use mysql::prelude::Queryable;
 use serde_json::Value;
 use test_case::test_case;
@@ -63,39 +61,6 @@ fn a_session_that_gets_in_is_ended_and_told_once(kind: Kind) {
         // The question is asked again below the warning.
         assert_eq!(finished.err.matches(PROMPT).count(), 2, "{}", finished.err);
     }
-}
-
-/// MySQL shows it as the account's session until it is closed.
-#[test_case(Kind::MySql; "on_mysql")]
-#[test_case(Kind::MariaDb; "on_mariadb")]
-fn who_may_not_change_into_the_account_has_not_got_in(kind: Kind) {
-    let server = Server::start(kind, &[]);
-    let mut nodes = Nodes::local(kind);
-    nodes.move_to(1, &server);
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..16 {
-            scope.spawn(|| {
-                while !stop.load(Ordering::SeqCst) {
-                    let account = ChangeUserOpts::new()
-                        .with_user(Some(nodes.user.clone()))
-                        .with_pass(Some("rootpass".to_owned()))
-                        .with_db_name(Some(nodes.databases[0].clone()));
-                    let _ = nodes.admin(1).change_user(account);
-                }
-            });
-        }
-        let began = Instant::now();
-        let mut program = nodes.fail(&["1", "--json"]);
-        let took = began.elapsed();
-        thread::sleep(Duration::from_secs(4));
-        stop.store(true, Ordering::SeqCst);
-        program.answer("Y\n");
-        let finished = program.end();
-        finished.assert_status(0).assert_kinds(&[]);
-        assert!(finished.out.contains("\"got_in\":0"), "{}", finished.out);
-        assert!(took < Duration::from_secs(5), "{took:?}");
-    });
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

@@ -38,10 +38,10 @@ pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
 /// another database has one at one time and locks at another. A statement that waits for a lock may
 /// have its rights checked already and use the database next, where it names that, or is so long that
 /// its end is not shown. And whether a statement is under way, perhaps within others, that began with
-/// that database as the default one, or perhaps did: within a routine or a trigger of another database that one is shown
-/// instead, and where its definer runs it, the session comes back with the definer's rights on its
-/// own default database (seen on MySQL 9.7). It is `NULL` for this session where statements are not
-/// shown.
+/// that database as the default one, or of which that is not shown: within a routine or a trigger of
+/// another database that one is shown instead, and where its definer runs it, the session comes back
+/// with the definer's rights on its own default database (seen on MySQL 9.7). All of it is `NULL` for
+/// this session where not every kind of statement is shown.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
@@ -57,7 +57,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         let name = literal(database);
         (
             format!(
-                ", IF(ID = CONNECTION_ID() AND began_here IS NULL, NULL, uses_it \
+                ", IF(ID = CONNECTION_ID() AND (began_here IS NULL OR ({HIDDEN_STATEMENTS})), NULL, uses_it \
                  OR COALESCE(began_here, COMMAND IN ('Query', 'Execute')) \
                  OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0)))"
             ),
@@ -68,7 +68,8 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
                  WHERE OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION') OR LOCK_STATUS = 'PENDING' \
                  GROUP BY PROCESSLIST_ID) AS used ON used.PROCESSLIST_ID = ID \
-                 LEFT JOIN (SELECT PROCESSLIST_ID, MAX(CURRENT_SCHEMA <=> {name} AND END_EVENT_ID IS NULL) AS began_here \
+                 LEFT JOIN (SELECT PROCESSLIST_ID, MAX(IF(INSTRUMENTED = 'YES', PROCESSLIST_DB <=> {name} \
+                 OR CURRENT_SCHEMA <=> {name} AND END_EVENT_ID IS NULL, NULL)) AS began_here \
                  FROM performance_schema.events_statements_current JOIN performance_schema.threads USING (THREAD_ID) \
                  GROUP BY PROCESSLIST_ID) AS running ON running.PROCESSLIST_ID = ID"
             ),
@@ -80,6 +81,16 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         literal(user)
     )
 }
+
+/// Whether the server is told not to show statements of a kind by which routines and triggers run.
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-setup-instruments-table.html>
+const HIDDEN_STATEMENTS: &str = "SELECT COUNT(*) FROM performance_schema.setup_instruments WHERE ENABLED = 'NO' \
+                                 AND NAME IN ('statement/abstract/Query', 'statement/com/Query', 'statement/com/Execute', \
+                                 'statement/sql/call_procedure', 'statement/sql/select', 'statement/sql/do', \
+                                 'statement/sql/set_option', 'statement/sql/execute_sql', 'statement/sql/insert', \
+                                 'statement/sql/insert_select', 'statement/sql/replace', 'statement/sql/replace_select', \
+                                 'statement/sql/update', 'statement/sql/update_multi', 'statement/sql/delete', \
+                                 'statement/sql/delete_multi', 'statement/sql/load')";
 
 /// This session, as [`sessions`] shows it in MySQL's performance schema.
 pub const OWN_SESSION: &str =
