@@ -208,11 +208,12 @@ impl Admin {
         })
     }
 
-    /// Runs the statements, and finds out where this server lists sessions.
+    /// Runs the statements, and finds out where this server lists sessions; and, if that matters,
+    /// whether it tells which of them use a database.
     ///
     /// # Errors
     /// As [`Admin::batch_or_error`].
-    pub fn find_list(&mut self, statements: &[String]) -> Result<Answers, Error> {
+    pub fn find_list(&mut self, statements: &[String], with_use: bool) -> Result<Answers, Error> {
         if !self.lists_by_performance_schema() {
             let asked = [statements, &[sql::rows_with_a_host(self.server)]].concat();
             let mut answers = self.batch_or_error(&asked)?;
@@ -220,8 +221,9 @@ impl Admin {
             self.read_rows_with_a_host(&mut answers)?;
             return Ok(first);
         }
-        let (answers, list) = self.list(sql::OWN_SESSION.to_owned(), statements, Then::Nothing)?;
-        self.must_list_otherwise(list.as_ref(), false);
+        let with_use = with_use && self.reads_locks;
+        let (answers, list) = self.list(sql::own_session(with_use), statements, Then::Nothing)?;
+        self.must_list_otherwise(list.as_ref(), with_use);
         Ok(answers)
     }
 

@@ -41,7 +41,7 @@ pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
 /// that database as the default one, or of which that is not shown: within a routine or a trigger of
 /// another database that one is shown instead, and where its definer runs it, the session comes back
 /// with the definer's rights on its own default database (seen on MySQL 9.7). All of it is `NULL` for
-/// this session where not every kind of statement is shown.
+/// this session where its own statement is not shown; and see [`own_session`].
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
@@ -57,7 +57,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         let name = literal(database);
         (
             format!(
-                ", IF(ID = CONNECTION_ID() AND (began_here IS NULL OR ({HIDDEN_STATEMENTS})), NULL, uses_it \
+                ", IF(ID = CONNECTION_ID() AND began_here IS NULL, NULL, uses_it \
                  OR COALESCE(began_here, COMMAND IN ('Query', 'Execute')) \
                  OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0)))"
             ),
@@ -92,9 +92,18 @@ const HIDDEN_STATEMENTS: &str = "SELECT COUNT(*) FROM performance_schema.setup_i
                                  'statement/sql/update', 'statement/sql/update_multi', 'statement/sql/delete', \
                                  'statement/sql/delete_multi', 'statement/sql/load')";
 
-/// This session, as [`sessions`] shows it in MySQL's performance schema.
-pub const OWN_SESSION: &str =
-    "SELECT ID, USER, DB, COMMAND FROM performance_schema.processlist WHERE ID = CONNECTION_ID()";
+/// This session, as [`sessions`] shows it in MySQL's performance schema; and where that is to tell
+/// who uses a database, `NULL` if it does not show every statement.
+pub fn own_session(with_use: bool) -> String {
+    let uses_it = if with_use {
+        format!(", IF(({HIDDEN_STATEMENTS}), NULL, 0)")
+    } else {
+        String::new()
+    };
+    format!(
+        "SELECT ID, USER, DB, COMMAND{uses_it} FROM performance_schema.processlist WHERE ID = CONNECTION_ID()"
+    )
+}
 
 /// The user names by which these sessions have logged in, where a performance schema tells it:
 /// session, user name. What the other lists show is whom a session runs for just now: within a
