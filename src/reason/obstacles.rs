@@ -223,7 +223,6 @@ pub fn being_locked(other: impl Display, user: &str) -> Reason {
     ))
 }
 
-/// Another fail-start has claimed the account, where it is to be locked, or else the node.
 /// To whom wants the node back.
 pub fn about_to_go(number: u32) -> Reason {
     Kind::TakenByAnother.told(format_args!(
@@ -231,6 +230,7 @@ pub fn about_to_go(number: u32) -> Reason {
     ))
 }
 
+/// Another fail-start has claimed the account, where it is to be locked, or else the node.
 pub fn claimed(is_account: bool, number: u32) -> Reason {
     let what = if is_account {
         "the account on this server"
