@@ -9,7 +9,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
@@ -366,7 +366,7 @@ fn exit_after(printed: io::Result<()>) -> ! {
     if let Err(error) = &printed
         && error.kind() != ErrorKind::BrokenPipe
     {
-        let why = reason::cannot_write(Path::new("standard output"), error);
+        let why = reason::cannot_write_output(error);
         Printer::standard(Audience::Person).general_error(&why);
         report::wait_until_taken();
     }

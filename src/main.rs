@@ -12,8 +12,6 @@ mod server;
 mod system;
 mod threads;
 
-use std::path::Path;
-
 use crate::cli::{Args, Task};
 use crate::exit_status::ExitStatus;
 use crate::report::{Audience, Printer};
@@ -22,7 +20,7 @@ fn main() {
     let status = run();
     report::wait_until_taken();
     if let Some(error) = report::cut_short_by() {
-        let why = reason::cannot_write(Path::new("standard output"), &error);
+        let why = reason::cannot_write_output(&error);
         Printer::standard(Audience::Person).general_warning(&why);
         report::wait_until_taken();
     }

@@ -57,8 +57,6 @@ pub struct SessionDrain {
     unendable: BTreeMap<u64, Instant>,
     /// What the last listing showed.
     listed: BTreeSet<u64>,
-    /// Whether it showed sessions that may be none.
-    passing: bool,
     /// Listings in a row without a session.
     empty: u32,
     /// And those in a row without one that may not be none.
@@ -79,7 +77,6 @@ impl SessionDrain {
             unknown: None,
             unendable: BTreeMap::new(),
             listed: BTreeSet::new(),
-            passing: false,
             empty: 0,
             clean: 0,
         }
@@ -93,14 +90,14 @@ impl SessionDrain {
         lacks_some: bool,
         ends: impl Fn(&Session) -> bool,
     ) -> Next {
-        let (sessions, logins, settled) = self.look(listed, ends);
+        let (sessions, logins, settled, passing) = self.look(listed, ends);
         let left = sessions.len() + logins.len();
         self.clean = if left == 0 && settled && !lacks_some {
             self.clean + 1
         } else {
             0
         };
-        self.empty = if self.clean > 0 && !self.passing {
+        self.empty = if self.clean > 0 && !passing {
             self.empty + 1
         } else {
             0
@@ -132,12 +129,12 @@ impl SessionDrain {
     }
 
     /// Which sessions and which logins must go, and whether what cannot be ended keeps the rest
-    /// from being all.
+    /// from being all; and whether sessions are shown that may be none.
     fn look(
         &mut self,
         listed: &[Session],
         ends: impl Fn(&Session) -> bool,
-    ) -> (BTreeSet<u64>, BTreeSet<u64>, bool) {
+    ) -> (BTreeSet<u64>, BTreeSet<u64>, bool, bool) {
         let ids = |of: &dyn Fn(&&Session) -> bool| -> BTreeSet<u64> {
             listed.iter().filter(of).map(|one| one.id).collect()
         };
@@ -147,7 +144,7 @@ impl SessionDrain {
         let before = std::mem::replace(&mut self.listed, ids(&|_| true));
         let passes = |one: &Session| is_late && one.is_idle && !before.contains(&one.id);
         let all_sessions = ids(&|one| ends(one) && !passes(one));
-        self.passing = listed.iter().any(|one| ends(one) && passes(one));
+        let passing = listed.iter().any(|one| ends(one) && passes(one));
         let logging_in = ids(&|one| one.is_logging_in && !ends(one));
         // Those that began after the first listing see the outage.
         let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
@@ -180,6 +177,7 @@ impl SessionDrain {
             sessions,
             logins,
             sessions_settled && logins_settled && known,
+            passing,
         )
     }
 

@@ -86,14 +86,16 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
 }
 
 /// The same for a node that is to be brought back: what a program that was killed has sent may
-/// still be under way there, and the session that sent it keeps its claim until that is done.
-fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
+/// still be under way there, and the session that sent it keeps its claim until that is done. And
+/// whether one is about to take it all the same.
+fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<(Look, bool), Failure> {
     let began = Instant::now();
     loop {
         let mut look = look(node, timeout)?;
         let may_change = matches!(look.standing, NodeStatus::Online(None));
-        if !may_change || began.elapsed() > SETTLING || !is_claimed(&mut look.admin, node) {
-            return Ok(look);
+        let is_about_to_go = may_change && is_claimed(&mut look.admin, node);
+        if !is_about_to_go || began.elapsed() > SETTLING {
+            return Ok((look, is_about_to_go));
         }
         thread::sleep(Duration::from_millis(20));
     }
@@ -167,15 +169,16 @@ pub fn find(
     named: bool,
     on_progress: &dyn Fn(Progress),
 ) -> Result<RecoverTarget, Failure> {
+    let (look, is_about_to_go) = look_when_settled(node, timeout)?;
     let Look {
         mut admin,
         state,
         standing,
-    } = look_when_settled(node, timeout)?;
-    let database = state.database.as_deref().unwrap_or(&node.database);
+    } = look;
+    let database = state.spells_database_of(node);
     let (plan, already) = match standing {
         // Who has claimed it is about to take it, and has left its guard first.
-        NodeStatus::Online(None) if is_claimed(&mut admin, node) => {
+        NodeStatus::Online(None) if is_about_to_go => {
             let about = reason::about_to_go(node.number);
             if named {
                 return Err(about.into());

@@ -246,6 +246,11 @@ impl State {
         problems
     }
 
+    /// The node's database as the server spells it; as the settings do, where it is not there.
+    pub fn spells_database_of<'a>(&'a self, node: &'a Node) -> &'a str {
+        self.database.as_deref().unwrap_or(&node.database)
+    }
+
     /// The event of the undo's name in the node's database.
     pub fn found(&self) -> Option<&UndoEvent> {
         self.undos

@@ -93,8 +93,7 @@ fn open_ways(
     state: &State,
 ) -> Result<Vec<String>, Error> {
     let (user, nameless) = (&node.account.user, &state.nameless);
-    // As the server spells it.
-    let database = state.database.as_deref().unwrap_or(&node.database);
+    let database = state.spells_database_of(node);
     // One may be granted it by several rows.
     let proxies: BTreeSet<(String, String)> = answers.rows()?.into_iter().collect();
     let mut open: Vec<String> = proxies

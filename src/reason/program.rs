@@ -55,6 +55,11 @@ pub fn cannot_write(path: &Path, error: &io::Error) -> Reason {
     Kind::CannotWrite.told(format_args!("cannot write {}: {why}", path.display()))
 }
 
+/// What is told or was asked for.
+pub fn cannot_write_output(error: &io::Error) -> Reason {
+    cannot_write(Path::new("standard output"), error)
+}
+
 pub fn output_not_kept(error: &io::Error) -> Reason {
     Kind::OutputNotKept.told(format_args!(
         "the output cannot be kept ({}), so all of it is shown: check TMPDIR",

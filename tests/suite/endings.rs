@@ -49,21 +49,29 @@ fn a_file_that_may_grow_no_further_ends_nothing(kind: Kind) {
     nodes.assert_online(1);
 }
 
+/// The program on node 1, with this standard stream as a node or ssh leaves a pipe that it shared.
+fn non_blocking(stream: u8, nodes: &Nodes) -> Command {
+    let script = format!(
+        "import os, sys; os.set_blocking({stream}, False); os.execv(sys.argv[1], sys.argv[1:])"
+    );
+    let mut python = Command::new("/usr/bin/python3");
+    python
+        .args(["-c", &script])
+        .arg(nodes.command(&[]).get_program())
+        .arg("1")
+        .current_dir(nodes.folder.path());
+    python
+}
+
 #[cfg(target_os = "linux")]
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn output_that_is_taken_late_is_whole(kind: Kind) {
     let nodes = Nodes::local(kind);
-    // As a node or ssh leaves a pipe that it shared.
-    let script = "import os, sys; os.set_blocking(1, False); os.execv(sys.argv[1], sys.argv[1:])";
     let (mut reader, mut writer) = std::io::pipe().unwrap();
     // No room for a line more.
     writer.write_all(&vec![b'.'; 64 * 1024]).unwrap();
-    let mut child = Command::new("/usr/bin/python3")
-        .args(["-c", script])
-        .arg(nodes.command(&[]).get_program())
-        .arg("1")
-        .current_dir(nodes.folder.path())
+    let mut child = non_blocking(1, &nodes)
         .stdin(Stdio::piped())
         .stdout(writer)
         .spawn()
@@ -142,17 +150,8 @@ fn signals_that_come_at_once_are_one_interrupt(kind: Kind) {
 #[test_case(Kind::MariaDb; "on_mariadb")]
 fn input_that_is_not_there_yet_is_not_its_end(kind: Kind) {
     let nodes = Nodes::local(kind);
-    let program = nodes.command(&[]).get_program().to_owned();
-    // As a node or ssh leaves a pipe that it shared.
-    let script = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])";
     let start = || {
-        let mut python = Command::new("/usr/bin/python3");
-        python
-            .args(["-c", script])
-            .arg(&program)
-            .arg("1")
-            .current_dir(nodes.folder.path());
-        let program = Program::start(&mut python);
+        let program = Program::start(&mut non_blocking(0, &nodes));
         program.wait_for(PROMPT);
         program
     };

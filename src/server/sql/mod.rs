@@ -99,6 +99,12 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// The text's bytes, each as two digits.
+fn hexadecimal(text: &str) -> String {
+    let bytes = text.bytes();
+    bytes.fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 /// Makes the session's own settings known, whatever the server's defaults are: nothing that it
 /// inherits may change what its statements answer, how long they may take, or whether they take
 /// effect at once.
@@ -329,8 +335,7 @@ pub fn in_oracle(statement: &str) -> String {
     // As the server shows an event, these would stand otherwise in a text (seen on MariaDB 10.5 to
     // 11.8).
     let text = if statement.contains(|c: char| c == '\\' || c.is_control()) {
-        let digits = statement.bytes().map(|byte| format!("{byte:02x}"));
-        format!("{HEX}{}{HEX_END}", digits.collect::<String>())
+        format!("{HEX}{}{HEX_END}", hexadecimal(statement))
     } else {
         literal(statement)
     };

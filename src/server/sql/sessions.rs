@@ -1,6 +1,6 @@
 //! Sessions: listed, claimed, ended, counted.
 
-use super::{SYSTEM, Server, identifier, literal, routines};
+use super::{SYSTEM, Server, hexadecimal, identifier, literal, routines};
 
 /// Where sessions are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,9 +213,7 @@ pub const GUARDS: &str = "/* fail-start guards the node";
 /// Says in a statement that its session guards the node with this database, which stands there in
 /// hexadecimal, so that no name ends the comment.
 pub fn guards(database: &str) -> String {
-    let bytes = database.bytes();
-    let name = bytes.fold(String::new(), |name, byte| name + &format!("{byte:02x}"));
-    format!("{GUARDS} {name}. */")
+    format!("{GUARDS} {}. */", hexadecimal(database))
 }
 
 /// The sessions of this user name that do: id. A guard's statement begins with `DO`; who asks this
