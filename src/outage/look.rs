@@ -136,7 +136,7 @@ fn ask(
         return admin.sessions(&node.account.user, wanted, statements);
     }
     Ok(Listing {
-        answers: admin.find_list(statements, method == Method::Revoke)?,
+        answers: admin.find_list(statements)?,
         ..Listing::default()
     })
 }

@@ -198,6 +198,13 @@ impl Admin {
         let list = list.unwrap_or_default();
         let may_lack_some = list.counts("Mysqlx_sessions");
         let mut sessions = self.read(list.rows, user)?;
+        if let Some(database) = by_locks
+            && !self.learn_which_return(database, user, &mut sessions)?
+        {
+            self.reads_locks = false;
+            let listing = self.list_sessions(user, wanted, &[], then)?;
+            return Ok(Listing { answers, ..listing });
+        }
         let lacks_some = may_lack_some && !self.add_from_the_other_list(&mut sessions, user)?;
         Ok(Listing {
             sessions,
@@ -208,12 +215,11 @@ impl Admin {
         })
     }
 
-    /// Runs the statements, and finds out where this server lists sessions; and, if that matters,
-    /// whether it tells which of them use a database.
+    /// Runs the statements, and finds out where this server lists sessions.
     ///
     /// # Errors
     /// As [`Admin::batch_or_error`].
-    pub fn find_list(&mut self, statements: &[String], with_use: bool) -> Result<Answers, Error> {
+    pub fn find_list(&mut self, statements: &[String]) -> Result<Answers, Error> {
         if !self.lists_by_performance_schema() {
             let asked = [statements, &[sql::rows_with_a_host(self.server)]].concat();
             let mut answers = self.batch_or_error(&asked)?;
@@ -221,9 +227,9 @@ impl Admin {
             self.read_rows_with_a_host(&mut answers)?;
             return Ok(first);
         }
-        let with_use = with_use && self.reads_locks;
-        let (answers, list) = self.list(sql::own_session(with_use), statements, Then::Nothing)?;
-        self.must_list_otherwise(list.as_ref(), with_use);
+        let own = sql::OWN_SESSION.to_owned();
+        let (answers, list) = self.list(own, statements, Then::Nothing)?;
+        self.must_list_otherwise(list.as_ref(), false);
         Ok(answers)
     }
 
@@ -313,6 +319,35 @@ impl Admin {
         let lacked = |session: &Session| session.is_idle || session.is_logging_in;
         sessions.extend(more.filter(|session| lacked(session) && !known.contains(&session.id)));
         Ok(true)
+    }
+
+    /// Learns which of the user name's sessions with a statement under way elsewhere began that in this
+    /// database, and so come back to it; returns whether the server tells that.
+    fn learn_which_return(
+        &mut self,
+        database: &str,
+        user: &str,
+        sessions: &mut [Session],
+    ) -> Result<bool, Error> {
+        let is_elsewhere = |one: &Session| one.database.as_deref() != Some(database);
+        let may_return = |one: &&mut Session| {
+            one.user == user && !one.is_idle && !one.uses_it && is_elsewhere(one)
+        };
+        let found = sessions.iter_mut().filter(may_return);
+        let mut runs: BTreeMap<u64, &mut Session> = found.map(|one| (one.id, one)).collect();
+        if runs.is_empty() {
+            return Ok(true);
+        }
+        let ids: Vec<u64> = runs.keys().copied().collect();
+        let mut tells = false;
+        for (id, began) in self.rows::<(u64, Option<bool>)>(sql::began_in(database, &ids))? {
+            if let Some(session) = runs.get_mut(&id) {
+                session.uses_it = began != Some(false);
+            } else {
+                tells = began.is_some();
+            }
+        }
+        Ok(tells)
     }
 
     /// Whether the server may count whom it turned away. The table of a performance schema that is off

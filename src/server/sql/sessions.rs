@@ -37,13 +37,8 @@ pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
 /// transaction open is no help there: another list shows another moment, and a session that works on
 /// another database has one at one time and locks at another. A statement that waits for a lock may
 /// have its rights checked already and use the database next, where it names that, or is so long that
-/// its end is not shown. And whether a statement is under way, perhaps within others, that began with
-/// that database as the default one, or of which that is not shown: within a routine or a trigger of
-/// another database that one is shown instead, and where its definer runs it, the session comes back
-/// with the definer's rights on its own default database (seen on MySQL 9.7). All of it is `NULL` for
-/// this session where its own statement is not shown; and see [`own_session`].
+/// its end is not shown.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
-/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     match list {
         ProcessList::PerformanceSchema => {}
@@ -57,9 +52,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         let name = literal(database);
         (
             format!(
-                ", IF(ID = CONNECTION_ID() AND began_here IS NULL, NULL, uses_it \
-                 OR COALESCE(began_here, COMMAND IN ('Query', 'Execute')) \
-                 OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0)))"
+                ", uses_it OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0))"
             ),
             format!(
                 " LEFT JOIN (SELECT PROCESSLIST_ID, \
@@ -67,11 +60,7 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
                  MAX(LOCK_STATUS = 'PENDING') AS waits \
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
                  WHERE OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION') OR LOCK_STATUS = 'PENDING' \
-                 GROUP BY PROCESSLIST_ID) AS used ON used.PROCESSLIST_ID = ID \
-                 LEFT JOIN (SELECT PROCESSLIST_ID, MAX(IF(INSTRUMENTED = 'YES', PROCESSLIST_DB <=> {name} \
-                 OR CURRENT_SCHEMA <=> {name} AND END_EVENT_ID IS NULL, NULL)) AS began_here \
-                 FROM performance_schema.events_statements_current JOIN performance_schema.threads USING (THREAD_ID) \
-                 GROUP BY PROCESSLIST_ID) AS running ON running.PROCESSLIST_ID = ID"
+                 GROUP BY PROCESSLIST_ID) AS used ON used.PROCESSLIST_ID = ID"
             ),
         )
     });
@@ -92,18 +81,29 @@ const HIDDEN_STATEMENTS: &str = "SELECT COUNT(*) FROM performance_schema.setup_i
                                  'statement/sql/update', 'statement/sql/update_multi', 'statement/sql/delete', \
                                  'statement/sql/delete_multi', 'statement/sql/load')";
 
-/// This session, as [`sessions`] shows it in MySQL's performance schema; and where that is to tell
-/// who uses a database, `NULL` if it does not show every statement.
-pub fn own_session(with_use: bool) -> String {
-    let uses_it = if with_use {
-        format!(", IF(({HIDDEN_STATEMENTS}), NULL, 0)")
-    } else {
-        String::new()
-    };
+/// Whether these sessions, listed a moment ago with a statement under way, have this database as the
+/// default one, or began a statement that is under way, perhaps with others within, when they had: id,
+/// or `NULL` where its statements are not shown. And this session: `NULL` where not every session's
+/// are. Within a routine or a trigger of another database the lists show that one, and where its
+/// definer runs it, MySQL gives the session the definer's rights on the default database that it comes
+/// back to (seen on 9.7).
+/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
+pub fn began_in(database: &str, sessions: &[u64]) -> String {
+    let name = literal(database);
+    let ids: Vec<String> = sessions.iter().map(ToString::to_string).collect();
+    let ids = ids.join(", ");
     format!(
-        "SELECT ID, USER, DB, COMMAND{uses_it} FROM performance_schema.processlist WHERE ID = CONNECTION_ID()"
+        "SELECT PROCESSLIST_ID, MAX(IF(INSTRUMENTED = 'YES' AND EVENT_ID IS NOT NULL \
+         AND (PROCESSLIST_ID <> CONNECTION_ID() OR ({HIDDEN_STATEMENTS}) = 0), \
+         PROCESSLIST_DB <=> {name} OR CURRENT_SCHEMA <=> {name} AND END_EVENT_ID IS NULL, NULL)) \
+         FROM performance_schema.threads LEFT JOIN performance_schema.events_statements_current USING (THREAD_ID) \
+         WHERE PROCESSLIST_ID IN (CONNECTION_ID(), {ids}) GROUP BY PROCESSLIST_ID"
     )
 }
+
+/// This session, as [`sessions`] shows it in MySQL's performance schema.
+pub const OWN_SESSION: &str =
+    "SELECT ID, USER, DB, COMMAND FROM performance_schema.processlist WHERE ID = CONNECTION_ID()";
 
 /// The user names by which these sessions have logged in, where a performance schema tells it:
 /// session, user name. What the other lists show is whom a session runs for just now: within a
