@@ -18,7 +18,7 @@ use crate::outage::window::{
 pub use crate::outage::window::{around, around_at_last};
 use crate::reason::{self, Reason};
 use crate::server::sql::Server;
-use crate::server::{Admin, Error, OPTION_PREVENTS};
+use crate::server::{Admin, Error, OPTION_PREVENTS, Ran};
 
 /// `ER_LOCK_WAIT_TIMEOUT`: a long statement, or a backup, is in the way for the moment.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -82,7 +82,7 @@ impl Admin {
 
     /// Runs all of the statements that can be run, as [`Admin::batch_skipping`], also where the
     /// server has become read-only; at once as there, if it `is_read_only`. Then, if none failed
-    /// and it is in the way of none, the `last`: whether that was run.
+    /// and it is in the way of none, the `last`.
     ///
     /// # Errors
     /// As [`Admin::batch_skipping`].
@@ -90,12 +90,13 @@ impl Admin {
         &mut self,
         statements: &[String],
         last: Option<&String>,
+        questions: &[String],
         is_read_only: bool,
-    ) -> Result<(Vec<(String, Error)>, bool), Error> {
+    ) -> Result<Ran, Error> {
         if is_read_only && self.may_lift_read_only() {
             return self.change_lifted(statements, last);
         }
-        let failed = self.batch_skipping(statements)?;
+        let ran = self.batch_skipping(statements, questions)?;
         let is_refused = |(_, error): &(String, Error)| {
             matches!(
                 error,
@@ -105,41 +106,44 @@ impl Admin {
                 }
             )
         };
-        if !failed.iter().any(is_refused) || !self.may_lift_read_only() {
-            return Ok((failed, false));
+        if !ran.failed.iter().any(is_refused) || !self.may_lift_read_only() {
+            return Ok(ran);
         }
-        let (refused, mut failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(is_refused);
+        let (refused, failed): (Vec<_>, Vec<_>) = ran.failed.into_iter().partition(is_refused);
         let refused: Vec<String> = refused
             .into_iter()
             .map(|(statement, _)| statement)
             .collect();
         let last = last.filter(|_| failed.is_empty());
-        let (more, is_done) = self.change_lifted(&refused, last)?;
-        failed.extend(more);
-        Ok((failed, is_done))
+        let mut lifted = self.change_lifted(&refused, last)?;
+        lifted.failed = [failed, lifted.failed].into_iter().flatten().collect();
+        Ok(lifted)
     }
 
     fn change_lifted(
         &mut self,
         statements: &[String],
         last: Option<&String>,
-    ) -> Result<(Vec<(String, Error)>, bool), Error> {
+    ) -> Result<Ran, Error> {
         self.alone(|admin| {
-            let (mut rest, mut failed) = (statements, Vec::new());
+            let (mut rest, mut ran) = (statements, Ran::default());
             loop {
-                let last = last.filter(|_| failed.is_empty());
+                let last = last.filter(|_| ran.failed.is_empty());
                 let more: Vec<String> = last.cloned().into_iter().collect();
                 match admin.change_in_window(&[rest, &more].concat())? {
-                    None => return Ok((failed, last.is_some())),
+                    None => {
+                        ran.is_last_done = last.is_some();
+                        return Ok(ran);
+                    }
                     Some((at, error)) if at < rest.len() => {
-                        failed.push((rest[at].clone(), error));
+                        ran.failed.push((rest[at].clone(), error));
                         rest = &rest[at + 1..];
                     }
                     // The last.
-                    Some(_) => return Ok((failed, false)),
+                    Some(_) => return Ok(ran),
                 }
                 if rest.is_empty() {
-                    return Ok((failed, false));
+                    return Ok(ran);
                 }
             }
         })

@@ -349,14 +349,18 @@ impl Restore {
         let drop_undo = sql::drop_undo(&plan.database);
         let last = Some(&drop_undo).filter(|_| undo_is_there);
         let back = self.to_run(admin)?;
-        let (failed, is_dropped) = admin.change(&back, last, plan.lifts)?;
-        let gone = Gone::look(admin, plan, failed)?;
+        let ran = admin.change(&back, last, &plan.state_queries(), plan.lifts)?;
+        let answers = ran.answers.filter(|_| ran.failed.is_empty());
+        let gone = Gone::look(admin, plan, ran.failed)?;
         let left = plan.without(&gone.statements());
-        let state = left.state(admin)?;
+        let state = match answers {
+            Some(mut answers) => left.read_state(&mut answers)?,
+            None => left.state(admin)?,
+        };
         if left.is_back(&state) {
             return Ok(Given {
                 gone,
-                is_dropped,
+                is_dropped: ran.is_last_done,
                 // For another node of this server, or by hand.
                 is_locked: state.is_locked(),
             });
@@ -409,7 +413,7 @@ impl Restore {
         // The second is only for who waits for it, and some clusters do not know it.
         let release = sql::RELEASE.to_owned();
         let last: Vec<String> = drop_undo.into_iter().chain([release]).collect();
-        let mut failed = admin.change(&last, None, false)?.0.into_iter();
+        let mut failed = admin.change(&last, None, &[], false)?.failed.into_iter();
         match failed.find(|(statement, _)| statement != sql::RELEASE) {
             Some((_, error)) => Err(error),
             None => Ok(()),

@@ -158,7 +158,7 @@ impl Plan {
             plan.undo.is_some() && state.undo_in(&plan.database) == plan.undo.as_ref()
         });
         let drops: Vec<String> = left.map(|plan| sql::drop_undo(&plan.database)).collect();
-        let (failed, _) = admin.change(&drops, None, self.lifts)?;
+        let failed = admin.change(&drops, None, &[], self.lifts)?.failed;
         failed
             .into_iter()
             .next()
@@ -205,7 +205,8 @@ impl Plan {
             if undo.guard != 0 {
                 admin.end_earlier_selves(&[undo.guard], age)?;
             }
-            let (failed, _) = admin.change(&[sql::drop_undo(database)], None, false)?;
+            let drop_undo = [sql::drop_undo(database)];
+            let failed = admin.change(&drop_undo, None, &[], false)?.failed;
             if let Some((_, error)) = failed.into_iter().next() {
                 return Err(error);
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mysql::prelude::FromRow;
 
 use super::answers::Answers;
-use super::batch::Ended;
+use super::batch::{Ended, Ran};
 use super::connect::Connection;
 use super::error::{Error, NO_EVENTS, NO_TABLE};
 use super::first::First;
@@ -296,26 +296,36 @@ impl Admin {
         Ok(!is_later && listing.sessions.iter().any(is_it))
     }
 
-    /// Runs all of the statements that can be run, going on after one that the server refuses;
-    /// returns those, each with the reason. Where they take longer than the timeout, as when each
-    /// waits for a lock, the rest is left.
+    /// Runs all of the statements that can be run, going on after one that the server refuses, and then
+    /// asks the questions. Where the statements take longer than the timeout, as when each waits for a
+    /// lock, the rest is left.
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`], other than the server's.
-    pub fn batch_skipping(&mut self, statements: &[String]) -> Result<Vec<(String, Error)>, Error> {
-        let (mut rest, mut failed, began) = (statements, Vec::new(), Instant::now());
+    pub fn batch_skipping(
+        &mut self,
+        statements: &[String],
+        questions: &[String],
+    ) -> Result<Ran, Error> {
+        let (mut rest, mut ran, began) = (statements, Ran::default(), Instant::now());
         while !rest.is_empty() && began.elapsed() < self.connection.timeout {
-            let (answers, last) = self.connection.batch(rest);
+            let (mut answers, last) = self.connection.batch(&[rest, questions].concat());
             match last {
-                Ok(()) => break,
-                Err(error @ Error::Server { .. }) => {
-                    failed.push((rest[answers.len()].clone(), error));
+                Ok(()) => {
+                    answers.take(rest.len());
+                    ran.answers = Some(answers);
+                    break;
+                }
+                Err(error @ Error::Server { .. }) if answers.len() < rest.len() => {
+                    ran.failed.push((rest[answers.len()].clone(), error));
                     rest = &rest[answers.len() + 1..];
                 }
+                // A question.
+                Err(Error::Server { .. }) => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(failed)
+        Ok(ran)
     }
 
     /// Learns which of the account rows nobody can log in by.

@@ -21,6 +21,17 @@ pub struct Ended {
     pub refused: Vec<(usize, Error)>,
 }
 
+/// What became of statements each of which stands for itself.
+#[derive(Default)]
+pub struct Ran {
+    /// Those that the server refused, and why.
+    pub failed: Vec<(String, Error)>,
+    /// Whether the one was run that comes when none has failed.
+    pub is_last_done: bool,
+    /// The answers to what was asked when all had been run, if it could be asked at once.
+    pub answers: Option<Answers>,
+}
+
 impl Connection {
     /// The connection's id on its server.
     pub fn id(&self) -> u64 {
