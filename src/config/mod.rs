@@ -436,6 +436,32 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_no_url_and_has_no_port() {
+        let told = |host: &str| problems(&format!("LOCAL_DB_HOST_NODE2='{host}'\n"), 2);
+        let expected = "LOCAL_DB_HOST_NODE2: expected a host name or an IP address";
+        for host in [
+            "mysql://db",
+            "db/app",
+            "user@db",
+            "tcp(db)",
+            "db1,db2",
+            "my db",
+            "::1]",
+            "fe80::g",
+        ] {
+            assert_eq!(told(host), expected, "{host}");
+        }
+        for host in ["db:3306", "127.0.0.1:3306", "[::1]:3306", "mysql://db:3306"] {
+            let port = ", and the port in LOCAL_DB_PORT_NODE2";
+            assert_eq!(told(host), format!("{expected}{port}"), "{host}");
+        }
+        for host in ["db", "my_db.example", "bücher.example", "fe80::1%eth0"] {
+            let node = node(&format!("LOCAL_DB_HOST_NODE2='{host}'\n"), 2);
+            assert_eq!(node.address, Address::Tcp(host.to_owned(), 3307));
+        }
+    }
+
+    #[test]
     fn a_path_of_windows_needs_single_quotes() {
         let problem = |content: &str| parse(content.as_bytes()).err().unwrap()[0].text.clone();
         assert_eq!(

@@ -1,6 +1,7 @@
 //! The variables' names, and what each is when it is set and when it is not.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -173,7 +174,18 @@ impl Settings {
             let bare = name
                 .strip_prefix('[')
                 .and_then(|name| name.strip_suffix(']'));
-            Address::Tcp(bare.unwrap_or(name).to_owned(), number)
+            let bare = bare.unwrap_or(name);
+            if !may_be_host(bare) {
+                let behind = bare.rsplit_once(':').map(|(_, behind)| behind);
+                let has_port = behind.is_some_and(|behind| behind.parse::<u16>().is_ok());
+                let but = has_port.then(|| format!(", and the port in {}", port.variable));
+                bail!(
+                    "{}: expected a host name or an IP address{}",
+                    self.variables.named(&host),
+                    but.unwrap_or_default()
+                );
+            }
+            Address::Tcp(bare.to_owned(), number)
         };
         Ok((address, host, port))
     }
@@ -340,6 +352,14 @@ impl Settings {
 fn holds_a_certificate(content: &[u8]) -> bool {
     let letters = b"-----BEGIN CERTIFICATE-----";
     content.starts_with(&[0x30]) || content.windows(letters.len()).any(|part| part == letters)
+}
+
+/// Whether this may be a host name or an IP address, which a resolver has to tell, and not a URL or the
+/// like. An IPv6 address may have a zone.
+fn may_be_host(name: &str) -> bool {
+    let (address, _) = name.split_once('%').unwrap_or((name, ""));
+    let is_in_none = |c: char| c.is_whitespace() || ":/@,()[]".contains(c);
+    address.parse::<Ipv6Addr>().is_ok() || !name.contains(is_in_none)
 }
 
 fn database_or_default(value: Option<String>, number: u32) -> String {
