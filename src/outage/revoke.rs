@@ -57,7 +57,7 @@ impl Revoke {
         if let Some(may_not) = revoke.may_not.take().filter(|_| revoke.ways_in.is_empty()) {
             return Err(may_not.into());
         }
-        if revoke.sessions_keep_rights {
+        if revoke.sessions_keep_rights && !plan.keep_sessions {
             let end_all = reason::global_rights_end_all(&plan.node.account.user);
             revoke.warnings.push(end_all);
         }

@@ -206,8 +206,7 @@ impl<'a> TakeDown<'a> {
     fn drain(&mut self, admin: &mut Admin, mut listing: Listing) -> Result<(), Halt> {
         let plan = self.plan.clone();
         if plan.keep_sessions {
-            self.tell_of_kept(&list_and_look(admin, &plan)?);
-            return Ok(());
+            return self.tell_of_kept(admin);
         }
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
@@ -285,15 +284,20 @@ impl<'a> TakeDown<'a> {
         }
     }
 
-    fn tell_of_kept(&self, listing: &Listing) {
-        let kept = listing
-            .sessions
-            .iter()
-            .filter(|one| self.plan.with.is_none() && self.plan.must_end(one));
-        match kept.count() {
+    fn tell_of_kept(&self, admin: &mut Admin) -> Result<(), Halt> {
+        let plan = &self.plan;
+        let listing = list_and_look(admin, plan)?;
+        if plan.with.is_some() {
+            return Ok(());
+        }
+        let using = others_to_end(admin, plan, &listing)?.unwrap_or_default();
+        let would_end =
+            |one: &&Session| plan.must_end(one) || plan.is_accounts(one) && using.contains(&one.id);
+        match listing.sessions.iter().filter(would_end).count() {
             0 => {}
             kept => self.warn(reason::sessions_kept(kept)),
         }
+        Ok(())
     }
 
     fn warn(&self, reason: Reason) {

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mysql::Conn;
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Server, Session, login, wait_until};
+use crate::harness::{Kind, Nodes, Server, Session, login, quoted, wait_until};
 use crate::proxy::Proxy;
 
 fn none_of_1000_sessions_still_writes(nodes: &Nodes) {
@@ -132,6 +133,53 @@ fn kept_sessions_are_counted_in_a_warning(kind: Kind) {
             .assert_kinds(&["sessions_kept"])
             .assert_says("2 open sessions");
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_kept_session_that_has_a_transaction_there_is_counted(kind: Kind) {
+    let nodes = Nodes::cloud(kind);
+    let mut other = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+    other
+        .query_drop(format!(
+            "BEGIN; INSERT INTO {}.t VALUES ()",
+            quoted(&nodes.databases[0])
+        ))
+        .unwrap();
+    let _idle = login(nodes.port(1), &nodes.user, "rootpass", None).unwrap();
+    let kept = nodes.run(&["1", "--keep-sessions", "--json"], "Y\n");
+    kept.assert_status(0)
+        .assert_kinds(&["sessions_kept"])
+        .assert_says("1 open session");
+}
+
+#[test]
+fn kept_sessions_with_rights_on_everything_are_all_counted() {
+    let server = Server::start(Kind::MySql, &["--partial-revokes=ON"]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let (user, database) = (quoted(&nodes.user), quoted(&nodes.databases[0]));
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "REVOKE ALL ON {database}.* FROM {user}; GRANT ALL ON *.* TO {user}"
+        ))
+        .unwrap();
+    let mut open: Vec<Conn> = (0..3)
+        .map(|_| login(server.port, &nodes.user, "rootpass", None).unwrap())
+        .collect();
+    let args = ["1", "--method", "revoke", "--keep-sessions", "--json"];
+    let mut program = nodes.fail(&args);
+    for session in &mut open {
+        let write = format!("INSERT INTO {database}.t VALUES ()");
+        session.query_drop(write).unwrap();
+    }
+    program.answer("Y\n");
+    let finished = program.end();
+    finished
+        .assert_status(0)
+        .assert_kinds(&["sessions_kept"])
+        .assert_says("3 open sessions");
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
