@@ -248,8 +248,12 @@ impl Drill<'_> {
         let takes_too_long = self.run.running.is_some();
         if takes_too_long {
             self.tell_of_the_limit(elapsed, outage.is_some());
-        } else if status != ExitStatus::Command(0) {
-            self.run.await_interrupt();
+        } else if status != ExitStatus::Command(0)
+            && self.run.interrupted.is_none()
+            && self.run.interrupt_comes()
+        {
+            // What has ended the command was meant for the drill, too.
+            self.run.interrupted = Some(Instant::now());
         }
         let mut outcome = self.outcome(status, takes_too_long);
         let ended = match outage.map(|outage| self.run.end(outage)) {

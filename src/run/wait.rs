@@ -46,6 +46,10 @@ impl Run<'_> {
 
     fn input_has_ended(&mut self) -> ExitStatus {
         self.printer.end_prompt();
+        // A closed terminal, or who ends it and its input.
+        if self.interrupt_comes() {
+            return self.interrupted_while_held();
+        }
         self.printer.general_error(&reason::end_of_input());
         let terminal = if io::stdin().is_terminal() {
             ""
@@ -203,17 +207,16 @@ impl Run<'_> {
         }
     }
 
-    /// Waits a moment for the signal that has ended a command, where one may have: it was meant for
-    /// the drill, too.
-    pub(super) fn await_interrupt(&mut self) {
+    /// Whether a signal comes within a moment, where what has just happened may be due to it too.
+    pub(super) fn interrupt_comes(&mut self) -> bool {
         let until = Instant::now() + Duration::from_millis(100);
-        while self.interrupted.is_none() {
+        loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok(Event::Interrupt(_)) => self.interrupted = Some(Instant::now()),
+                Ok(Event::Interrupt(_)) => return true,
                 Ok(Event::Progress(number, progress)) => self.progress(number, &progress),
                 Ok(_) => {}
-                Err(_) => break,
+                Err(_) => return false,
             }
         }
     }

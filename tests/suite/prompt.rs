@@ -384,15 +384,14 @@ fn when_the_terminal_is_closed_the_nodes_come_back(kind: Kind) {
         .unwrap()
         .to_owned();
     nodes.folder.write("close.py", CLOSES_THE_TERMINAL);
-    for (ignored, text, args, statuses) in [
-        // The signal or the end of its input, whichever is there first.
-        ("", PROMPT, &["1"][..], [130, 1]),
-        ("SIGHUP", PROMPT, &["1"], [1, 1]),
+    for (ignored, text, args, status) in [
+        ("", PROMPT, &["1"][..], 130),
+        ("SIGHUP", PROMPT, &["1"], 1),
         (
             "",
             "started",
             &["1", "--", "sh", "-c", "sleep 1000 & echo started; wait"],
-            [129, 129],
+            129,
         ),
         (
             "",
@@ -404,7 +403,7 @@ fn when_the_terminal_is_closed_the_nodes_come_back(kind: Kind) {
                 "-c",
                 "trap 'exit 9' HUP; echo started; while :; do sleep 0.05; done",
             ],
-            [9, 9],
+            9,
         ),
     ] {
         let mut python = Command::new("/usr/bin/python3");
@@ -413,10 +412,22 @@ fn when_the_terminal_is_closed_the_nodes_come_back(kind: Kind) {
             .args(args)
             .current_dir(nodes.folder.path());
         let finished = Program::start(&mut python).end();
-        assert!(
-            statuses.contains(&finished.status),
-            "{args:?}: {finished:?}"
-        );
+        assert_eq!(finished.status, status, "{args:?}: {finished:?}");
+        nodes.assert_online(1);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_signal_that_comes_with_the_end_of_input_counts(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    for _ in 0..5 {
+        let mut program = nodes.fail(&["1"]);
+        program.end_input();
+        program.signal("TERM");
+        let finished = program.end();
+        finished.assert_status(130);
+        assert!(!finished.err.contains("input"), "{}", finished.err);
         nodes.assert_online(1);
     }
 }
