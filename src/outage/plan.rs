@@ -170,7 +170,8 @@ impl Plan {
     /// As [`Admin::open`]; and where the address leads to another server by now, which must not be
     /// touched.
     pub fn reconnect(&self, timeout: Duration) -> Result<Admin, Error> {
-        let mut admin = Admin::open(&self.node, timeout)?;
+        let admin = Admin::open(&self.node, timeout);
+        let mut admin = admin.map_err(|error| error.with_advice(&self.node))?;
         if admin.server_id == self.server_id {
             return Ok(admin);
         }

@@ -168,7 +168,8 @@ impl Watcher {
                 self.seen().away = false;
                 self.unwatched = false;
             }
-            Err(error @ Error::Server { .. }) if self.admin.is_some() => {
+            // It answers, on the connection that is kept or at a new login.
+            Err(error @ Error::Server { .. }) => {
                 if !self.unwatched {
                     self.warn(reason::cannot_be_watched(error));
                 }
@@ -201,7 +202,8 @@ impl Watcher {
         let turned_away = before.until(now, &self.plan).unwrap_or_default();
         if turned_away != self.turned_away {
             self.turned_away = turned_away;
-            (self.on_progress)(Progress::TurnedAway(turned_away));
+            let server = self.plan.server_id.clone();
+            (self.on_progress)(Progress::TurnedAway(turned_away, server));
         }
     }
 

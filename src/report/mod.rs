@@ -29,6 +29,7 @@ use self::text::{columns, in_seconds, milliseconds, printable, room, turned_away
 use crate::config::Node;
 use crate::reason::Reason;
 use crate::server::Failure;
+use crate::server::identity::ServerId;
 
 /// Who reads standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub struct Printer {
     said_time_left: bool,
     /// Whether the question stands on the terminal's line and waits for an answer.
     asks: bool,
-    /// How many logins and statements each node has refused so far.
-    turned_away: BTreeMap<u32, u64>,
+    /// How many logins and statements each server has refused so far, by the user name.
+    turned_away: BTreeMap<(ServerId, String), u64>,
     /// Where the settings are from.
     settings: String,
     /// Whether how each node goes offline and comes back is for programs alone.
@@ -299,9 +300,11 @@ impl Printer {
         self.pass(&(text + &refused));
     }
 
-    /// How many logins and statements the node has refused so far.
-    pub fn turned_away(&mut self, node: &Node, count: u64) {
-        self.turned_away.insert(node.number, count);
+    /// How many logins and statements of the node's account its server has refused so far.
+    pub fn turned_away(&mut self, node: &Node, server: &ServerId, count: u64) {
+        let account = (server.clone(), node.account.user.clone());
+        let most = self.turned_away.entry(account).or_default();
+        *most = count.max(*most);
         self.event("turned_away", Some(node), json!({"turned_away": count}));
     }
 

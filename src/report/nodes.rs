@@ -88,7 +88,9 @@ impl Printer {
             Ok(NodeStatus::Distrusted(found)) => ("distrusted", found.distrust().text, None),
             Err(why) => ("unreachable", why.to_string(), None),
         };
-        self.out(&format!("{node}: {text}"));
+        for line in text.lines() {
+            self.out(&format!("{node}: {line}"));
+        }
         let undo = found.and_then(|found| found.undo.as_ref());
         let more = json!({
             "state": state,

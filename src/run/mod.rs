@@ -241,7 +241,7 @@ impl<'a> Run<'a> {
         }
         for (number, found) in elsewhere {
             if named {
-                self.not_restored(number, &found.elsewhere().into());
+                self.not_restored(number, found.elsewhere().into());
             } else {
                 let standing = NodeStatus::LockedElsewhere(found);
                 self.printer.standing(&self.node(number), &Ok(standing));
@@ -278,7 +278,7 @@ impl<'a> Run<'a> {
                 Ok(RecoverTarget::NotOurs(standing)) => {
                     self.printer.standing(&self.node(number), &Ok(*standing));
                 }
-                Err(why) => self.not_restored(number, &why),
+                Err(why) => self.not_restored(number, why),
             }
         }
         let places: Vec<_> = lost.values().map(OrphanedOutage::place).collect();
@@ -378,7 +378,9 @@ impl<'a> Run<'a> {
             )),
             Progress::Warning(reason) => self.printer.warning(&node, reason),
             Progress::WarningOnce(reason) => self.warn_once(&node, reason),
-            Progress::TurnedAway(count) => self.printer.turned_away(&node, *count),
+            Progress::TurnedAway(count, server) => {
+                self.printer.turned_away(&node, server, *count);
+            }
         }
     }
 }

@@ -157,7 +157,7 @@ impl Run<'_> {
                 // Dropping its node has tried to bring it back, but nothing tells whether that
                 // worked.
                 Ended::Panicked | Ended::TimedOut => {
-                    self.not_restored(number, &reason::broke_down_here().into());
+                    self.not_restored(number, reason::broke_down_here().into());
                     None
                 }
             };
@@ -214,7 +214,7 @@ impl Run<'_> {
     /// A node could not be taken offline. What may be changed of it is returned.
     fn not_taken_down(&mut self, number: u32, not_taken: NotTaken) -> Option<Changed> {
         if let Some(why) = not_taken.why {
-            let why = why.context(reason::not_taken_offline(&why));
+            let why = why.told(|one| reason::not_taken_offline(one));
             self.printer.error(&self.node(number), &why);
         }
         if not_taken.changed.is_none() {
@@ -269,22 +269,22 @@ impl Run<'_> {
                         // harm, or nothing.
                         self.by_hand.remove(&number);
                     }
-                    self.not_restored(number, &why.into());
+                    self.not_restored(number, why.into());
                 }
-                Ended::Panicked => self.not_restored(number, &reason::broke_down_here().into()),
+                Ended::Panicked => self.not_restored(number, reason::broke_down_here().into()),
                 Ended::TimedOut => {
                     let silent = reason::silent(in_words(RESTORE_RETRY_FOR));
-                    self.not_restored(number, &silent.into());
+                    self.not_restored(number, silent.into());
                 }
             }
         }
         Ok(summaries)
     }
 
-    pub(super) fn not_restored(&mut self, number: u32, why: &Failure) {
+    pub(super) fn not_restored(&mut self, number: u32, why: Failure) {
         self.not_restored = true;
         let node = self.node(number);
-        let why = why.context(reason::not_back(why));
+        let why = why.told(|one| reason::not_back(one));
         self.printer.error(&node, &why);
         if let Some(statements) = self.by_hand.get(&number) {
             self.printer.by_hand(&node, statements);

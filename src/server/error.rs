@@ -75,10 +75,12 @@ impl Failure {
         }
     }
 
-    /// This problem, told in these words.
-    pub fn context(&self, text: impl fmt::Display) -> Self {
-        let kind = self.reasons.first().map_or(Kind::BrokeDown, |one| one.kind);
-        Self::new(self.code, kind, text)
+    /// The same, each of what is wrong in these words.
+    pub fn told(mut self, words: impl Fn(&str) -> String) -> Self {
+        for reason in &mut self.reasons {
+            reason.text = words(&reason.text);
+        }
+        self
     }
 }
 
@@ -152,6 +154,17 @@ impl Error {
     /// Whether the server has TLS, but none that would be safe.
     fn has_no_cipher(&self) -> bool {
         matches!(self, Self::Tls(why) if why.ends_with(NO_CIPHER))
+    }
+
+    /// The same, where it is that the login was refused, in words that say what to look at.
+    pub fn with_advice(self, node: &Node) -> Self {
+        match self {
+            Self::Server { code, .. } if self.kind() == Kind::LoginRefused => {
+                let message = self.at_login(node).to_string();
+                Self::Server { code, message }
+            }
+            error => error,
+        }
     }
 
     /// Why a login to the node was refused, and what to look at.

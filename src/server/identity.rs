@@ -8,7 +8,7 @@ use crate::config::Address;
 use crate::server::sql;
 
 /// The values of [`sql::IDENTITY`], by their variables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServerId(BTreeMap<String, String>);
 
 impl ServerId {

@@ -583,6 +583,7 @@ fn what_is_wrong_with_a_node_is_said_on_its_line(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     nodes.set("TESTER_LOCAL_DB_PASSWORD_NODE1", "s3cret");
     nodes.set("LOCAL_DB_USER_NODE2", "nobody");
+    nodes.set("LOCAL_DB_NAME_NODE2", "nodb");
     nodes.set("LOCAL_DB_PORT_NODE3", "1");
     let finished = nodes.run_elsewhere(&["status"]);
     finished.assert_status(1);
@@ -590,16 +591,20 @@ fn what_is_wrong_with_a_node_is_said_on_its_line(kind: Kind) {
     for (line, says) in lines.iter().zip([
         "login refused for",
         "no account named 'nobody'",
+        "no database named 'nodb'",
         "nothing listens there",
     ]) {
         assert!(line.contains(says), "{line}");
     }
-    assert_eq!((lines.len(), finished.err.as_str()), (3, ""));
+    assert_eq!((lines.len(), finished.err.as_str()), (4, ""));
     assert!(!finished.out.contains("s3cret"));
     let finished = nodes.run_elsewhere(&["recover", "--json"]);
-    finished
-        .assert_status(3)
-        .assert_kinds(&["login_refused", "no_account", "nothing_listens"]);
+    finished.assert_status(3).assert_kinds(&[
+        "login_refused",
+        "no_account",
+        "no_database",
+        "nothing_listens",
+    ]);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]

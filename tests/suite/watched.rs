@@ -9,8 +9,8 @@ use serde_json::Value;
 use test_case::test_case;
 
 use crate::harness::{
-    Kind, Nodes, PROMPT, Server, drop_admin, held_connection, login, offline, online, own_admin,
-    quoted, wait_until,
+    Kind, Nodes, PROMPT, Server, drop_admin, held_connection, in_a_terminal, login, offline,
+    online, own_admin, quoted, wait_until,
 };
 use crate::proxy::Proxy;
 use crate::raw::Raw;
@@ -149,6 +149,35 @@ fn a_connection_that_was_killed_is_opened_again_by_the_watch_without_a_word(kind
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_admin_that_is_refused_meanwhile_is_told_with_what_to_check(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let admin = own_admin(&mut nodes);
+    let before = nodes.state(1);
+    let mut program = nodes.fail(&["1"]);
+    let id = held_connection(&nodes, 1, &admin);
+    let change = |to: &str| format!("ALTER USER `{admin}` IDENTIFIED BY '{to}'");
+    let mut root = nodes.admin(1);
+    root.query_drop(format!("{}; KILL {id}", change("q")))
+        .unwrap();
+    program.wait_for("cannot be watched: login refused for");
+    program.answer("Y\n");
+    let finished = program.end();
+    finished.assert_status(3);
+    let checks = "check TESTER_LOCAL_DB_USER and TESTER_LOCAL_DB_PASSWORD";
+    assert_eq!(finished.err.matches(checks).count(), 2, "{}", finished.err);
+    assert!(
+        !finished.err.contains("cannot be reached"),
+        "{}",
+        finished.err
+    );
+    root.query_drop(change("p")).unwrap();
+    nodes.run(&["recover", "1"], "").assert_status(0);
+    assert_eq!(nodes.state(1), before);
+    drop_admin(&nodes, &admin);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
 fn an_answer_is_not_held_up_by_a_look_that_hangs(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     let proxy = Proxy::to(nodes.port(1));
@@ -276,6 +305,25 @@ fn the_logins_that_prove_nodes_of_one_server_are_none_of_the_applications() {
     finished.assert_status(0);
     let one = "1 login or statement refused";
     assert_eq!(finished.out.matches(one).count(), 2, "{}", finished.out);
+}
+
+#[test]
+fn what_one_server_refused_is_shown_once_however_many_nodes_it_has() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    for number in 1..=3 {
+        nodes.move_to(number, &server);
+    }
+    let mut program = in_a_terminal(&nodes, "", "1 2 3 --method revoke --for 6s");
+    program.wait_for("NODE 3 IS NOW OFFLINE");
+    for _ in 0..5 {
+        nodes.assert_offline(1);
+    }
+    let printed = program.wait_for("5 logins or statements refused");
+    assert!(!printed.contains("15 logins"), "{printed}");
+    let finished = program.end();
+    finished.assert_status(0);
+    assert!(!finished.out.contains("15 logins"), "{}", finished.out);
 }
 
 #[test]
