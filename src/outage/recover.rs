@@ -64,8 +64,28 @@ pub fn status(
 
 fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+    let (state, standing) = look_with(&mut admin, node, timeout)?;
+    let (state, standing) = match standing {
+        // The rows are read first: another way back may have ended before the undo was looked for.
+        NodeStatus::Out { .. } | NodeStatus::LockedElsewhere(_) => {
+            look_with(&mut admin, node, timeout)?
+        }
+        standing => (state, standing),
+    };
+    Ok(Look {
+        admin,
+        state,
+        standing,
+    })
+}
+
+fn look_with(
+    admin: &mut Admin,
+    node: &Arc<Node>,
+    timeout: Duration,
+) -> Result<(State, NodeStatus), Failure> {
     let unreadable = |error: Error| error.context(reason::state_unreadable(&error));
-    let state = State::read(&mut admin, node).map_err(unreadable)?;
+    let state = State::read(admin, node).map_err(unreadable)?;
     // What an undo says holds for the account that it names, whatever the settings name by now.
     // Nor does it take a database to unlock an account: whoever dropped that dropped the undo too.
     let problems = state.problems(node);
@@ -74,15 +94,11 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
         return Err(problems.into());
     }
     let standing = match state.found().cloned() {
-        Some(found) => stands_with(found, node, &mut admin, timeout),
-        None => stands_alone(&state, node, &mut admin),
+        Some(found) => stands_with(found, node, admin, timeout),
+        None => stands_alone(&state, node, admin),
     }
     .map_err(unreadable)?;
-    Ok(Look {
-        admin,
-        state,
-        standing,
-    })
+    Ok((state, standing))
 }
 
 /// The same for a node that is to be brought back: what a program that was killed has sent may

@@ -5,7 +5,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Program, login, offline, online, quoted};
+use crate::harness::{Kind, Nodes, Program, Server, login, offline, online, quoted, wait_until};
 
 fn out_and_back(nodes: &Nodes, args: &[&str]) {
     let before = nodes.states();
@@ -181,6 +181,39 @@ fn only_the_rows_that_were_open_are_opened_again(kind: Kind) {
         nodes.state(1)
     );
     out_and_back(&nodes, &["1", "--method", "revoke"]);
+}
+
+/// The rows are read before the undo is looked for, and another way back may end in between.
+#[test]
+fn who_comes_while_a_node_comes_back_takes_it_for_none_that_somebody_locked() {
+    let server = Server::start(Kind::MariaDb, &[]);
+    let mut nodes = Nodes::local(Kind::MariaDb);
+    nodes.move_to(1, &server);
+    let mut admin = nodes.admin(1);
+    let row = format!("{}@'10.%'", quoted(&nodes.user));
+    admin
+        .query_drop(format!("CREATE USER {row} ACCOUNT LOCK"))
+        .unwrap();
+    let before = nodes.state(1);
+    for what in ["status", "recover"] {
+        nodes.fail(&["1"]).kill();
+        let mut holder = nodes.admin(1);
+        holder.query_drop("LOCK TABLES mysql.event WRITE").unwrap();
+        let mut program = nodes.start(&[what, "1"]);
+        wait_until("it asks for the undo", || {
+            let waits = "SELECT ID FROM information_schema.processlist WHERE STATE LIKE 'Waiting for table%'";
+            admin.query_first::<u64, _>(waits).unwrap()
+        });
+        let unlock = format!("ALTER USER {} ACCOUNT UNLOCK", nodes.account());
+        admin.query_drop(unlock).unwrap();
+        holder
+            .query_drop("DELETE FROM mysql.event; UNLOCK TABLES")
+            .unwrap();
+        let finished = program.end();
+        finished.assert_status(0);
+        assert_eq!(finished.err, "", "{what}");
+        assert_eq!(nodes.state(1), before, "{what}");
+    }
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
