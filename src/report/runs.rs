@@ -239,6 +239,8 @@ pub fn write_junit(runs: &[Tried], mut to: impl Write) -> io::Result<()> {
     let mut report = quick_junit::Report::new("fail-start drill");
     report.add_test_suite(suite);
     let text = report.to_string().map_err(io::Error::other)?;
+    // The two that it leaves, of those that XML has not.
+    let text = text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
     to.write_all(text.as_bytes())
 }
 
@@ -278,5 +280,21 @@ mod tests {
         ];
         assert_eq!(table(&runs), lines);
         assert_eq!(table(&runs[..1]), &lines[..1]);
+    }
+
+    /// <https://www.w3.org/TR/xml/#charsets>
+    #[test]
+    fn whatever_is_printed_the_xml_has_what_xml_may_have() {
+        let all: String = ('\0'..=char::MAX).collect();
+        let mut run = tried(&[1], Phase::Offline, Outcome::NotRun, 0.0);
+        run.output = Some([all.as_bytes(), &[0xff, 0xc3]].concat());
+        run.errors = all;
+        let mut xml = Vec::new();
+        write_junit(&[run], &mut xml).unwrap();
+        let is_none = |c: char| {
+            (c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+        };
+        let text = String::from_utf8(xml).unwrap();
+        assert_eq!(text.find(is_none), None);
     }
 }

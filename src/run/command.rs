@@ -128,11 +128,11 @@ impl Running {
     }
 
     /// Passes a signal on to everything that the command has started, and returns whether it did:
-    /// what was typed at the terminal, the terminal has sent to all of it already. That may well go
-    /// on then; what was told to end must.
+    /// what was typed at the terminal, the terminal has sent to it already. That may well go on then;
+    /// what was told to end must.
     pub fn forward(&mut self, interrupt: Interrupt) -> bool {
         let must_end = matches!(interrupt, Interrupt::Term | Interrupt::Hup);
-        if !must_end && system::has_terminal() {
+        if !must_end && system::has_terminal() && self.family.is_typed_to() {
             return false;
         }
         if must_end {

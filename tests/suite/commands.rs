@@ -9,8 +9,8 @@ use test_case::test_case;
 
 use crate::documents::code_block;
 use crate::harness::{
-    Kind, Nodes, Program, Server, drop_admin, file, free_port, held_connection, is_alive, kill,
-    login, offline, online, own_admin, run_by_hand, wait_until, without_terminal,
+    Kind, Nodes, Program, Server, drop_admin, file, free_port, held_connection, in_a_terminal,
+    is_alive, kill, login, offline, online, own_admin, run_by_hand, wait_until, without_terminal,
 };
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -225,6 +225,50 @@ fn a_signal_reaches_everything_that_the_command_started(kind: Kind) {
         assert!(!finished.err.contains("by force"), "{}", finished.err);
         assert_eq!(left, [false; 4], "{signal}");
         assert!(daemon_is_alive, "{signal}");
+        nodes.assert_online(1);
+    }
+}
+
+/// A shell's job control or a test runner may ignore it, so as to be left without zombies.
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn the_end_of_a_command_is_seen_though_sigchld_is_ignored(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let program = nodes.command(&[]).get_program().to_owned();
+    for (args, status) in [
+        (&["1", "--", "sh", "-c", "true; exit 7"][..], 7),
+        (&["1", "--for", "1s", "--", "true"], 0),
+        (&["drill", "1", "--", "true"], 0),
+    ] {
+        let mut env = Command::new("env");
+        let env = env.arg("--ignore-signal=CHLD").arg(&program).args(args);
+        let finished = Program::start(env.current_dir(nodes.folder.path())).end();
+        finished.assert_status(status);
+        assert_eq!(finished.err.matches("warning").count(), 0, "{finished:?}");
+        nodes.assert_online(1);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn ctrl_c_reaches_a_command_that_has_a_group_of_its_own(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    for (command, status) in [
+        ("1 -- timeout 1000 sh script.sh", None),
+        ("1 -- setsid -w sh script.sh", Some(130)),
+        ("drill 1 -- setsid -w sh script.sh", Some(130)),
+    ] {
+        nodes
+            .folder
+            .write("script.sh", "echo started; exec sleep 1000");
+        let mut program = in_a_terminal(&nodes, "", command);
+        program.wait_for("started");
+        program.answer("\u{3}");
+        let finished = program.end();
+        if let Some(status) = status {
+            finished.assert_status(status);
+        }
+        assert!(!finished.out.contains("ending the command"), "{}", finished.out);
         nodes.assert_online(1);
     }
 }

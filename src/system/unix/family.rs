@@ -15,7 +15,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, getpid, kill_process, wait,
+};
 
 use super::super::Interrupt;
 use super::processes::{Process, descendants};
@@ -71,6 +73,12 @@ impl Family {
         let is_it = Pid::from_raw(child.cast_signed()) == Some(self.command);
         self.has_ended |= is_it;
         is_it
+    }
+
+    /// Whether the terminal sends the command what is typed there, where it sends it to this program:
+    /// not to one that has made a group of its own, as `timeout` and `setsid` do.
+    pub fn is_typed_to(&self) -> bool {
+        getpgid(Some(self.command)).is_ok_and(|group| group == getpgrp())
     }
 
     /// Passes a signal on to all of it, and returns whether that can be done.

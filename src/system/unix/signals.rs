@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::thread;
 
 use signal_hook::consts::{
-    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
+    SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::Signals;
 
@@ -26,15 +26,17 @@ pub fn listen(heard: impl Fn(Signal) + Send + 'static) -> io::Result<()> {
     let others = [SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ];
     let signals = [SIGQUIT, SIGTERM, SIGHUP, SIGCONT].into_iter();
     let signals = signals.chain(others).filter(|&signal| !is_ignored(signal));
-    let mut signals = Signals::new(signals)?;
+    // Where that is ignored, the system tells of no child's end. The command does not ignore it then.
+    let mut signals = Signals::new(signals.chain([SIGCHLD]))?;
     let listen = move || {
         for signal in signals.forever() {
             heard(match signal {
                 SIGQUIT => Signal::Interrupt(Interrupt::Quit),
                 SIGHUP => Signal::Interrupt(Interrupt::Hup),
                 SIGCONT => Signal::Continued,
-                // A file that may grow no further (`ulimit -f`): to write there fails.
-                SIGXFSZ => continue,
+                // A file that may grow no further (`ulimit -f`): to write there fails. A child's end
+                // is waited for.
+                SIGXFSZ | SIGCHLD => continue,
                 // SIGTERM, and any other way to end a program from without.
                 _ => Signal::Interrupt(Interrupt::Term),
             });

@@ -48,7 +48,12 @@ impl Family {
         child == self.command.id()
     }
 
-    /// There are no signals to pass on: who has the console is told by the system.
+    /// Who has the console is told by the system what is typed there.
+    pub fn is_typed_to(&self) -> bool {
+        true
+    }
+
+    /// There are no signals to pass on.
     pub fn forward(&self, _: Interrupt) -> bool {
         false
     }
