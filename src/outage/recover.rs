@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::Method;
 use crate::config::Node;
 use crate::outage::hold::{Back, Outage};
+use crate::outage::obstacles;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::{State, UndoEvent};
@@ -84,8 +85,8 @@ fn look_with(
     node: &Arc<Node>,
     timeout: Duration,
 ) -> Result<(State, NodeStatus), Failure> {
-    let unreadable = |error: Error| error.context(reason::state_unreadable(&error));
-    let state = State::read(admin, node).map_err(unreadable)?;
+    let state = State::read(admin, node);
+    let state = state.map_err(|error| obstacles::unreadable(node, admin, &error))?;
     // What an undo says holds for the account that it names, whatever the settings name by now.
     // Nor does it take a database to unlock an account: whoever dropped that dropped the undo too.
     let problems = state.problems(node);
@@ -97,7 +98,7 @@ fn look_with(
         Some(found) => stands_with(found, node, admin, timeout),
         None => stands_alone(&state, node, admin),
     }
-    .map_err(unreadable)?;
+    .map_err(|error| obstacles::unreadable(node, admin, &error))?;
     Ok((state, standing))
 }
 

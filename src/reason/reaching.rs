@@ -40,14 +40,11 @@ pub fn accounts_unreadable(error: impl Display) -> String {
 /// The same where it is this admin that may not.
 pub fn accounts_not_for(admin: &str, variable: &str) -> Reason {
     Kind::LacksPrivilege.told(format_args!(
-        "'{admin}' may not read mysql.* (GRANT SELECT ON mysql.*). Is it really the admin? Check {variable}"
+        "'{admin}' may not read mysql.* (GRANT SELECT ON mysql.*, or SET DEFAULT ROLE if a role gives it that). Is it really \
+         the admin? Check {variable}"
     ))
 }
 
 pub fn grants_unreadable(user: &str, error: impl Display) -> String {
     format!("the grants of '{user}' cannot be read: {error}")
-}
-
-pub fn state_unreadable(error: impl Display) -> String {
-    format!("its state cannot be read: {error}")
 }

@@ -129,10 +129,7 @@ impl Error {
     /// What it is about.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Server {
-                code: ACCESS_DENIED | NO_PASSWORD,
-                ..
-            } => Kind::LoginRefused,
+            Self::Server { code, .. } if refuses_login(*code) => Kind::LoginRefused,
             Self::Server {
                 code: OPTION_PREVENTS,
                 message,
@@ -183,6 +180,12 @@ impl Error {
                 };
                 format!("login refused for {who} ({why})")
             }
+            Self::Server { code, .. } if EXPIRED.contains(code) => {
+                format!("the password of '{}' has expired", node.admin.user)
+            }
+            Self::Server { code, .. } if LOCKED.contains(code) => {
+                format!("the admin '{}' is locked", node.admin.user)
+            }
             Self::Server {
                 code: COMPRESSED_ONLY,
                 ..
@@ -197,6 +200,17 @@ impl Error {
 pub const ACCESS_DENIED: u16 = 1045;
 /// `ER_ACCESS_DENIED_NO_PASSWORD_ERROR`: the account logs in another way, as root by its socket.
 const NO_PASSWORD: u16 = 1698;
+/// The password is to be changed first: `ER_MUST_CHANGE_PASSWORD`, `ER_MUST_CHANGE_PASSWORD_LOGIN`.
+const EXPIRED: [u16; 2] = [1820, 1862];
+/// What MySQL and MariaDB say of an account that is locked.
+const LOCKED: [u16; 2] = [3118, 4151];
+
+fn refuses_login(code: u16) -> bool {
+    [ACCESS_DENIED, NO_PASSWORD].contains(&code)
+        || EXPIRED.contains(&code)
+        || LOCKED.contains(&code)
+}
+
 /// `ER_BAD_DB_ERROR`: there is no such database, which is found out after the login itself.
 pub const NO_DATABASE: u16 = 1049;
 /// `ER_EVENT_ALREADY_EXISTS`.
@@ -384,6 +398,13 @@ fn advice(node: &Node, error: &Error) -> String {
                 advice += &node.variables.ssl_mode;
             }
             advice
+        }
+        Error::Server { code, .. } if EXPIRED.contains(code) => format!(
+            "set it anew (ALTER USER), and {} to that",
+            node.variables.admin_password
+        ),
+        Error::Server { code, .. } if LOCKED.contains(code) => {
+            format!("check {}", node.variables.admin_user)
         }
         Error::Server {
             code: TLS_REQUIRED, ..

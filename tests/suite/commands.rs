@@ -268,7 +268,11 @@ fn ctrl_c_reaches_a_command_that_has_a_group_of_its_own(kind: Kind) {
         if let Some(status) = status {
             finished.assert_status(status);
         }
-        assert!(!finished.out.contains("ending the command"), "{}", finished.out);
+        assert!(
+            !finished.out.contains("ending the command"),
+            "{}",
+            finished.out
+        );
         nodes.assert_online(1);
     }
 }

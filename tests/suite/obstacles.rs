@@ -96,12 +96,40 @@ fn an_admin_who_may_not_read_the_accounts_is_told_the_grant(kind: Kind) {
         &nodes,
         "lock",
         "lacks_privilege",
-        "may not read mysql.* (GRANT SELECT ON mysql.*)",
+        "may not read mysql.* (GRANT SELECT ON mysql.*, or SET DEFAULT ROLE",
+    );
+    let status = nodes.run(&["status", "1"], "");
+    assert!(
+        status.out.contains("may not read mysql.*"),
+        "{}",
+        status.out
     );
     nodes
         .admin(1)
         .query_drop(format!("DROP USER `{name}`"))
         .unwrap();
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_admin_who_is_locked_or_whose_password_has_expired_is_told_so(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let name = admin_with(&mut nodes, &["ALL ON *.*"]);
+    let mut root = nodes.admin(1);
+    for (change, says, variable) in [
+        ("PASSWORD EXPIRE", "has expired: set it anew", "PASSWORD"),
+        ("ACCOUNT LOCK", "is locked: check", "USER"),
+    ] {
+        root.query_drop(format!("ALTER USER `{name}` {change}"))
+            .unwrap();
+        refused(&nodes, "lock", "login_refused", says);
+        let status = nodes.run(&["status", "1"], "");
+        status.assert_status(1);
+        for text in [&name, says, &format!("TESTER_LOCAL_DB_{variable}")] {
+            assert!(status.out.contains(text), "{text}: {}", status.out);
+        }
+    }
+    root.query_drop(format!("DROP USER `{name}`")).unwrap();
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
