@@ -593,6 +593,12 @@ mod tests {
                 [format!(".env, line 2: {name} is not known: {meant}")]
             );
         }
+        let from_file = parse("A=1\n\u{feff}LOCAL_DB_PORT=1\n".as_bytes()).unwrap();
+        let file = Some(".env".into());
+        assert_eq!(
+            Variables { file, from_file }.misspelt(),
+            [".env, line 2: \u{feff}LOCAL_DB_PORT is not known: is LOCAL_DB_PORT meant?"]
+        );
         let others = "LOCAL_DB_POOL=5\nLOCAL_DB_URL=x\nLOCAL_DB_ENGINE=x\nDB_HOST=x\nAPP_PORT=1\nLOCAL_DB_TYPE=x\n\
                       TESTER_LOCAL_DB_HOST=x\nCLOUD_DB_INSTANCE=x\nUSE_CACHE=1\nLOCAL_DB_HOST_NODE12=x\n";
         let from_file = parse(others.as_bytes()).unwrap();

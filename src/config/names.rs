@@ -91,7 +91,9 @@ pub(super) fn known_names() -> Vec<Known> {
 
 /// What is to be said about a name that is none of ours but looks as if it was meant to be.
 pub(super) fn misspelling(name: &str, known: &[Known]) -> Option<String> {
-    let upper = name.to_ascii_uppercase();
+    // What nobody sees may stand before it, where files were joined that begin with a mark.
+    let seen = name.trim_start_matches(|c: char| !c.is_ascii() && !c.is_alphanumeric());
+    let upper = seen.to_ascii_uppercase();
     let stem = upper.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = upper[stem.len()..].trim_start_matches('0');
     let has_number = stem.len() < upper.len();

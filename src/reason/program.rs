@@ -48,11 +48,15 @@ pub fn command_not_started(program: &OsStr, why: impl Display) -> Reason {
 
 /// Where a drill's JUnit XML, or what was asked for, was to go.
 pub fn cannot_write(path: &Path, error: &io::Error) -> Reason {
-    let why = match error.kind() {
+    let why = why_not_written(error);
+    Kind::CannotWrite.told(format_args!("cannot write {}: {why}", path.display()))
+}
+
+fn why_not_written(error: &io::Error) -> String {
+    match error.kind() {
         ErrorKind::NotFound => "no such folder".to_owned(),
         kind => kind.to_string(),
-    };
-    Kind::CannotWrite.told(format_args!("cannot write {}: {why}", path.display()))
+    }
 }
 
 /// What is told or was asked for.
@@ -63,7 +67,7 @@ pub fn cannot_write_output(error: &io::Error) -> Reason {
 pub fn output_not_kept(error: &io::Error) -> Reason {
     Kind::OutputNotKept.told(format_args!(
         "the output cannot be kept ({}), so all of it is shown: check TMPDIR",
-        error.kind()
+        why_not_written(error)
     ))
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use terminal_size::{Width, terminal_size_of};
 
-/// The text with its control characters escaped, those that turn the direction of writing too:
-/// names and messages come from servers and files.
+/// The text with its control characters escaped, those too that turn the direction of writing or take
+/// no room: names and messages come from servers and files.
 pub(super) fn printable(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let has_no_width = |c| matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}');
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || turns(c) {
+        if c.is_control() || turns(c) || has_no_width(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -72,10 +73,12 @@ pub(super) fn in_seconds(duration: Duration) -> humantime::FormattedDuration {
 
 /// For people: to a tenth of a second, or in whole ones.
 pub fn rounded(duration: Duration) -> String {
-    if duration < Duration::from_secs(60) {
+    // What would be rounded to 60.0s is a minute.
+    if duration < Duration::from_millis(59_950) {
         format!("{:.1}s", duration.as_secs_f64())
     } else {
-        humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+        let seconds = duration.as_secs().max(60);
+        humantime::format_duration(Duration::from_secs(seconds)).to_string()
     }
 }
 
@@ -84,10 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_move_the_cursor_or_turn_the_line_is_escaped() {
+    fn what_would_move_the_cursor_or_turn_the_line_or_is_not_seen_is_escaped() {
         assert_eq!(
-            printable("a\tb\u{1b}[31m\u{202e}ü❌"),
-            "a\\tb\\u{1b}[31m\\u{202e}ü❌"
+            printable("a\tb\u{1b}[31m\u{202e}\u{feff}ü❌"),
+            "a\\tb\\u{1b}[31m\\u{202e}\\u{feff}ü❌"
         );
     }
 
@@ -106,6 +109,8 @@ mod tests {
         );
         assert!(turned_away(1).ends_with("1 login or statement refused"));
         assert_eq!(rounded(Duration::from_millis(1240)), "1.2s");
+        assert_eq!(rounded(Duration::from_millis(59_940)), "59.9s");
+        assert_eq!(rounded(Duration::from_millis(59_960)), "1m");
         assert_eq!(rounded(Duration::from_millis(61_900)), "1m 1s");
         assert_eq!(in_seconds(Duration::from_millis(1001)).to_string(), "2s");
     }
