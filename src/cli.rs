@@ -169,6 +169,11 @@ enum Subcommand {
     /// --at-once also for pairs and more: while it is offline, and when it is back. FAIL_START_NODES tells the command which
     /// nodes are offline, FAIL_START_PHASE is before, offline or back. Exit status 0 if every run
     /// passed, 1 if one failed.
+    #[command(mut_arg("hold_for", |one| one
+        .help("End an outage after this time: a run then has failed")
+        .long_help("End an outage after this time: a run that goes on then has failed. Without it the limit and a minute, or \
+                    10 minutes. If fail-start is gone by then, the servers themselves bring their nodes back a few seconds \
+                    later.")))]
     Drill {
         /// Numbers of the nodes; without any, all
         #[arg(value_name = "NODE", value_parser = node)]
@@ -214,7 +219,7 @@ enum Subcommand {
     /// Works from any machine that has the configuration, also for a node that another fail-start
     /// still holds. A node that is named is brought back even if nothing on it says how it was:
     /// then the account is unlocked, or granted ALL PRIVILEGES on the node's database. Exit status
-    /// 0 if all are back, 3 if one is not.
+    /// 0 if all that fail-start took are back, 3 if one is not.
     Recover {
         /// Numbers of the nodes; without any, all that fail-start took offline
         #[arg(value_name = "NODE", value_parser = node)]

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -36,7 +36,12 @@ impl<T> Running<T> {
         self.0.recv().expect("it sends what came of it")
     }
 
-    /// The same, but does not wait for longer; nothing then, and the work goes on.
+    /// The same, but panics with it, as if the work had been done here.
+    pub fn result(self) -> T {
+        self.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// As [`Self::join`], but does not wait for longer; nothing then, and the work goes on.
     pub fn join_within(self, timeout: Duration) -> Option<thread::Result<T>> {
         self.0.recv_timeout(timeout).ok()
     }

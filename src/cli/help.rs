@@ -58,7 +58,7 @@ pub const EXIT_STATUSES: &[(&str, &str)] = &[
     ),
     (
         "130",
-        "interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back",
+        "interrupted (Ctrl-C, Ctrl-\\, SIGTERM, SIGHUP), and every node is back",
     ),
 ];
 

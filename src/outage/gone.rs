@@ -24,13 +24,13 @@ pub struct Gone {
     /// Those about an account row that was dropped.
     pub rows: Vec<String>,
     /// Those that grant on what is gone: they would give nothing.
-    pub grants: Vec<OrphanedOutage>,
+    pub grants: Vec<LostGrant>,
     /// Why the first of the others failed.
     pub other: Option<Error>,
 }
 
 /// A grant that cannot be given back.
-pub struct OrphanedOutage {
+pub struct LostGrant {
     statement: String,
     /// What it gave.
     pub grant: Grant,
@@ -38,7 +38,7 @@ pub struct OrphanedOutage {
     pub why: Error,
 }
 
-impl OrphanedOutage {
+impl LostGrant {
     /// Whether it is on columns of a table or view that is there and does not work, by the same
     /// error for who reads it.
     fn does_not_work(&self, admin: &mut Admin) -> Result<bool, Error> {
@@ -82,7 +82,7 @@ impl Gone {
             if undo::account(&statement).is_some_and(is_dropped) {
                 gone.rows.push(statement);
             } else if let Some(grant) = Grant::given_by(&statement) {
-                others.push(OrphanedOutage {
+                others.push(LostGrant {
                     statement,
                     grant,
                     why,

@@ -15,7 +15,7 @@ use crate::outage::read_only;
 use crate::server::sql::{self, Server};
 use crate::server::{Connection, Error};
 
-/// A connection of the admin that will guard a node, or the reason why there is none.
+/// A connection of the admin that will guard a node.
 pub struct Guard {
     connection: Connection,
     /// Whether the admin may go through `super_read_only`.

@@ -60,8 +60,7 @@ impl Outage {
         }
     }
 
-    /// That which somebody else has left, for so long already: another fail-start by this session
-    /// of the admin. What that has locked for other databases comes back too, unless those come by
+    /// That which another fail-start has left, for so long already. What that has locked for other databases comes back too, unless those come by
     /// themselves.
     pub fn adopt(admin: Admin, plan: Plan, already: Duration, by_themselves: Vec<String>) -> Self {
         let taken = Taken {

@@ -22,6 +22,7 @@ use crate::server::listing::Listing;
 use crate::server::login::Login;
 use crate::server::sql::{self, Account};
 use crate::server::{ACCESS_DENIED, AccountRow, Admin, Connection, Error, Failure};
+use crate::threads::Running;
 
 impl Ready {
     /// Connects to the node and makes every check, changing nothing.
@@ -45,7 +46,7 @@ impl Ready {
         }
         // Where something else is wrong, the account may not get in for that.
         if !has_ender && (problems.is_empty() || login.is_none()) {
-            problems.extend(ready.find_ender(login.take().and_then(|login| login.join().ok()))?);
+            problems.extend(ready.find_ender(login.take().map(Running::result))?);
         }
         if !problems.is_empty() {
             return Err(problems.into());
@@ -53,14 +54,14 @@ impl Ready {
         if ready.plan.lifts {
             ready.admin.wait_for_locks()?;
         }
-        let no_guard = guard.and_then(|guard| ready.take_guard(guard.join().ok()?).err());
+        let no_guard = guard.and_then(|guard| ready.take_guard(guard.result()).err());
         ready.plan_undo();
         ready.warn_of_deadline(no_guard);
         if let Some(neighbours) = neighbours {
-            ready.warn_of_neighbours(&neighbours.join().unwrap_or_default());
+            ready.warn_of_neighbours(&neighbours.result());
         }
         ready.warn_of_rights();
-        if let Some(login) = login.and_then(|login| login.join().ok()) {
+        if let Some(login) = login.map(Running::result) {
             ready.take_login(login)?;
         }
         if options.dry_run {

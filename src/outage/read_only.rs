@@ -48,7 +48,7 @@ pub fn problems(node: &Node, admin: &Admin, lift: bool) -> Vec<Reason> {
             problems.push(reason::lift_needs_privilege(who, privilege));
         }
     }
-    if !admin.reads_performance_schema() {
+    if !admin.may_read_performance_schema() {
         problems.push(reason::lift_needs_performance_schema(who));
     }
     problems
@@ -62,12 +62,6 @@ pub fn forbids_its_admin(read_only: &str) -> Option<Reason> {
 }
 
 impl Admin {
-    fn reads_performance_schema(&self) -> bool {
-        self.grants
-            .iter()
-            .any(|grant| grant.grants("SELECT", "performance_schema", self.names))
-    }
-
     /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for
     /// that.
     pub fn may_lift_read_only(&self) -> bool {
@@ -75,14 +69,14 @@ impl Admin {
             && tells_roles(&self.version)
             // Else a group or the node's replicas would take over what is changed.
             && !self.local_only.is_empty()
-            && self.reads_performance_schema()
+            && self.may_read_performance_schema()
             && (self.holds("SUPER")
                 || self.holds("SYSTEM_VARIABLES_ADMIN") && self.holds("CONNECTION_ADMIN"))
     }
 
-    /// Runs all of the statements that can be run, as [`Admin::batch_skipping`], also where the
-    /// server has become read-only; at once as there, if it `is_read_only`. Then, if none failed
-    /// and it is in the way of none, the `last`.
+    /// Runs all of the statements that can be run, and asks the questions, as
+    /// [`Admin::batch_skipping`], also where the server has become read-only; at once as there, if it
+    /// `is_read_only`. There nothing is asked, but if none failed the `last` is run too.
     ///
     /// # Errors
     /// As [`Admin::batch_skipping`].
@@ -240,7 +234,7 @@ impl Admin {
         // A session that is gone holds nothing.
         if matches!(
             result,
-            Ok(_) | Err(Error::Server { .. } | Error::Refused(_))
+            Ok(_) | Err(Error::Server { .. } | Error::NotYet(_) | Error::Refused(_))
         ) {
             self.batch_or_error(&[format!("DO RELEASE_LOCK({ALONE})")])?;
         }

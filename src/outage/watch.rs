@@ -228,9 +228,8 @@ impl Watcher {
             }
         }
         if let Some(before) = self.turned_away_before {
-            // `NULL` for a user name that has never met an error.
-            let now: Option<Option<u64>> = listing.answers.row()?;
-            self.count_turned_away(before, now.flatten().unwrap_or(0));
+            let now = listing.answers.turned_away()?.unwrap_or(0);
+            self.count_turned_away(before, now);
         }
         let (plan, user) = (&self.plan, &self.plan.node.account.user);
         if !plan.is_out(&state) {

@@ -122,8 +122,7 @@ impl Admin {
         };
         let lists_all = performance_schema && has_room("thread_instances");
         let shows_locks = lists_all && has_room("metadata_locks");
-        let reads = |grant: &Grant| grant.grants("SELECT", "performance_schema", names);
-        let may_read_locks = held.grants.iter().any(reads);
+        let may_read_locks = may_read_performance_schema(&held.grants, names);
         let writes = |grant: &Grant| grant.grants_globally("READ_ONLY ADMIN");
         let writes_always = held.grants.iter().any(writes);
         let local_only = Some(sql::NO_BINARY_LOG).filter(|_| !is_binary_logged);
@@ -177,6 +176,11 @@ impl Admin {
     pub fn holds(&self, privilege: &str) -> bool {
         let mut grants = self.grants.iter();
         grants.any(|grant| grant.grants_globally(privilege))
+    }
+
+    /// Whether it may read all of the performance schema.
+    pub fn may_read_performance_schema(&self) -> bool {
+        may_read_performance_schema(&self.grants, self.names)
     }
 
     /// The longest wait for an answer.
@@ -296,9 +300,9 @@ impl Admin {
         Ok(!is_later && listing.sessions.iter().any(is_it))
     }
 
-    /// Runs all of the statements that can be run, going on after one that the server refuses, and then
-    /// asks the questions. Where the statements take longer than the timeout, as when each waits for a
-    /// lock, the rest is left.
+    /// Runs all of the statements that can be run, going on after one that the server refuses, and asks
+    /// the questions in the round trip of the last, where that could be run. Where the statements take
+    /// longer than the timeout, as when each waits for a lock, the rest is left.
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`], other than the server's.
@@ -352,6 +356,11 @@ impl Admin {
         self.unusable = gone.map(|row| row.account.clone()).collect();
         Ok(())
     }
+}
+
+fn may_read_performance_schema(grants: &[Grant], names: Names) -> bool {
+    let reads = |grant: &Grant| grant.grants("SELECT", "performance_schema", names);
+    grants.iter().any(reads)
 }
 
 /// An account row, by the answer to [`sql::accounts`].

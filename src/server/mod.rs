@@ -1,5 +1,5 @@
 //! One server, spoken to: connections, what is said on them, and how its answers read. The only
-//! folder that knows the mysql crate and rustls; of the program it knows the settings alone.
+//! folder that knows the mysql crate and rustls; of the program it knows the settings, the words of errors and the threads.
 
 mod admin;
 mod answers;

@@ -9,7 +9,7 @@ use super::sql::identifier;
 pub enum Object {
     /// `*.*`
     Everywhere,
-    /// Databases, by a [name](Names).
+    /// Databases, by a [name](super::names::Names).
     Database(String),
     /// One table or view.
     Table {

@@ -93,7 +93,7 @@ pub fn identifier(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The text as a string literal. Holds under [`SESSION`]'s `sql_mode`, in which a backslash
+/// The text as a string literal. Holds under [`session`]'s `sql_mode`, in which a backslash
 /// escapes.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
