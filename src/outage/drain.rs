@@ -8,8 +8,8 @@ use crate::server::listing::Session;
 
 /// How long a login that began before the outage may take before it is ended. The server looks at
 /// the account when the client sends its name, and lets it in by what it saw then, however long the
-/// client takes to answer. And how long a session of which nothing tells whose it is may take to show
-/// that.
+/// client takes to answer. And how long a session may take of which nothing tells whose it is, or
+/// whose statement may use the database yet, to show that it is none of the outage's.
 const LOGIN_GRACE: Duration = Duration::from_millis(250);
 
 /// How long what cannot be ended just now is left alone.
@@ -51,8 +51,9 @@ pub struct SessionDrain {
     last_killed: Instant,
     /// Logins that were under way when the first listing was made.
     logging_in: Option<BTreeSet<u64>>,
-    /// Sessions of which nothing has told yet whose they are, of those that it showed.
-    unknown: Option<BTreeSet<u64>>,
+    /// Sessions of which nothing has told yet whose they are, of those that it showed, and those that
+    /// may use the database yet, with the statement by which.
+    in_doubt: Option<BTreeMap<u64, u64>>,
     /// Those that cannot be ended as long as they are, and when that was found.
     unendable: BTreeMap<u64, Instant>,
     /// What the last listing showed.
@@ -74,7 +75,7 @@ impl SessionDrain {
             killed: BTreeSet::new(),
             last_killed: now,
             logging_in: None,
-            unknown: None,
+            in_doubt: None,
             unendable: BTreeMap::new(),
             listed: BTreeSet::new(),
             empty: 0,
@@ -149,17 +150,28 @@ impl SessionDrain {
         // Those that began after the first listing see the outage.
         let early = self.logging_in.get_or_insert_with(|| logging_in.clone());
         early.retain(|id| logging_in.contains(id));
-        // Of a session that began later, or shows itself later, it is known.
-        let now_unknown = ids(&|one| one.is_unknown);
-        let unknown = self.unknown.get_or_insert_with(|| now_unknown.clone());
-        unknown.retain(|id| now_unknown.contains(id));
+        // Of a session that began later, or shows itself later, it is known; and what began later had
+        // its rights checked later.
+        let doubt = |one: &Session| {
+            if one.is_unknown {
+                Some(0)
+            } else {
+                one.may_use_it_by
+            }
+        };
+        let others = listed.iter().filter(|one| !ends(one));
+        let now_in_doubt: BTreeMap<u64, u64> = others
+            .filter_map(|one| Some((one.id, doubt(one)?)))
+            .collect();
+        let in_doubt = self.in_doubt.get_or_insert_with(|| now_in_doubt.clone());
+        in_doubt.retain(|id, by| now_in_doubt.get(id) == Some(by));
         self.unendable.retain(|id, _| {
-            early.contains(id) || unknown.contains(id) || all_sessions.contains(id)
+            early.contains(id) || in_doubt.contains_key(id) || all_sessions.contains(id)
         });
         let is_due = is_late && self.ends_logins;
         let endable = |id: &&u64| is_due && !self.unendable.contains_key(id);
         let logins: BTreeSet<u64> = early.iter().filter(endable).copied().collect();
-        let overdue = unknown.iter().filter(|_| is_late);
+        let overdue = in_doubt.keys().filter(|_| is_late);
         // One that could not be ended may be a session by now, and is told again.
         let rests = |id: &u64| {
             let since = self.unendable.get(id);
@@ -172,7 +184,7 @@ impl SessionDrain {
         let is_unendable = |id| self.unendable.contains_key(id);
         let sessions_settled = !waits || !all_sessions.iter().any(is_unendable);
         let logins_settled = early.iter().all(hangs) || is_late && !self.ends_logins;
-        let known = unknown.iter().all(hangs);
+        let known = in_doubt.keys().all(hangs);
         (
             sessions,
             logins,
@@ -228,8 +240,10 @@ mod tests {
             is_logging_in: false,
             is_unknown: false,
             is_idle: true,
+            is_running: false,
             is_none_yet: false,
             uses_it: false,
+            may_use_it_by: None,
         }
     }
 
@@ -363,6 +377,25 @@ mod tests {
         assert_eq!(drain.next(&later, false, is_users), kill(&[1], &[]));
         waits(drain.next(&[unknown(2), unknown(4)], false, is_users));
         assert_eq!(drain.next(&[unknown(4)], false, is_users), Next::Drained);
+    }
+
+    #[test]
+    fn a_session_that_may_use_the_database_yet_is_ended_unless_its_statement_ends() {
+        let by = |id, statement| Session {
+            user: "elsewhere".to_owned(),
+            may_use_it_by: Some(statement),
+            ..session(id)
+        };
+        let mut drain = SessionDrain::new(LONG, false);
+        let waits = |next| assert!(matches!(next, Next::Wait { left: 0, .. }), "{next:?}");
+        waits(drain.next(&[by(1, 7), by(2, 3), by(3, 0)], false, is_users));
+        waits(drain.next(&[by(1, 7), by(2, 4), by(3, 0)], false, is_users));
+        drain.began -= LOGIN_GRACE * 2;
+        // The second has begun another one, and the fourth began later.
+        let later = [by(1, 7), by(2, 4), by(3, 0), by(4, 1)];
+        assert_eq!(drain.next(&later, false, is_users), kill(&[1, 3], &[]));
+        waits(drain.next(&[by(2, 4)], false, is_users));
+        assert_eq!(drain.next(&[by(2, 5)], false, is_users), Next::Drained);
     }
 
     #[test]

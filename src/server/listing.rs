@@ -31,12 +31,17 @@ pub struct Session {
     pub is_unknown: bool,
     /// Whether it waits for its client.
     pub is_idle: bool,
+    /// Whether it runs a statement of its client's.
+    pub is_running: bool,
     /// Whether nothing of a client's runs in it: its login may be refused yet, or it is being ended;
     /// or it runs an event of the account's (MariaDB).
     pub is_none_yet: bool,
     /// Whether it has a table of the database that was asked for in its transaction, where metadata
-    /// locks tell that.
+    /// locks tell that; or runs a statement that began with it as the default one.
     pub uses_it: bool,
+    /// The statement under way by which it may use that database yet, whatever is revoked meanwhile;
+    /// 0 where that is not shown.
+    pub may_use_it_by: Option<u64>,
 }
 
 /// A row of [`sql::sessions`].
@@ -199,7 +204,7 @@ impl Admin {
         let may_lack_some = list.counts("Mysqlx_sessions");
         let mut sessions = self.read(list.rows, user)?;
         if let Some(database) = by_locks
-            && !self.learn_which_return(database, user, &mut sessions)?
+            && !self.learn_what_they_run(database, user, &mut sessions)?
         {
             self.reads_locks = false;
             let listing = self.list_sessions(user, wanted, &[], then)?;
@@ -321,30 +326,33 @@ impl Admin {
         Ok(true)
     }
 
-    /// Learns which of the user name's sessions with a statement under way elsewhere began that in this
-    /// database, and so come back to it; returns whether the server tells that.
-    fn learn_which_return(
+    /// Learns which of the user name's sessions with a statement under way elsewhere use the database
+    /// all the same, or may yet; returns whether the server tells that.
+    fn learn_what_they_run(
         &mut self,
         database: &str,
         user: &str,
         sessions: &mut [Session],
     ) -> Result<bool, Error> {
         let is_elsewhere = |one: &Session| one.database.as_deref() != Some(database);
-        let may_return = |one: &&mut Session| {
-            one.user == user && !one.is_idle && !one.uses_it && is_elsewhere(one)
+        let may_use_it = |one: &&mut Session| {
+            one.user == user && one.is_running && !one.uses_it && is_elsewhere(one)
         };
-        let found = sessions.iter_mut().filter(may_return);
-        let mut runs: BTreeMap<u64, &mut Session> = found.map(|one| (one.id, one)).collect();
-        if runs.is_empty() {
+        let found = sessions.iter_mut().filter(may_use_it);
+        let mut run: BTreeMap<u64, &mut Session> = found.map(|one| (one.id, one)).collect();
+        if run.is_empty() {
             return Ok(true);
         }
-        let ids: Vec<u64> = runs.keys().copied().collect();
+        let ids: Vec<u64> = run.keys().copied().collect();
         let mut tells = false;
-        for (id, began) in self.rows::<(u64, Option<bool>)>(sql::began_in(database, &ids))? {
-            if let Some(session) = runs.get_mut(&id) {
-                session.uses_it = began != Some(false);
+        let rows: Vec<(u64, Option<u64>, bool, bool)> =
+            self.rows(sql::statements(database, &ids))?;
+        for (id, statement, is_here, may_use_it) in rows {
+            if let Some(session) = run.get_mut(&id) {
+                session.uses_it = is_here;
+                session.may_use_it_by = may_use_it.then(|| statement.unwrap_or(0));
             } else {
-                tells = began.is_some();
+                tells = statement.is_some();
             }
         }
         Ok(tells)
@@ -390,8 +398,10 @@ impl Admin {
                 is_logging_in,
                 is_unknown: false,
                 is_idle: command == "Sleep",
+                is_running: sql::RUNS.contains(&command.as_str()),
                 is_none_yet: sql::NONE_YET.contains(&command.as_str()),
                 uses_it: row.uses_it == Some(true),
+                may_use_it_by: None,
             });
         }
         self.learn_whose(&mut sessions, &run_as)?;

@@ -128,6 +128,77 @@ fn none_writes_on_once_it_is_back_from_a_routine_of_another_database(kind: Kind,
     }
 }
 
+/// MySQL does not show what a routine runs that is no statement of its own, such as a `SET`.
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn none_writes_on_in_a_routine_of_the_node_that_calls_another_databases(kind: Kind) {
+    let (_server, nodes) = node(kind, &["--log-bin-trust-function-creators=ON"]);
+    let database = quoted(&nodes.databases[0]);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE DATABASE other; GRANT ALL ON other.* TO {account}; \
+             CREATE FUNCTION other.price() RETURNS INT DETERMINISTIC RETURN SLEEP(0.1); \
+             USE {database}; CREATE PROCEDURE book() SQL SECURITY INVOKER \
+             BEGIN DECLARE price INT; SET price = other.price(); INSERT INTO t VALUES (); END; \
+             CREATE PROCEDURE books() SQL SECURITY INVOKER \
+             BEGIN IF other.price() = 0 THEN INSERT INTO t VALUES (); END IF; END",
+            account = nodes.account()
+        ))
+        .unwrap();
+    for routine in ["book", "books"] {
+        let statement = format!("USE other; CALL {database}.{routine}(); USE {database}");
+        let [at_first, later] = rows_in_an_outage(&nodes, &mut admin, &statement, "revoke");
+        assert!(at_first > 0, "{routine}");
+        assert_eq!(later, at_first, "{routine}");
+    }
+}
+
+/// What was shown last stays there when nothing more is shown.
+#[test_case("events_statements_current")]
+#[test_case("thread_instrumentation")]
+fn none_writes_on_where_statements_are_no_longer_shown(consumer: &str) {
+    let (_server, nodes) = node(Kind::MySql, &[]);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE DATABASE other; GRANT ALL ON other.* TO {}; CREATE PROCEDURE other.waits() DO SLEEP(0.1); USE {}",
+            nodes.account(),
+            quoted(&nodes.databases[0])
+        ))
+        .unwrap();
+    let mut open: Vec<_> = (0..4).map(|_| nodes.log_in(1).unwrap()).collect();
+    for session in &mut open {
+        session.conn.query_drop("CALL other.waits()").unwrap();
+    }
+    let hide = format!(
+        "UPDATE performance_schema.setup_consumers SET ENABLED = 'NO' WHERE NAME = '{consumer}'"
+    );
+    admin.query_drop(hide).unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for session in &mut open {
+            scope.spawn(|| {
+                let both = "CALL other.waits(); INSERT INTO t VALUES ()";
+                while !stop.load(Ordering::SeqCst) && session.conn.query_drop(both).is_ok() {
+                    thread::yield_now();
+                }
+            });
+        }
+        park_timeout(PAUSE * 10);
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        let count = "SELECT COUNT(*) FROM t";
+        let mut rows = || admin.query_first::<u64, _>(count).unwrap().unwrap();
+        let at_first = rows();
+        park_timeout(PAUSE * 30);
+        let later = rows();
+        stop.store(true, Ordering::SeqCst);
+        program.answer("Y\n");
+        program.end().assert_status(0);
+        assert_eq!(later, at_first);
+    });
+}
+
 /// To a function that runs with its caller's rights, in a view that runs with its definer's, that one
 /// is the caller.
 #[test_case(Kind::MySql, &["--performance-schema=OFF", "--log-bin-trust-function-creators=ON"]; "on_mysql_without_its_performance_schema")]

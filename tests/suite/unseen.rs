@@ -573,6 +573,51 @@ fn names_of_other_nodes_that_do_not_resolve_cost_one_wait_together() {
     assert!(began.elapsed().as_secs() < 9, "{:?}", began.elapsed());
 }
 
+/// Somebody's long statement keeps `FLUSH TABLES` waiting, and that what comes later: not by a lock.
+#[test]
+fn a_statement_that_waits_for_a_flush_does_not_write_later() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let table = format!("`{}`.t", nodes.databases[0]);
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE DATABASE other_db; CREATE TABLE other_db.x (id INT); GRANT ALL ON other_db.* TO {}; \
+             INSERT INTO other_db.x VALUES (1)",
+            nodes.account()
+        ))
+        .unwrap();
+    let count = format!("SELECT COUNT(*) FROM {table}");
+    let mut rows = || admin.query_first::<u64, _>(&count).unwrap().unwrap();
+    let before = rows();
+    let log_in = || login(nodes.port(1), &nodes.user, "rootpass", Some("other_db")).unwrap();
+    let (mut waits, mut locks) = (log_in(), log_in());
+    let [mut long, mut flushes] = [nodes.admin(1), nodes.admin(1)];
+    let pause = || thread::park_timeout(Duration::from_millis(300));
+    thread::scope(|scope| {
+        scope.spawn(move || long.query_drop("SELECT SLEEP(4) FROM other_db.x"));
+        pause();
+        scope.spawn(move || flushes.query_drop("FLUSH TABLES"));
+        pause();
+        let insert = format!("INSERT INTO {table} SELECT NULL FROM x");
+        let inserts = scope.spawn(move || waits.query_drop(insert));
+        // One that waits for something else, which is named like the node.
+        let lock = format!("DO GET_LOCK('{}', 4)", nodes.databases[0]);
+        let mut held = nodes.admin(1);
+        held.query_drop(&lock).unwrap();
+        let locks = scope.spawn(move || locks.query_drop(lock));
+        pause();
+        let mut program = nodes.fail(&["1", "--method", "revoke"]);
+        assert!(inserts.join().unwrap().is_err());
+        held.query_drop("DO RELEASE_ALL_LOCKS()").unwrap();
+        locks.join().unwrap().unwrap();
+        assert_eq!(rows(), before);
+        program.answer("Y\n");
+        program.end().assert_status(0);
+    });
+}
+
 #[test]
 fn a_statement_that_waits_for_another_table_does_not_write_later() {
     let server = Server::start(Kind::MySql, &[]);

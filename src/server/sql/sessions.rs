@@ -27,6 +27,9 @@ pub const CHANGES_USER: &str = "Change user";
 /// may be refused yet, also because the account is locked.
 pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
 
+/// What both servers show for a session that runs a statement.
+pub const RUNS: [&str; 2] = ["Query", "Execute"];
+
 /// The sessions of a user name, and those whose login is not through; and this session, without
 /// which it is no list: id, user, default database, command. Or those of everybody, with more
 /// columns, where they are shown.
@@ -35,9 +38,8 @@ pub const NONE_YET: [&str; 3] = ["Connect", "Killed", "Busy"];
 /// session's transaction, which may be committed whatever is revoked meanwhile; `NULL` where no table
 /// at all is shown to be in use: of this session at least those are that it lists from. Who has a
 /// transaction open is no help there: another list shows another moment, and a session that works on
-/// another database has one at one time and locks at another. A statement that waits for a lock may
-/// have its rights checked already and use the database next, where it names that, or is so long that
-/// its end is not shown.
+/// another database has one at one time and locks at another. What a statement uses that has not got
+/// all its tables yet, [`statements`] tells.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-metadata-locks-table.html>
 pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String {
     match list {
@@ -48,19 +50,15 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
         }
         ProcessList::Shown => return "SHOW PROCESSLIST".to_owned(),
     }
-    let (uses_it, join) = database.map_or((String::new(), String::new()), |database| {
-        let name = literal(database);
+    let (uses_it, join) = database.map_or(("", String::new()), |database| {
         (
+            ", uses_it",
             format!(
-                ", uses_it OR (waits AND COALESCE(LOCATE({name}, INFO) > 0 OR LENGTH(INFO) > 1000, 0))"
-            ),
-            format!(
-                " LEFT JOIN (SELECT PROCESSLIST_ID, \
-                 MAX(IF(OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION'), OBJECT_SCHEMA = {name}, NULL)) AS uses_it, \
-                 MAX(LOCK_STATUS = 'PENDING') AS waits \
+                " LEFT JOIN (SELECT PROCESSLIST_ID, MAX(OBJECT_SCHEMA = {}) AS uses_it \
                  FROM performance_schema.metadata_locks JOIN performance_schema.threads ON THREAD_ID = OWNER_THREAD_ID \
-                 WHERE OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION') OR LOCK_STATUS = 'PENDING' \
-                 GROUP BY PROCESSLIST_ID) AS used ON used.PROCESSLIST_ID = ID"
+                 WHERE OBJECT_TYPE IN ('TABLE', 'PROCEDURE', 'FUNCTION') \
+                 GROUP BY PROCESSLIST_ID) AS used ON used.PROCESSLIST_ID = ID",
+                literal(database)
             ),
         )
     });
@@ -71,33 +69,54 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
     )
 }
 
-/// Whether the server is told not to show statements of a kind by which routines and triggers run.
-/// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-setup-instruments-table.html>
-const HIDDEN_STATEMENTS: &str = "SELECT COUNT(*) FROM performance_schema.setup_instruments WHERE ENABLED = 'NO' \
-                                 AND NAME IN ('statement/abstract/Query', 'statement/com/Query', 'statement/com/Execute', \
-                                 'statement/sql/call_procedure', 'statement/sql/select', 'statement/sql/do', \
-                                 'statement/sql/set_option', 'statement/sql/execute_sql', 'statement/sql/insert', \
-                                 'statement/sql/insert_select', 'statement/sql/replace', 'statement/sql/replace_select', \
-                                 'statement/sql/update', 'statement/sql/update_multi', 'statement/sql/delete', \
-                                 'statement/sql/delete_multi', 'statement/sql/load')";
+/// Statements that take all their metadata locks before they do anything, those for what is called or
+/// set off within too. To call a procedure is none: each statement in it takes its own.
+const LOCKS_AT_FIRST: &str = "'statement/sql/select', 'statement/sql/do', 'statement/sql/set_option', \
+                              'statement/sql/insert', 'statement/sql/insert_select', 'statement/sql/replace', \
+                              'statement/sql/replace_select', 'statement/sql/update', 'statement/sql/update_multi', \
+                              'statement/sql/delete', 'statement/sql/delete_multi', 'statement/sql/load', \
+                              'statement/sql/create_table', 'statement/sql/alter_table', 'statement/sql/drop_table', \
+                              'statement/sql/create_index', 'statement/sql/drop_index', 'statement/sql/truncate'";
 
-/// Whether these sessions, listed a moment ago with a statement under way, have this database as the
-/// default one, or began a statement that is under way, perhaps with others within, when they had: id,
-/// or `NULL` where its statements are not shown. And this session: `NULL` where not every session's
-/// are. Within a routine or a trigger of another database the lists show that one, and where its
-/// definer runs it, MySQL gives the session the definer's rights on the default database that it comes
-/// back to (seen on 9.7).
+/// And those among prepared ones, by their text; of what these call, more is shown.
+const LOCKS_AT_FIRST_TOO: &str =
+    "'^[[:space:](]*(select|with|insert|replace|update|delete)[[:space:]]'";
+
+/// The states of a statement that has not got all of these locks, besides those that wait for one.
+/// <https://dev.mysql.com/doc/refman/9.7/en/general-thread-states.html>
+const HAS_NOT_LOCKED: &str = "'', 'starting', 'Executing hook on transaction begin.', 'checking permissions', \
+                              'Opening tables', 'Waiting for table flush', 'Waiting for global read lock', \
+                              'Waiting for backup lock'";
+
+/// What these sessions run, listed a moment ago with a statement under way: id; the statement, `NULL`
+/// where it is not shown; whether the database is the session's default one, or was when the statement
+/// began; whether the statement may use the database yet, whatever is revoked meanwhile. It may while it
+/// has not got its locks and names the database, or is so long that its end is not shown, or where a
+/// view elsewhere is on a table there; and in a routine, which may be one of that database: its statements have
+/// their rights checked one by one, but MySQL gives the session the rights of a definer whose routine of
+/// another database has returned (seen on 9.7), as it does on the default database. And this session,
+/// which is shown if any is: where nothing is shown any more, what was shown last stays, also of whoever
+/// had the thread before.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
-pub fn began_in(database: &str, sessions: &[u64]) -> String {
+pub fn statements(database: &str, sessions: &[u64]) -> String {
     let name = literal(database);
     let ids: Vec<String> = sessions.iter().map(ToString::to_string).collect();
     let ids = ids.join(", ");
     format!(
-        "SELECT PROCESSLIST_ID, MAX(IF(INSTRUMENTED = 'YES' AND EVENT_ID IS NOT NULL \
-         AND (PROCESSLIST_ID <> CONNECTION_ID() OR ({HIDDEN_STATEMENTS}) = 0), \
-         PROCESSLIST_DB <=> {name} OR CURRENT_SCHEMA <=> {name} AND END_EVENT_ID IS NULL, NULL)) \
-         FROM performance_schema.threads LEFT JOIN performance_schema.events_statements_current USING (THREAD_ID) \
-         WHERE PROCESSLIST_ID IN (CONNECTION_ID(), {ids}) GROUP BY PROCESSLIST_ID"
+        "SELECT PROCESSLIST_ID, EVENT_ID, PROCESSLIST_DB <=> {name} OR CURRENT_SCHEMA <=> {name}, \
+         PROCESSLIST_COMMAND <> 'Sleep' AND NOT COALESCE((EVENT_NAME IN ({LOCKS_AT_FIRST}) \
+         OR EVENT_NAME IN ('statement/com/Execute', 'statement/sql/execute_sql') \
+         AND PROCESSLIST_INFO RLIKE {LOCKS_AT_FIRST_TOO} AND (SELECT COUNT(*) \
+         FROM performance_schema.events_statements_current AS more \
+         WHERE more.THREAD_ID = top.THREAD_ID AND more.END_EVENT_ID IS NULL) = 1) \
+         AND (PROCESSLIST_STATE NOT IN ({HAS_NOT_LOCKED}) AND PROCESSLIST_STATE NOT LIKE 'Waiting for % metadata lock' \
+         OR LENGTH(PROCESSLIST_INFO) < 1000 AND LOCATE({name}, PROCESSLIST_INFO) = 0 AND NOT EXISTS (SELECT * \
+         FROM information_schema.VIEW_TABLE_USAGE WHERE TABLE_SCHEMA = {name} AND VIEW_SCHEMA <> {name})), 0) \
+         FROM performance_schema.threads LEFT JOIN performance_schema.events_statements_current AS top \
+         ON top.THREAD_ID = threads.THREAD_ID AND NESTING_EVENT_LEVEL = 0 AND END_EVENT_ID IS NULL \
+         AND INSTRUMENTED = 'YES' AND EVENT_NAME NOT LIKE 'statement/sp/%' \
+         AND (PROCESSLIST_ID <> CONNECTION_ID() OR SQL_TEXT LIKE 'SELECT PROCESSLIST_ID, EVENT_ID%') \
+         WHERE PROCESSLIST_ID IN (CONNECTION_ID(), {ids})"
     )
 }
 
