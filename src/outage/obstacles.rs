@@ -121,9 +121,7 @@ pub fn held(node: &Node, state: &State, method: Method) -> Option<Reason> {
     match state.found() {
         Some(found) if found.undo.is_some() => Some(reason::already_offline(found, node.number)),
         Some(found) => Some(found.distrust()),
-        None if method == Method::Lock => state
-            .locked_elsewhere(&node.account.user)
-            .map(UndoEvent::elsewhere),
+        None if method == Method::Lock => state.locked_elsewhere().map(UndoEvent::elsewhere),
         None => None,
     }
 }

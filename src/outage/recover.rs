@@ -80,28 +80,6 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     })
 }
 
-fn look_with(
-    admin: &mut Admin,
-    node: &Arc<Node>,
-    timeout: Duration,
-) -> Result<(State, NodeStatus), Failure> {
-    let state = State::read(admin, node);
-    let state = state.map_err(|error| obstacles::unreadable(node, admin, &error))?;
-    // What an undo says holds for the account that it names, whatever the settings name by now.
-    // Nor does it take a database to unlock an account: whoever dropped that dropped the undo too.
-    let problems = state.problems(node);
-    let is_stuck = state.database.is_none() && !state.rows().is_empty() && state.is_locked();
-    if !problems.is_empty() && state.found().is_none() && !is_stuck {
-        return Err(problems.into());
-    }
-    let standing = match state.found().cloned() {
-        Some(found) => stands_with(found, node, admin, timeout),
-        None => stands_alone(&state, node, admin),
-    }
-    .map_err(|error| obstacles::unreadable(node, admin, &error))?;
-    Ok((state, standing))
-}
-
 /// The same for a node that is to be brought back: what a program that was killed has sent may
 /// still be under way there, and the session that sent it keeps its claim until that is done. And
 /// whether one is about to take it all the same.
@@ -125,6 +103,29 @@ fn is_claimed(admin: &mut Admin, node: &Node) -> bool {
     claimants.iter().any(Option::is_some)
 }
 
+/// One look, by this connection.
+fn look_with(
+    admin: &mut Admin,
+    node: &Arc<Node>,
+    timeout: Duration,
+) -> Result<(State, NodeStatus), Failure> {
+    let state = State::read(admin, node);
+    let state = state.map_err(|error| obstacles::unreadable(node, admin, &error))?;
+    // What an undo says holds for the account that it names, whatever the settings name by now.
+    // Nor does it take a database to unlock an account: whoever dropped that dropped the undo too.
+    let problems = state.problems(node);
+    let is_stuck = state.database.is_none() && !state.rows().is_empty() && state.is_locked();
+    if !problems.is_empty() && state.found().is_none() && !is_stuck {
+        return Err(problems.into());
+    }
+    let standing = match state.found().cloned() {
+        Some(found) => stands_with(found, node, admin, timeout),
+        None => stands_alone(&state, admin),
+    }
+    .map_err(|error| obstacles::unreadable(node, admin, &error))?;
+    Ok((state, standing))
+}
+
 /// With an event of the undo's name.
 fn stands_with(
     found: UndoEvent,
@@ -145,7 +146,7 @@ fn stands_with(
 }
 
 /// Without one: nothing says that fail-start has touched it.
-fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<NodeStatus, Error> {
+fn stands_alone(state: &State, admin: &mut Admin) -> Result<NodeStatus, Error> {
     let grants: Vec<String> = state.rows().iter().map(sql::grants).collect();
     let grants = admin.batch_or_error(&grants)?.lines(grants.len())?;
     let without_grants = match &state.database {
@@ -153,7 +154,7 @@ fn stands_alone(state: &State, node: &Node, admin: &mut Admin) -> Result<NodeSta
         None => false,
     };
     let locked = state.is_locked();
-    Ok(match state.locked_elsewhere(&node.account.user) {
+    Ok(match state.locked_elsewhere() {
         Some(found) if locked => NodeStatus::LockedElsewhere(found.clone()),
         _ if locked || without_grants => NodeStatus::Out {
             locked,

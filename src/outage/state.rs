@@ -43,6 +43,8 @@ pub struct UndoEvent {
     until: Option<String>,
     /// What it says, if fail-start wrote it as this admin.
     pub undo: Option<Undo>,
+    /// Whether it says that the account was locked, if this admin or another one made it.
+    is_of_lock: bool,
     maker: Maker,
 }
 
@@ -82,17 +84,19 @@ impl UndoEvent {
         // whichever host it came.
         let maker = definer.rsplit_once('@').map_or("", |(user, _)| user);
         let undo = Undo::parse(&body, &database, admin.names);
+        let user = &node.account.user;
+        let unlocks = |undo: &Undo| undo.unlocked().any(|account| account.user == *user);
+        let is_of_lock = maker != user && undo.as_ref().is_some_and(unlocks);
         let other = Undo::other_version(&body);
         let (undo, maker) = match (undo, other) {
             (Some(undo), _) if maker == admin.user => (Some(undo), Maker::Known),
             (None, Some(version)) if maker == admin.user => (None, Maker::AnotherVersion(version)),
-            (Some(_), _) | (_, Some(_)) if maker != node.account.user => {
-                (None, Maker::AnotherAdmin)
-            }
+            (Some(_), _) | (_, Some(_)) if maker != user => (None, Maker::AnotherAdmin),
             _ => (None, Maker::Unknown),
         };
         Self {
             undo,
+            is_of_lock,
             maker,
             since,
             // A clock that was put back makes it come.
@@ -258,16 +262,12 @@ impl State {
             .find(|found| Some(&found.database) == self.database.as_ref())
     }
 
-    /// The undo of another node on the same server, where the account of this name was locked for
-    /// that one.
-    pub fn locked_elsewhere(&self, user: &str) -> Option<&UndoEvent> {
-        self.undos.iter().find(|found| {
-            Some(&found.database) != self.database.as_ref()
-                && found
-                    .undo
-                    .as_ref()
-                    .is_some_and(|undo| undo.unlocked().any(|account| account.user == user))
-        })
+    /// The undo of another node on the same server, where the account was locked for that one, by
+    /// whichever admin.
+    pub fn locked_elsewhere(&self) -> Option<&UndoEvent> {
+        self.undos
+            .iter()
+            .find(|found| Some(&found.database) != self.database.as_ref() && found.is_of_lock)
     }
 
     /// The undo in this database.

@@ -174,8 +174,8 @@ impl Plan {
         if self.method != Method::Lock || !state.is_locked() {
             return Ok(());
         }
-        match state.locked_elsewhere(&self.node.account.user) {
-            Some(found) if found.undo.as_ref().is_some_and(|undo| !undo.is_with(mine)) => Err(
+        match state.locked_elsewhere() {
+            Some(found) if found.undo.as_ref().is_none_or(|undo| !undo.is_with(mine)) => Err(
                 Error::Refused(reason::another_taken(&found.database, found)),
             ),
             _ => Ok(()),

@@ -325,6 +325,34 @@ fn another_fail_start_is_refused_whichever_it_names(kind: Kind) {
 
 #[test_case(Kind::MySql; "on_mysql")]
 #[test_case(Kind::MariaDb; "on_mariadb")]
+fn another_admin_is_told_for_which_node_the_account_is_locked(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = on_one(kind, &server);
+    let before = nodes.state(1);
+    let mut program = nodes.fail(&["1"]);
+    let mut root = nodes.admin(1);
+    root.query_drop(
+        "CREATE USER other IDENTIFIED BY 'p'; GRANT ALL ON *.* TO other WITH GRANT OPTION",
+    )
+    .unwrap();
+    nodes.set("TESTER_LOCAL_DB_USER", "other");
+    nodes.set("TESTER_LOCAL_DB_PASSWORD", "p");
+    let is_told = "the account is locked on this server for the node with the database";
+    let status = nodes.run(&["status", "2"], "");
+    status.assert_status(1);
+    assert!(status.out.contains(is_told), "{}", status.out);
+    for (args, status) in [(&["2"][..], 1), (&["recover", "2"], 3)] {
+        let refused = nodes.run(args, "Y\n");
+        refused.assert_status(status).assert_says(is_told);
+        nodes.assert_offline(1);
+    }
+    program.answer("Y\n");
+    program.end().assert_status(0);
+    assert_eq!(nodes.state(1), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
 fn who_opens_the_account_has_opened_both(kind: Kind) {
     let server = Server::start(kind, &[]);
     let nodes = on_one(kind, &server);
