@@ -446,12 +446,19 @@ mod tests {
             "tcp(db)",
             "db1,db2",
             "my db",
-            "::1]",
+            "1:2:3",
             "fe80::g",
         ] {
             assert_eq!(told(host), expected, "{host}");
         }
-        for host in ["db:3306", "127.0.0.1:3306", "[::1]:3306", "mysql://db:3306"] {
+        for host in [
+            "db:3306",
+            "127.0.0.1:3306",
+            "[::1]:3306",
+            "mysql://db:3306",
+            "mysql://db:3306/app",
+            "db:99999",
+        ] {
             let port = ", and the port in LOCAL_DB_PORT_NODE2";
             assert_eq!(told(host), format!("{expected}{port}"), "{host}");
         }

@@ -176,8 +176,10 @@ impl Settings {
                 .and_then(|name| name.strip_suffix(']'));
             let bare = bare.unwrap_or(name);
             if !may_be_host(bare) {
+                let is_url = bare.contains("://") || bare.contains(']');
                 let behind = bare.rsplit_once(':').map(|(_, behind)| behind);
-                let has_port = behind.is_some_and(|behind| behind.parse::<u16>().is_ok());
+                let has_port = (is_url || bare.matches(':').count() == 1)
+                    && behind.is_some_and(|one| one.starts_with(|c: char| c.is_ascii_digit()));
                 let but = has_port.then(|| format!(", and the port in {}", port.variable));
                 bail!(
                     "{}: expected a host name or an IP address{}",

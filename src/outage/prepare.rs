@@ -13,6 +13,7 @@ use crate::outage::plan::Plan;
 use crate::outage::read_only;
 use crate::outage::ready::Ready;
 use crate::outage::revoke::Revoke;
+use crate::outage::state::State;
 use crate::outage::take_down::in_transactions;
 use crate::outage::together::Claims;
 use crate::outage::undo::{self, Undo};
@@ -220,10 +221,20 @@ impl Ready {
         match self.plan.method {
             Method::Lock => {
                 let open = open.map(|way| reason::lock_leaves_way_in(user, way));
-                Ok(open.chain(self.plan_lock(&look.state.accounts)).collect())
+                let mut nothing = self.plan_lock(&look.state.accounts);
+                if nothing.is_some() {
+                    // Another's way back may have ended before the undo was looked for.
+                    look.state = State::read(&mut self.admin, &node)?;
+                    nothing = self.plan_lock(&look.state.accounts);
+                }
+                Ok(open.chain(nothing).collect())
             }
             Method::Revoke => {
-                let more = self.plan_revoke(ways.open.is_empty(), &look.state.alike)?;
+                let mut more = self.plan_revoke(ways.open.is_empty(), &look.state.alike)?;
+                if more.is_empty() && self.plan.restore.is_empty() {
+                    // The same.
+                    more = self.plan_revoke(ways.open.is_empty(), &look.state.alike)?;
+                }
                 // Whoever gets in without the account's name, gets in there too.
                 let or_lock = ways.open.is_empty() && obstacles::may_lock(&self.admin);
                 let (plan, all) = (&self.plan, open.chain(&more));

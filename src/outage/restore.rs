@@ -9,10 +9,10 @@ use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::state::State;
 use crate::outage::turned_away;
-use crate::reason;
+use crate::reason::{self, Kind};
 use crate::server::grants::Names;
 use crate::server::login::Login;
-use crate::server::{ACCESS_DENIED, Admin, Error, sql};
+use crate::server::{Admin, Error, sql};
 
 /// How long a node that does not answer is tried again before it is given up.
 pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
@@ -213,13 +213,11 @@ impl Restore {
                 // The kept connection may have been cut long ago: that says nothing about the node.
                 Err(Error::Connection(_) | Error::NotYet(_)) if kept => {}
                 // It will not get better by itself.
-                Err(
-                    error @ (Error::Refused(_)
-                    | Error::Server {
-                        code: ACCESS_DENIED,
-                        ..
-                    }),
-                ) => return Err(error),
+                Err(error)
+                    if matches!(error, Error::Refused(_)) || error.kind() == Kind::LoginRefused =>
+                {
+                    return Err(error);
+                }
                 Err(error) if began.elapsed() + pause > RESTORE_RETRY_FOR => return Err(error),
                 Err(error) => {
                     on_progress(Progress::Warning(reason::retrying(error)));

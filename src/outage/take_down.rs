@@ -290,9 +290,15 @@ impl<'a> TakeDown<'a> {
         if plan.with.is_some() {
             return Ok(());
         }
-        let using = others_to_end(admin, plan, &listing)?.unwrap_or_default();
-        let would_end =
-            |one: &&Session| plan.must_end(one) || plan.is_accounts(one) && using.contains(&one.id);
+        // As far as that is known: it is only told.
+        let open: BTreeSet<u64> = match plan.method {
+            Method::Revoke if !listing.by_locks => {
+                admin.rows(sql::TRANSACTIONS)?.into_iter().collect()
+            }
+            Method::Lock | Method::Revoke => BTreeSet::new(),
+        };
+        let has_open = |one: &Session| plan.is_accounts(one) && open.contains(&one.id);
+        let would_end = |one: &&Session| plan.must_end_at_first(one) || has_open(one);
         match listing.sessions.iter().filter(would_end).count() {
             0 => {}
             kept => self.warn(reason::sessions_kept(kept)),

@@ -351,9 +351,9 @@ impl Printer {
 
     /// What failed at a node.
     pub fn error(&mut self, node: &Node, problem: &Failure) {
-        for line in problem.reasons.iter().flat_map(Reason::lines) {
-            self.error_line(&format!(" {node}: {line}"));
-            self.reason("error", Some(node), &line, json!({"code": problem.code}));
+        for reason in &problem.reasons {
+            self.error_line(&format!(" {node}: {reason}"));
+            self.reason("error", Some(node), reason, json!({"code": problem.code}));
         }
     }
 

@@ -88,8 +88,14 @@ impl Printer {
             Ok(NodeStatus::Distrusted(found)) => ("distrusted", found.distrust().text, None),
             Err(why) => ("unreachable", why.to_string(), None),
         };
-        for line in text.lines() {
-            self.out(&format!("{node}: {line}"));
+        // Only what is wrong may be more than one thing: a line break in a name makes no other line.
+        match standing {
+            Err(why) => {
+                for reason in &why.reasons {
+                    self.out(&format!("{node}: {reason}"));
+                }
+            }
+            Ok(_) => self.out(&format!("{node}: {text}")),
         }
         let undo = found.and_then(|found| found.undo.as_ref());
         let more = json!({

@@ -9,11 +9,13 @@ use terminal_size::{Width, terminal_size_of};
 /// The text with its control characters escaped, those too that turn the direction of writing or take
 /// no room: names and messages come from servers and files.
 pub(super) fn printable(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let has_no_width = |c| matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}');
+    let is_format = |c| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || turns(c) || has_no_width(c) {
+        if c.is_control() || is_format(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);

@@ -26,7 +26,7 @@ pub struct Ended {
 pub struct Ran {
     /// Those that the server refused, and why.
     pub failed: Vec<(String, Error)>,
-    /// Whether the one was run that comes when none has failed.
+    /// Whether the one was run that comes when none has failed, of the way through `super_read_only`.
     pub is_last_done: bool,
     /// The answers to what was asked when all had been run, if it could be asked at once.
     pub answers: Option<Answers>,

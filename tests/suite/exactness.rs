@@ -195,11 +195,11 @@ fn who_comes_while_a_node_comes_back_takes_it_for_none_that_somebody_locked() {
         .query_drop(format!("CREATE USER {row} ACCOUNT LOCK"))
         .unwrap();
     let before = nodes.state(1);
-    for what in ["status", "recover"] {
+    for args in [&["status", "1"][..], &["recover", "1"], &["1", "--dry-run"]] {
         nodes.fail(&["1"]).kill();
         let mut holder = nodes.admin(1);
         holder.query_drop("LOCK TABLES mysql.event WRITE").unwrap();
-        let mut program = nodes.start(&[what, "1"]);
+        let mut program = nodes.start(args);
         wait_until("it asks for the undo", || {
             let waits = "SELECT ID FROM information_schema.processlist WHERE STATE LIKE 'Waiting for table%'";
             admin.query_first::<u64, _>(waits).unwrap()
@@ -211,8 +211,8 @@ fn who_comes_while_a_node_comes_back_takes_it_for_none_that_somebody_locked() {
             .unwrap();
         let finished = program.end();
         finished.assert_status(0);
-        assert_eq!(finished.err, "", "{what}");
-        assert_eq!(nodes.state(1), before, "{what}");
+        assert!(!finished.err.contains("warning"), "{finished:?}");
+        assert_eq!(nodes.state(1), before, "{args:?}");
     }
 }
 

@@ -264,7 +264,7 @@ fn the_manual_page_reads_well_at_80_columns() {
     for whole in [
         "       fail-start [OPTION]... NODE... [-- COMMAND...]\n",
         "       fail-start 2 -- make test\n              node 2 is offline while make runs\n",
-        "       130    interrupted (Ctrl-C, SIGTERM, SIGHUP), and every node is back\n",
+        "       130    interrupted (Ctrl-C, Ctrl-\\, SIGTERM, SIGHUP), and every node is\n              back\n",
         "       --for DURATION\n",
     ] {
         assert!(read.out.contains(whole), "{whole}{}", read.out);

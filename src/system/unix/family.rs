@@ -78,7 +78,8 @@ impl Family {
     /// Whether the terminal sends the command what is typed there, where it sends it to this program:
     /// not to one that has made a group of its own, as `timeout` and `setsid` do.
     pub fn is_typed_to(&self) -> bool {
-        getpgid(Some(self.command)).is_ok_and(|group| group == getpgrp())
+        // One that is gone has just died of it.
+        getpgid(Some(self.command)).map_or(true, |group| group == getpgrp())
     }
 
     /// Passes a signal on to all of it, and returns whether that can be done.
