@@ -69,17 +69,15 @@ pub fn sessions(list: ProcessList, user: &str, database: Option<&str>) -> String
     )
 }
 
-/// Statements that take all their metadata locks before they do anything, those for what is called or
-/// set off within too. To call a procedure is none: each statement in it takes its own.
-const LOCKS_AT_FIRST: &str = "'statement/sql/select', 'statement/sql/do', 'statement/sql/set_option', \
-                              'statement/sql/insert', 'statement/sql/insert_select', 'statement/sql/replace', \
-                              'statement/sql/replace_select', 'statement/sql/update', 'statement/sql/update_multi', \
-                              'statement/sql/delete', 'statement/sql/delete_multi', 'statement/sql/load', \
-                              'statement/sql/create_table', 'statement/sql/alter_table', 'statement/sql/drop_table', \
-                              'statement/sql/create_index', 'statement/sql/drop_index', 'statement/sql/truncate'";
+/// Statements that do not take all their metadata locks before they do anything, those for what is
+/// called or set off within too: each statement of a procedure takes its own, and so does each of the
+/// tables that some are told to look after.
+const LOCKS_LATER: &str = "'statement/sql/call_procedure', 'statement/sql/execute_sql', 'statement/sql/analyze', \
+                           'statement/sql/check', 'statement/sql/checksum', 'statement/sql/optimize', \
+                           'statement/sql/repair'";
 
-/// And those among prepared ones, by their text; of what these call, more is shown.
-const LOCKS_AT_FIRST_TOO: &str =
+/// Those prepared ones that do all the same, by their text; of what others call, more is shown.
+const LOCKS_AT_FIRST: &str =
     "'^[[:space:](]*(select|with|insert|replace|update|delete)[[:space:]]'";
 
 /// The states of a statement that has not got all of these locks, besides those that wait for one.
@@ -92,11 +90,11 @@ const HAS_NOT_LOCKED: &str = "'', 'starting', 'Executing hook on transaction beg
 /// where it is not shown; whether the database is the session's default one, or was when the statement
 /// began; whether the statement may use the database yet, whatever is revoked meanwhile. It may while it
 /// has not got its locks and names the database, or is so long that its end is not shown, or where a
-/// view elsewhere is on a table there; and in a routine, which may be one of that database: its statements have
-/// their rights checked one by one, but MySQL gives the session the rights of a definer whose routine of
-/// another database has returned (seen on 9.7), as it does on the default database. And this session,
-/// which is shown if any is: where nothing is shown any more, what was shown last stays, also of whoever
-/// had the thread before.
+/// view elsewhere is on a table there; and in a routine, which may be one of that database: its
+/// statements have their rights checked one by one, but MySQL gives the session the rights of a definer
+/// whose routine of another database has returned (seen on 9.7), as it does on the default database.
+/// And this session, which is shown if any is: where nothing is shown any more, what was shown last
+/// stays, also of whoever had the thread before.
 /// <https://dev.mysql.com/doc/refman/9.7/en/performance-schema-events-statements-current-table.html>
 pub fn statements(database: &str, sessions: &[u64]) -> String {
     let name = literal(database);
@@ -104,9 +102,9 @@ pub fn statements(database: &str, sessions: &[u64]) -> String {
     let ids = ids.join(", ");
     format!(
         "SELECT PROCESSLIST_ID, EVENT_ID, PROCESSLIST_DB <=> {name} OR CURRENT_SCHEMA <=> {name}, \
-         PROCESSLIST_COMMAND <> 'Sleep' AND NOT COALESCE((EVENT_NAME IN ({LOCKS_AT_FIRST}) \
+         PROCESSLIST_COMMAND <> 'Sleep' AND NOT COALESCE((EVENT_NAME LIKE 'statement/sql/%' AND EVENT_NAME NOT IN ({LOCKS_LATER}) \
          OR EVENT_NAME IN ('statement/com/Execute', 'statement/sql/execute_sql') \
-         AND PROCESSLIST_INFO RLIKE {LOCKS_AT_FIRST_TOO} AND (SELECT COUNT(*) \
+         AND PROCESSLIST_INFO RLIKE {LOCKS_AT_FIRST} AND (SELECT COUNT(*) \
          FROM performance_schema.events_statements_current AS more \
          WHERE more.THREAD_ID = top.THREAD_ID AND more.END_EVENT_ID IS NULL) = 1) \
          AND (PROCESSLIST_STATE NOT IN ({HAS_NOT_LOCKED}) AND PROCESSLIST_STATE NOT LIKE 'Waiting for % metadata lock' \
