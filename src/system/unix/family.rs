@@ -53,13 +53,14 @@ impl Family {
             .filter(|one| one.parent == Some(getpid()))
             .map(|one| one.id)
             .collect();
-        // Held, so that no thread stops to wait while a child begins.
+        // Held, so that no thread stops to wait while a child begins. And the thread first: where the
+        // system has none left, nothing is to run on.
         let mut waits = WAITS.lock().unwrap_or_else(PoisonError::into_inner);
-        let command = Pid::from_child(&command.spawn()?);
         if !*waits {
+            thread::Builder::new().spawn(move || wait_for_children(&ended))?;
             *waits = true;
-            thread::spawn(move || wait_for_children(&ended));
         }
+        let command = Pid::from_child(&command.spawn()?);
         drop(waits);
         Ok(Self {
             command,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 
 /// A process that has not ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,11 @@ impl Process {
     }
 
     fn in_proc() -> Vec<Self> {
-        let Ok(folders) = fs::read_dir("/proc") else {
+        // In a namespace of its own, this process may see an outer one's: there each has another id.
+        let own = fs::read_link("/proc/self").ok();
+        let own = own.and_then(|own| pid(own.to_str()?));
+        let folders = fs::read_dir("/proc").ok().filter(|_| own == Some(getpid()));
+        let Some(folders) = folders else {
             return Vec::new();
         };
         folders
