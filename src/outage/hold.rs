@@ -60,8 +60,8 @@ impl Outage {
         }
     }
 
-    /// That which another fail-start has left, for so long already. What that has locked for other databases comes back too, unless those come by
-    /// themselves.
+    /// That which another fail-start has left, for so long already. What that has locked for other
+    /// databases comes back too, unless those come by themselves.
     pub fn adopt(admin: Admin, plan: Plan, already: Duration, by_themselves: Vec<String>) -> Self {
         let taken = Taken {
             method: plan.method,
