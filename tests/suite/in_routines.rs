@@ -46,18 +46,28 @@ fn rows_in_an_outage(nodes: &Nodes, admin: &mut Conn, statement: &str, method: &
                 again(nodes.port(1), &nodes.user, database, statement, &stop);
             });
         }
-        park_timeout(PAUSE * 10);
-        let mut program = nodes.fail(&["1", "--method", method]);
-        let count = "SELECT COUNT(*) FROM t";
-        let mut rows = || admin.query_first::<u64, _>(count).unwrap().unwrap();
-        let at_first = rows();
-        park_timeout(PAUSE * 60);
-        let later = rows();
-        stop.store(true, Ordering::SeqCst);
-        program.answer("Y\n");
-        program.end().assert_status(0);
-        [at_first, later]
+        rows_while_offline(nodes, admin, method, &stop)
     })
+}
+
+/// The same, of clients that run already, until they are to stop.
+fn rows_while_offline(
+    nodes: &Nodes,
+    admin: &mut Conn,
+    method: &str,
+    stop: &AtomicBool,
+) -> [u64; 2] {
+    park_timeout(PAUSE * 10);
+    let mut program = nodes.fail(&["1", "--method", method]);
+    let count = "SELECT COUNT(*) FROM t";
+    let mut rows = || admin.query_first::<u64, _>(count).unwrap().unwrap();
+    let at_first = rows();
+    park_timeout(PAUSE * 60);
+    let later = rows();
+    stop.store(true, Ordering::SeqCst);
+    program.answer("Y\n");
+    program.end().assert_status(0);
+    [at_first, later]
 }
 
 #[test_case(Kind::MySql, &[]; "on_mysql")]
@@ -185,16 +195,7 @@ fn none_writes_on_where_statements_are_no_longer_shown(consumer: &str) {
                 }
             });
         }
-        park_timeout(PAUSE * 10);
-        let mut program = nodes.fail(&["1", "--method", "revoke"]);
-        let count = "SELECT COUNT(*) FROM t";
-        let mut rows = || admin.query_first::<u64, _>(count).unwrap().unwrap();
-        let at_first = rows();
-        park_timeout(PAUSE * 30);
-        let later = rows();
-        stop.store(true, Ordering::SeqCst);
-        program.answer("Y\n");
-        program.end().assert_status(0);
+        let [at_first, later] = rows_while_offline(&nodes, &mut admin, "revoke", &stop);
         assert_eq!(later, at_first);
     });
 }

@@ -573,21 +573,29 @@ fn names_of_other_nodes_that_do_not_resolve_cost_one_wait_together() {
     assert!(began.elapsed().as_secs() < 9, "{:?}", began.elapsed());
 }
 
-/// Somebody's long statement keeps `FLUSH TABLES` waiting, and that what comes later: not by a lock.
-#[test]
-fn a_statement_that_waits_for_a_flush_does_not_write_later() {
+/// Node 1 on a server of its own, with another database of the account, a row in each; and the node's
+/// table.
+fn beside_another_database() -> (Server, Nodes, String) {
     let server = Server::start(Kind::MySql, &[]);
     let mut nodes = Nodes::local(Kind::MySql);
     nodes.move_to(1, &server);
     let table = format!("`{}`.t", nodes.databases[0]);
-    let mut admin = nodes.admin(1);
-    admin
+    nodes
+        .admin(1)
         .query_drop(format!(
             "CREATE DATABASE other_db; CREATE TABLE other_db.x (id INT); GRANT ALL ON other_db.* TO {}; \
-             INSERT INTO other_db.x VALUES (1)",
+             INSERT INTO other_db.x VALUES (1); INSERT INTO {table} VALUES ()",
             nodes.account()
         ))
         .unwrap();
+    (server, nodes, table)
+}
+
+/// Somebody's long statement keeps `FLUSH TABLES` waiting, and that what comes later: not by a lock.
+#[test]
+fn a_statement_that_waits_for_a_flush_does_not_write_later() {
+    let (_server, nodes, table) = beside_another_database();
+    let mut admin = nodes.admin(1);
     let count = format!("SELECT COUNT(*) FROM {table}");
     let mut rows = || admin.query_first::<u64, _>(&count).unwrap().unwrap();
     let before = rows();
@@ -620,18 +628,8 @@ fn a_statement_that_waits_for_a_flush_does_not_write_later() {
 
 #[test]
 fn a_statement_that_waits_for_another_table_does_not_write_later() {
-    let server = Server::start(Kind::MySql, &[]);
-    let mut nodes = Nodes::local(Kind::MySql);
-    nodes.move_to(1, &server);
-    let table = format!("`{}`.t", nodes.databases[0]);
+    let (_server, nodes, table) = beside_another_database();
     let mut admin = nodes.admin(1);
-    admin
-        .query_drop(format!(
-            "CREATE DATABASE other_db; CREATE TABLE other_db.x (id INT); GRANT ALL ON other_db.* TO {}; \
-             INSERT INTO other_db.x VALUES (1); INSERT INTO {table} VALUES ()",
-            nodes.account()
-        ))
-        .unwrap();
     let mut rows = || {
         let count = format!("SELECT COUNT(*) FROM {table}");
         admin.query_first::<u64, _>(count).unwrap().unwrap()
