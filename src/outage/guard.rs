@@ -96,9 +96,8 @@ fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
     if plan.undo.is_some() {
         back.push(sql::drop_undo(&plan.database));
     }
-    let is_there = plan.undo.as_ref().map_or("TRUE".to_owned(), |undo| {
-        sql::undo_is_there(&plan.database, &undo.by())
-    });
+    let undo = plan.undo.as_ref();
+    let is_there = undo.map_or("TRUE".to_owned(), |undo| undo.is_there(&plan.database));
     match plan.server {
         Server::MariaDb => vec![match &plan.undo {
             // What the event would run, which keeps the undo where something could not be given
@@ -113,12 +112,7 @@ fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
             ),
         }],
         Server::MySql => {
-            // MySQL has no condition outside stored programs: one that does not hold ends the
-            // packet by an error.
-            let only_if_there = vec![
-                format!("SET @fail_start = IF({is_there}, 'DO 0', 'it was brought back already')"),
-                "PREPARE fail_start FROM @fail_start".to_owned(),
-            ];
+            let only_if_there = vec![sql::stop_unless(&is_there)];
             let mut statements = Vec::new();
             for statement in back {
                 // An error would end the packet, and leave the server writable.

@@ -6,6 +6,7 @@
 mod beside;
 pub mod drain;
 pub mod ender;
+mod give_back;
 pub mod gone;
 pub mod guard;
 pub mod hold;

@@ -7,6 +7,7 @@
 //! failover that people want to see.
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::outage::window::{
 pub use crate::outage::window::{around, around_at_last};
 use crate::reason::{self, Reason};
 use crate::server::sql::Server;
-use crate::server::{Admin, Error, OPTION_PREVENTS, Ran};
+use crate::server::{Admin, Change, Error, OPTION_PREVENTS, Ran};
 
 /// `ER_LOCK_WAIT_TIMEOUT`: a long statement, or a backup, is in the way for the moment.
 const LOCK_WAIT_TIMEOUT: u16 = 1205;
@@ -61,6 +62,16 @@ pub fn forbids_its_admin(read_only: &str) -> Option<Reason> {
     (read_only == "NO_LOCK_NO_ADMIN").then(reason::read_only_for_good)
 }
 
+/// What became of a packet that goes through `super_read_only`.
+enum Window {
+    /// All was done.
+    Done,
+    /// Nothing, since it was not to be done any more.
+    Stopped,
+    /// All before the statement at this place, which failed.
+    Failed(usize, Error),
+}
+
 impl Admin {
     /// Whether this admin may lift `super_read_only`, so that nothing else of it is needed for
     /// that.
@@ -82,15 +93,14 @@ impl Admin {
     /// As [`Admin::batch_skipping`].
     pub fn change(
         &mut self,
-        statements: &[String],
+        change: Change,
         last: Option<&String>,
-        questions: &[String],
         is_read_only: bool,
     ) -> Result<Ran, Error> {
         if is_read_only && self.may_lift_read_only() {
-            return self.change_lifted(statements, last);
+            return self.change_lifted(change.only_if, change.statements, last);
         }
-        let ran = self.batch_skipping(statements, questions)?;
+        let ran = self.batch_skipping(change)?;
         let is_refused = |(_, error): &(String, Error)| {
             matches!(
                 error,
@@ -109,13 +119,14 @@ impl Admin {
             .map(|(statement, _)| statement)
             .collect();
         let last = last.filter(|_| failed.is_empty());
-        let mut lifted = self.change_lifted(&refused, last)?;
+        let mut lifted = self.change_lifted(change.only_if, &refused, last)?;
         lifted.failed = [failed, lifted.failed].into_iter().flatten().collect();
         Ok(lifted)
     }
 
     fn change_lifted(
         &mut self,
+        only_if: Option<&String>,
         statements: &[String],
         last: Option<&String>,
     ) -> Result<Ran, Error> {
@@ -124,17 +135,21 @@ impl Admin {
             loop {
                 let last = last.filter(|_| ran.failed.is_empty());
                 let more: Vec<String> = last.cloned().into_iter().collect();
-                match admin.change_in_window(&[rest, &more].concat())? {
-                    None => {
+                match admin.change_in_window(only_if, &[rest, &more].concat())? {
+                    Window::Done => {
                         ran.is_last_done = last.is_some();
                         return Ok(ran);
                     }
-                    Some((at, error)) if at < rest.len() => {
+                    Window::Stopped => {
+                        ran.is_stopped = true;
+                        return Ok(ran);
+                    }
+                    Window::Failed(at, error) if at < rest.len() => {
                         ran.failed.push((rest[at].clone(), error));
                         rest = &rest[at + 1..];
                     }
                     // The last.
-                    Some(_) => return Ok(ran),
+                    Window::Failed(..) => return Ok(ran),
                 }
                 if rest.is_empty() {
                     return Ok(ran);
@@ -148,28 +163,37 @@ impl Admin {
     /// # Errors
     /// As [`Admin::batch_or_error`]; the server is read-only again.
     pub fn all_lifted(&mut self, statements: &[String]) -> Result<(), Error> {
-        self.alone(|admin| {
-            let failed = admin.change_in_window(statements)?;
-            failed.map_or(Ok(()), |(_, error)| Err(error))
+        self.alone(|admin| match admin.change_in_window(None, statements)? {
+            Window::Failed(_, error) => Err(error),
+            Window::Done | Window::Stopped => Ok(()),
         })
     }
 
-    /// One packet: the place of the statement that failed, and why. What takes long must not keep
-    /// it open: that is an error.
-    fn change_in_window(&mut self, statements: &[String]) -> Result<Option<(usize, Error)>, Error> {
+    /// One packet. What takes long must not keep it open: that is an error.
+    fn change_in_window(
+        &mut self,
+        only_if: Option<&String>,
+        statements: &[String],
+    ) -> Result<Window, Error> {
+        let only_if = only_if.map(slice::from_ref).unwrap_or_default();
         let open = open(SHORT_WAIT);
-        let packet = [&open[..], statements, &close()].concat();
+        let packet = [only_if, &open, statements, &close()].concat();
         let (answers, result) = self.batch(&packet);
         let error = match result {
-            Ok(()) => return Ok(None),
+            Ok(()) => return Ok(Window::Done),
             Err(error @ Error::Server { .. }) => error,
             Err(error) => return Err(error),
         };
+        let Some(done) = answers.len().checked_sub(only_if.len()) else {
+            return Ok(Window::Stopped);
+        };
         self.close_at_last()?;
-        match answers.len().checked_sub(open.len()) {
-            Some(at) if at < statements.len() && !is_lock_wait(&error) => Ok(Some((at, error))),
+        match done.checked_sub(open.len()) {
+            Some(at) if at < statements.len() && !is_lock_wait(&error) => {
+                Ok(Window::Failed(at, error))
+            }
             // All was done, and the end of it is done now.
-            Some(at) if at >= statements.len() => Ok(None),
+            Some(at) if at >= statements.len() => Ok(Window::Done),
             _ => Err(error),
         }
     }

@@ -55,7 +55,8 @@ pub fn status(
     timeout: Duration,
     on_progress: &dyn Fn(Progress),
 ) -> Result<NodeStatus, Failure> {
-    let mut look = look(node, timeout)?;
+    let admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+    let mut look = look(admin, node, timeout)?;
     let outage = look.state.found().map(|found| found.age);
     if let Some(left) = look.admin.left_open(outage)? {
         on_progress(Progress::Warning(reason::left_open(left, node.number)));
@@ -63,8 +64,7 @@ pub fn status(
     Ok(look.standing)
 }
 
-fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
-    let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
+fn look(mut admin: Admin, node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
     let (state, standing) = look_with(&mut admin, node, timeout)?;
     let (state, standing) = match standing {
         // The rows are read first: another way back may have ended before the undo was looked for.
@@ -81,17 +81,36 @@ fn look(node: &Arc<Node>, timeout: Duration) -> Result<Look, Failure> {
 }
 
 /// The same for a node that is to be brought back: what a program that was killed has sent may
-/// still be under way there, and the session that sent it keeps its claim until that is done. And
-/// whether one is about to take it all the same.
-fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<(Look, bool), Failure> {
+/// still be under way there, and the session that sent it keeps its claim until that is done.
+struct Settled {
+    look: Look,
+    /// Whether a fail-start is about to take the node all the same.
+    is_claimed: bool,
+    /// The sessions that guard it, as they were before that: where nobody had claimed it then, nor is
+    /// an undo there since, they guard nothing any more.
+    guards: Vec<u64>,
+}
+
+fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Settled, Failure> {
     let began = Instant::now();
+    let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
     loop {
-        let mut look = look(node, timeout)?;
+        let guards: Vec<(u64, String)> = admin.rows(sql::guards_of(&admin.user))?;
+        let is_claimed = is_claimed(&mut admin, node);
+        let look = look(admin, node, timeout)?;
         let may_change = matches!(look.standing, NodeStatus::Online(None));
-        let is_about_to_go = may_change && is_claimed(&mut look.admin, node);
-        if !is_about_to_go || began.elapsed() > SETTLING {
-            return Ok((look, is_about_to_go));
+        if !(may_change && is_claimed) || began.elapsed() > SETTLING {
+            let database = look.state.spells_database_of(node);
+            let guards = guards.iter();
+            let guards = guards.filter(|(_, statement)| sql::guards_it(statement, database));
+            let guards = guards.map(|(id, _)| *id).collect();
+            return Ok(Settled {
+                look,
+                is_claimed,
+                guards,
+            });
         }
+        admin = look.admin;
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -187,7 +206,11 @@ pub fn find(
     named: bool,
     on_progress: &dyn Fn(Progress),
 ) -> Result<RecoverTarget, Failure> {
-    let (look, is_about_to_go) = look_when_settled(node, timeout)?;
+    let Settled {
+        look,
+        is_claimed,
+        guards,
+    } = look_when_settled(node, timeout)?;
     let Look {
         mut admin,
         state,
@@ -196,7 +219,7 @@ pub fn find(
     let database = state.spells_database_of(node);
     let (plan, already) = match standing {
         // Who has claimed it is about to take it, and has left its guard first.
-        NodeStatus::Online(None) if is_about_to_go => {
+        NodeStatus::Online(None) if is_claimed => {
             let about = reason::about_to_go(node.number);
             if named {
                 return Err(about.into());
@@ -205,7 +228,7 @@ pub fn find(
             return Ok(RecoverTarget::Online);
         }
         NodeStatus::Online(None) => {
-            end_guards(&mut admin, database)?;
+            admin.end_earlier_selves(&guards, Duration::ZERO)?;
             if let Some(left) = admin.close_left_open(None)? {
                 on_progress(Progress::Warning(left.closed()));
             }
@@ -226,7 +249,8 @@ pub fn find(
             locked,
             without_grants,
         } if named => {
-            end_guards(&mut admin, database)?;
+            // What they wait for is done now.
+            admin.end_earlier_selves(&guards, Duration::ZERO)?;
             let restore = by_the_guide(&state, &admin, database, locked, without_grants);
             let missing = reason::undo_missing(locked, without_grants);
             on_progress(Progress::Warning(missing));
@@ -243,14 +267,6 @@ pub fn find(
         already,
         by_themselves: Vec::new(),
     })))
-}
-
-/// Ends the guards of an outage that has left no undo, by which one would be known: what they wait
-/// for is done, or is done now.
-fn end_guards(admin: &mut Admin, database: &str) -> Result<(), Error> {
-    let asked = sql::guards_of(&admin.user, database);
-    let guards: Vec<u64> = admin.rows(asked)?;
-    admin.end_earlier_selves(&guards, Duration::ZERO)
 }
 
 /// The guide's statements.

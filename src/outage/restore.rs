@@ -3,27 +3,23 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::outage::gone::Gone;
+use crate::outage::give_back::Given;
 use crate::outage::hold::Back;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::outage::state::State;
 use crate::outage::turned_away;
 use crate::reason::{self, Kind};
-use crate::server::grants::Names;
 use crate::server::login::Login;
-use crate::server::{Admin, Error, sql};
+use crate::server::{Admin, Error};
+use crate::threads;
 
 /// How long a node that does not answer is tried again before it is given up.
 pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
 
-/// How long another way back of the same node is waited for, if the server's answers are.
-const OTHER_WAY_BACK_TAKES: Duration = Duration::from_secs(3);
-
 /// A node on which anything may differ from before. Dropping it tries to bring it back.
 pub struct Restore {
     admin: Option<Admin>,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// Since when it may be changed.
     began: Instant,
     /// How long it had been offline then, where another fail-start took it.
@@ -31,47 +27,37 @@ pub struct Restore {
     /// The id of the session that took it offline, where that is known.
     first_session: Option<u64>,
     /// Since when it has been proven to be offline.
-    since: Option<Instant>,
+    pub(super) since: Option<Instant>,
     /// Since when it has been proven to be back.
     until: Option<Instant>,
     /// Since when somebody else has been seen to have given the account its access back.
-    opened: Option<Instant>,
-    turned_away: TurnedAway,
+    pub(super) opened: Option<Instant>,
+    pub(super) turned_away: TurnedAway,
     /// Whether the undo has been seen to be there, so that it was this program that dropped it.
-    undo_was_there: bool,
+    pub(super) undo_was_there: bool,
     /// Whether the account had its access back before this program gave it back.
-    back_before: bool,
+    pub(super) back_before: bool,
     is_changed: bool,
     /// Of one that another fail-start took: the databases that come back by themselves, of those
     /// that it has locked the account for with this one.
-    by_themselves: Option<Vec<String>>,
+    pub(super) by_themselves: Option<Vec<String>>,
 }
 
 /// How often the server had turned the account away when the outage began, and how often it did
 /// meanwhile.
 #[derive(Default)]
-struct TurnedAway {
-    before: Option<turned_away::Before>,
-    meanwhile: Option<u64>,
+pub(super) struct TurnedAway {
+    pub before: Option<turned_away::Before>,
+    pub meanwhile: Option<u64>,
 }
 
-/// How the undo stands when a node is to be brought back.
-enum UndoState {
-    /// It is there, as it was left.
-    There,
-    /// There is none of ours: not left yet, dropped by whoever brought the node back, or altered.
-    Missing,
-    /// Nothing was changed.
-    Unneeded,
-}
-
-/// What came of giving back.
-struct Given {
-    gone: Gone,
-    /// Whether the undo went with it.
-    is_dropped: bool,
-    /// Whether the account is locked all the same, where that is not what the outage did.
-    is_locked: bool,
+impl TurnedAway {
+    /// The server has counted so many by now, where it counts that.
+    pub fn is_now(&mut self, count: impl FnOnce() -> Option<u64>, plan: &Plan) {
+        if let Some(before) = self.before.take() {
+            self.meanwhile = count().and_then(|now| before.until(now, plan));
+        }
+    }
 }
 
 impl Restore {
@@ -159,7 +145,7 @@ impl Restore {
     }
 
     /// Whether somebody else gave the account its access back.
-    fn was_opened(&self) -> bool {
+    pub(super) fn was_opened(&self) -> bool {
         self.back_before || self.opened.is_some()
     }
 
@@ -241,34 +227,32 @@ impl Restore {
             None => self.plan.reconnect(self.plan.timeout.min(left))?,
         };
         self.end_earlier_selves(&mut admin, on_progress)?;
-        let undo = self.look_at_undo(&mut admin, on_progress)?;
-        if matches!(undo, UndoState::Unneeded) {
+        let Some(given) = self.give_back(&mut admin, on_progress)? else {
             return Ok(());
-        }
-        let undo_is_there = matches!(undo, UndoState::There);
-        self.undo_was_there |= undo_is_there;
-        if let Some(before) = self.turned_away.before.take() {
-            let now = admin.turned_away(&self.plan.node.account.user);
-            self.turned_away.meanwhile = now.and_then(|now| before.until(now, &self.plan));
-        }
+        };
         let Given {
             gone,
-            is_dropped,
+            undo,
             is_locked,
-        } = self.give_back(&mut admin, undo_is_there)?;
+        } = given;
         self.until = Some(Instant::now());
+        let user = &self.plan.node.account.user;
         if is_locked {
-            let user = &self.plan.node.account.user;
             on_progress(Progress::Warning(reason::locked_though_back(user)));
-        } else if self.plan.verify_by_login && gone.statements().is_empty() {
-            self.try_login(on_progress);
         }
+        // Beside the rest, since it decides nothing.
+        let tries = !is_locked && self.plan.verify_by_login && gone.statements().is_empty();
+        let login = tries.then(|| {
+            let plan = self.plan.clone();
+            threads::start_or_run(move || Login::attempt(&plan.node, &plan.server_id, plan.timeout))
+        });
         if let Some(by_themselves) = &self.by_themselves {
             let age = self.already + self.began.elapsed();
             (self.plan).bring_others_back(&mut admin, by_themselves, age, on_progress)?;
         }
-        if undo_is_there {
-            self.drop_undo(&mut admin, is_dropped)?;
+        self.drop_undo(&mut admin, undo)?;
+        if let Some(login) = login {
+            self.tell_of_login(login.result(), on_progress);
         }
         for lost in &gone.grants {
             let lost = reason::grant_lost(&lost.grant, &lost.why);
@@ -299,123 +283,16 @@ impl Restore {
         Ok(())
     }
 
-    fn look_at_undo(
-        &mut self,
-        admin: &mut Admin,
-        on_progress: &dyn Fn(Progress),
-    ) -> Result<UndoState, Error> {
-        if let Some(mine) = &self.plan.undo {
-            let state = State::read_in(admin, &self.plan.node, &self.plan.database)?;
-            match state.found() {
-                Some(found) if found.undo.as_ref() == Some(mine) => return Ok(UndoState::There),
-                Some(found) if found.undo.is_some() => {
-                    return Err(Error::Refused(reason::taken_again(found)));
-                }
-                // What is to be run is known here, whatever somebody made of it there.
-                Some(found) => {
-                    on_progress(Progress::Warning(found.distrust()));
-                    return Ok(UndoState::Missing);
-                }
-                None if self.since.is_some() => self.plan.is_locked_anew(&state, mine)?,
-                None => {}
-            }
-        }
-        // It was to be changed, and something kept it from that.
-        if self.since.is_none() && self.plan.is_back(&self.plan.state(admin)?) {
-            return Ok(UndoState::Unneeded);
-        }
-        // Not left yet, or dropped by whoever brought the node back; to do it again changes
-        // nothing.
-        let was_left = self.plan.undo.is_some() && self.since.is_some() && !self.undo_was_there;
-        // Where it was watched, that was told when it happened.
-        if was_left && !self.was_opened() {
-            let is_out = self.plan.is_out(&self.plan.state(admin)?);
-            self.back_before = !is_out;
-            on_progress(Progress::Warning(if is_out {
-                reason::undo_not_seen(sql::UNDO, &self.plan.database, &admin.user)
-            } else {
-                self.plan.brought_back_by()
-            }));
-        }
-        Ok(UndoState::Missing)
-    }
-
-    /// Runs what brings the node back, and proves by the server's own state that it is: what of it
-    /// nobody can give back any more, and whether the undo went with it.
-    fn give_back(&self, admin: &mut Admin, undo_is_there: bool) -> Result<Given, Error> {
-        let plan = &self.plan;
-        let drop_undo = sql::drop_undo(&plan.database);
-        let last = Some(&drop_undo).filter(|_| undo_is_there);
-        let back = self.to_run(admin)?;
-        let ran = admin.change(&back, last, &plan.state_queries(), plan.lifts)?;
-        let answers = ran.answers.filter(|_| ran.failed.is_empty());
-        let gone = Gone::look(admin, plan, ran.failed)?;
-        let left = plan.without(&gone.statements());
-        let state = match answers {
-            Some(mut answers) => left.read_state(&mut answers)?,
-            None => left.state(admin)?,
-        };
-        if left.is_back(&state) {
-            return Ok(Given {
-                gone,
-                is_dropped: ran.is_last_done,
-                // For another node of this server, or by hand.
-                is_locked: state.is_locked(),
-            });
-        }
-        // What could not be changed back may never have been changed, as on a server that became
-        // read-only.
-        Err(gone
-            .other
-            .unwrap_or_else(|| Error::NotYet(reason::not_as_before())))
-    }
-
-    /// What is to be run yet. With partial revokes, to give back what is back already, and held
-    /// globally, would grant it anew on the database.
-    fn to_run(&self, admin: &mut Admin) -> Result<Vec<String>, Error> {
-        let plan = &self.plan;
-        if plan.names == Names::Patterns {
-            return Ok(plan.restore.clone());
-        }
-        // Of two ways back at once the second is to see what the first has given. Who cannot claim
-        // that goes on: the node must come back.
-        let user = &plan.node.account.user;
-        let wait = OTHER_WAY_BACK_TAKES.min(plan.timeout / 2).as_secs();
-        let claim = sql::claim(user, Some(&plan.database), wait);
-        if let Err(error @ Error::Connection(_)) = admin.batch_or_error(&[claim]) {
-            return Err(error);
-        }
-        match plan.state(admin) {
-            Ok(state) => Ok(plan.still_to_run(&state)),
-            // An account row that is gone has no grants to show.
-            Err(Error::Server { .. }) => Ok(plan.restore.clone()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The server's own state is proven: what a login meets beside that is no part of the outage.
-    fn try_login(&self, on_progress: &dyn Fn(Progress)) {
-        let plan = &self.plan;
-        let user = &plan.node.account.user;
-        let but = match Login::attempt(&plan.node, &plan.server_id, plan.timeout) {
+    fn tell_of_login(&self, login: Login, on_progress: &dyn Fn(Progress)) {
+        let user = &self.plan.node.account.user;
+        let but = match login {
             Login::In(_) => return,
             Login::KeptOut(error) => reason::kept_out_though_back(user, error),
-            Login::Elsewhere(other) => reason::elsewhere_though_back(&plan.server_id, other),
+            Login::Elsewhere(other) => reason::elsewhere_though_back(&self.plan.server_id, other),
             Login::NotTried(error) => reason::not_tried_though_back(user, error),
         };
         on_progress(Progress::Warning(but));
-    }
-
-    fn drop_undo(&self, admin: &mut Admin, is_dropped: bool) -> Result<(), Error> {
-        let drop_undo = Some(sql::drop_undo(&self.plan.database)).filter(|_| !is_dropped);
-        // The second is only for who waits for it, and some clusters do not know it.
-        let release = sql::RELEASE.to_owned();
-        let last: Vec<String> = drop_undo.into_iter().chain([release]).collect();
-        let mut failed = admin.change(&last, None, &[], false)?.failed.into_iter();
-        match failed.find(|(statement, _)| statement != sql::RELEASE) {
-            Some((_, error)) => Err(error),
-            None => Ok(()),
-        }
     }
 }
 

@@ -270,12 +270,6 @@ impl State {
             .find(|found| Some(&found.database) != self.database.as_ref() && found.is_of_lock)
     }
 
-    /// The undo in this database.
-    pub fn undo_in(&self, database: &str) -> Option<&Undo> {
-        let found = self.undos.iter().find(|found| found.database == database);
-        found?.undo.as_ref()
-    }
-
     /// The undos in other databases that the session of this one has left for the same account rows.
     pub fn left_with(&self, mine: &Undo, database: &str) -> impl Iterator<Item = (&String, &Undo)> {
         let rows: Vec<Account> = mine.unlocked().collect();

@@ -20,6 +20,9 @@ use crate::server::login::Login;
 use crate::server::{Admin, EVENT_EXISTS, Error, Failure, in_words, sql};
 use crate::threads::{self, Running};
 
+/// After that it is looked once more whether the node is offline, before it is called that.
+const LOOKS_ARE_GOOD_FOR: Duration = Duration::from_secs(1);
+
 /// How a node was taken offline.
 #[derive(Clone, Copy, Debug)]
 pub struct Taken {
@@ -159,12 +162,17 @@ impl<'a> TakeDown<'a> {
                 Login::until_answered(&plan.node, &plan.server_id, plan.timeout)
             })
         });
-        self.drain(admin, listing)?;
+        let looked = self.drain(admin, listing)?;
         match login.map(Running::join) {
-            None => Ok(()),
-            Some(Ok(outcome)) => self.is_proven_by(outcome),
-            Some(Err(_)) => fail(reason::login_broke_down()),
+            None => {}
+            Some(Ok(outcome)) => self.is_proven_by(outcome)?,
+            Some(Err(_)) => return fail(reason::login_broke_down()),
         }
+        // This program may have been stopped meanwhile, past its deadline.
+        if looked.elapsed() > LOOKS_ARE_GOOD_FOR {
+            list_and_look(admin, &self.plan)?;
+        }
+        Ok(())
     }
 
     fn is_stopped(&self) -> bool {
@@ -201,12 +209,15 @@ impl<'a> TakeDown<'a> {
         }
     }
 
-    /// Ends the sessions until none is left and none can still come. It is never done by the first
-    /// listing, so that the server's state is looked at with the later ones only.
-    fn drain(&mut self, admin: &mut Admin, mut listing: Listing) -> Result<(), Halt> {
+    /// Ends the sessions until none is left and none can still come; when that was looked at. It is
+    /// never done by the first listing, so that the server's state is looked at with the later ones
+    /// only.
+    fn drain(&mut self, admin: &mut Admin, mut listing: Listing) -> Result<Instant, Halt> {
         let plan = self.plan.clone();
+        let mut looked = Instant::now();
         if plan.keep_sessions {
-            return self.tell_of_kept(admin);
+            self.tell_of_kept(admin)?;
+            return Ok(looked);
         }
         let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
         let mut last_told = Instant::now();
@@ -224,6 +235,7 @@ impl<'a> TakeDown<'a> {
                 let more = others_by_handler(admin, &plan, &listing)?;
                 if !more.is_empty() {
                     using = Some(more);
+                    looked = Instant::now();
                     listing = list_and_look(admin, &plan)?;
                     continue;
                 }
@@ -231,9 +243,9 @@ impl<'a> TakeDown<'a> {
             match next {
                 Next::Drained if drain.leaves_logins() => {
                     self.warn(reason::logins_under_way(&plan.node.account.user));
-                    return Ok(());
+                    return Ok(looked);
                 }
-                Next::Drained => return Ok(()),
+                Next::Drained => return Ok(looked),
                 Next::TimedOut(left) => {
                     return fail(reason::sessions_left(left, in_words(plan.timeout)));
                 }
@@ -248,6 +260,7 @@ impl<'a> TakeDown<'a> {
                     thread::sleep(pause);
                 }
             }
+            looked = Instant::now();
             listing = list_and_look(admin, &plan)?;
         }
     }

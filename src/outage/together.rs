@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::config::Method;
-use crate::outage::plan::Plan;
+use crate::outage::plan::{Plan, drop_undo};
 use crate::outage::progress::Progress;
 use crate::outage::ready::Ready;
 use crate::outage::restore::Restore;
@@ -19,7 +19,7 @@ use crate::outage::state::State;
 use crate::outage::undo::Undo;
 use crate::reason::{self, Reason};
 use crate::server::identity::ServerId;
-use crate::server::{Admin, Error, sql};
+use crate::server::{Admin, Error};
 
 /// The first of several nodes, as the others know it.
 #[derive(Clone, Copy, Debug)]
@@ -153,16 +153,12 @@ impl Plan {
         if self.also.is_empty() {
             return Ok(());
         }
-        let state = State::read_in(admin, &self.node, &self.database)?;
-        let left = self.all().filter(|plan| {
-            plan.undo.is_some() && state.undo_in(&plan.database) == plan.undo.as_ref()
-        });
-        let drops: Vec<String> = left.map(|plan| sql::drop_undo(&plan.database)).collect();
-        let failed = admin.change(&drops, None, &[], self.lifts)?.failed;
-        failed
-            .into_iter()
-            .next()
-            .map_or(Ok(()), |(_, error)| Err(error))
+        for plan in self.all() {
+            if let Some(undo) = &plan.undo {
+                drop_undo(admin, &plan.database, undo, self.lifts)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where its undo is gone, somebody brought the node back: then the account may have been locked
@@ -205,11 +201,7 @@ impl Plan {
             if undo.guard != 0 {
                 admin.end_earlier_selves(&[undo.guard], age)?;
             }
-            let drop_undo = [sql::drop_undo(database)];
-            let failed = admin.change(&drop_undo, None, &[], false)?.failed;
-            if let Some((_, error)) = failed.into_iter().next() {
-                return Err(error);
-            }
+            drop_undo(admin, database, undo, false)?;
             on_progress(Progress::Warning(reason::neighbour_comes_too(database)));
         }
         Ok(())

@@ -101,6 +101,16 @@ impl Undo {
         )
     }
 
+    /// Whether it is still there: a condition.
+    pub fn is_there(&self, database: &str) -> String {
+        sql::undo_is_there(database, &self.by())
+    }
+
+    /// Ends a packet by an error where it is not.
+    pub fn only_if_there(&self, database: &str) -> String {
+        sql::stop_unless(&self.is_there(database))
+    }
+
     /// The version of fail-start that wrote this body, if it is of another format than
     /// [`Self::parse`] reads.
     pub fn other_version(body: &str) -> Option<String> {

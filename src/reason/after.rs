@@ -32,6 +32,11 @@ pub fn taken_again(how: impl Display) -> Reason {
     ))
 }
 
+pub fn kept_out_by_another() -> Reason {
+    Kind::TakenByAnother
+        .told("somebody brought it back, and has kept the account out since: it is left like that")
+}
+
 /// The node with this database.
 pub fn another_taken(database: &str, how: impl Display) -> Reason {
     Kind::TakenByAnother.told(format_args!(

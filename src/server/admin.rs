@@ -1,13 +1,14 @@
 //! The admin's connection: what its server is, and what only the admin may do.
 
 use std::collections::BTreeSet;
+use std::slice;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::FromRow;
 
 use super::answers::Answers;
-use super::batch::{Ended, Ran};
+use super::batch::{Change, Ended, Ran};
 use super::connect::Connection;
 use super::error::{Error, NO_EVENTS, NO_TABLE};
 use super::first::First;
@@ -306,14 +307,21 @@ impl Admin {
     ///
     /// # Errors
     /// As [`Connection::batch_or_error`], other than the server's.
-    pub fn batch_skipping(
-        &mut self,
-        statements: &[String],
-        questions: &[String],
-    ) -> Result<Ran, Error> {
+    pub fn batch_skipping(&mut self, change: Change) -> Result<Ran, Error> {
+        let Change {
+            statements,
+            questions,
+            ..
+        } = change;
+        let only_if = change.only_if.map(slice::from_ref).unwrap_or_default();
         let (mut rest, mut ran, began) = (statements, Ran::default(), Instant::now());
         while !rest.is_empty() && began.elapsed() < self.connection.timeout {
-            let (mut answers, last) = self.connection.batch(&[rest, questions].concat());
+            let (mut answers, last) = self.connection.batch(&[only_if, rest, questions].concat());
+            if matches!(last, Err(Error::Server { .. })) && answers.len() < only_if.len() {
+                ran.is_stopped = true;
+                break;
+            }
+            ran.only_if = answers.take(only_if.len());
             match last {
                 Ok(()) => {
                     answers.take(rest.len());

@@ -21,9 +21,24 @@ pub struct Ended {
     pub refused: Vec<(usize, Error)>,
 }
 
-/// What became of statements each of which stands for itself.
+/// What is to be changed, by statements each of which stands for itself.
+#[derive(Clone, Copy, Default)]
+pub struct Change<'a> {
+    /// A statement that fails where nothing is to be changed (any more).
+    pub only_if: Option<&'a String>,
+    /// The statements.
+    pub statements: &'a [String],
+    /// Asked when all have been run.
+    pub questions: &'a [String],
+}
+
+/// What became of it.
 #[derive(Default)]
 pub struct Ran {
+    /// Whether it was not to be done (any more), or nothing tells whether it was.
+    pub is_stopped: bool,
+    /// What the statement answered that would have told so, as long as that is known.
+    pub only_if: Answers,
     /// Those that the server refused, and why.
     pub failed: Vec<(String, Error)>,
     /// Whether the one was run that comes when none has failed, of the way through `super_read_only`.

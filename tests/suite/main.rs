@@ -14,6 +14,7 @@ mod grants;
 mod guarded;
 mod harness;
 mod in_routines;
+mod late;
 mod late_logins;
 mod lifted;
 mod obstacles;

@@ -18,6 +18,8 @@ struct Rules {
     silent: bool,
     /// The same for the first so many connections only.
     held_up: usize,
+    /// What the request holds that is held up with its connection and all before it.
+    held_up_at: Option<String>,
     /// How many connections there were.
     connections: usize,
     /// Every connection is closed, and new ones at once.
@@ -128,9 +130,24 @@ impl Proxy {
         rules.held_up = rules.connections;
     }
 
+    /// Holds up the next request with this text, and with it its connection and those before it.
+    pub fn hold_up_at(&self, text: &str) {
+        self.shared.rules.lock().unwrap().held_up_at = Some(text.to_owned());
+    }
+
+    /// Waits until that has come.
+    #[track_caller]
+    pub fn wait_until_held_up(&self) {
+        wait_until("a request is held up", || {
+            (self.shared.rules.lock().unwrap().held_up > 0).then_some(())
+        });
+    }
+
     /// Lets what was held up arrive.
     pub fn let_arrive(&self) {
-        self.shared.rules.lock().unwrap().held_up = 0;
+        let mut rules = self.shared.rules.lock().unwrap();
+        (rules.held_up, rules.held_up_at) = (0, None);
+        drop(rules);
         self.shared.changed.notify_all();
     }
 
@@ -254,6 +271,11 @@ impl Shared {
                     for (from, to) in &rules.rewrites {
                         let count = replace(&mut bytes, from.as_bytes(), to.as_bytes());
                         self.rewritten.fetch_add(count, Ordering::SeqCst);
+                    }
+                    let holds =
+                        |text: &String| replace(&mut bytes, text.as_bytes(), text.as_bytes());
+                    if rules.held_up_at.as_ref().map_or(0, holds) > 0 {
+                        rules.held_up = number;
                     }
                     self.requests.fetch_add(1, Ordering::SeqCst);
                     if let Some(left) = &mut rules.cut_after {

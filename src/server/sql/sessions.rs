@@ -233,15 +233,20 @@ pub fn guards(database: &str) -> String {
     format!("{GUARDS} {}. */", hexadecimal(database))
 }
 
-/// The sessions of this user name that do: id. A guard's statement begins with `DO`; who asks this
-/// too has the same comment in it, further behind.
-pub fn guards_of(user: &str, database: &str) -> String {
+/// The sessions of this user name that guard a node: id, the beginning of the statement. It begins
+/// with `DO`; who asks this too has the same comment in it, further behind.
+pub fn guards_of(user: &str) -> String {
     format!(
-        "SELECT ID FROM information_schema.processlist \
+        "SELECT ID, LEFT(INFO, 1000) FROM information_schema.processlist \
          WHERE USER = {} AND LOCATE({}, INFO) = 1",
         literal(user),
-        literal(&format!("DO {}", guards(database)))
+        literal(&format!("DO {GUARDS}"))
     )
+}
+
+/// Whether this statement guards the node with this database.
+pub fn guards_it(statement: &str, database: &str) -> bool {
+    statement.starts_with(&format!("DO {}", guards(database)))
 }
 
 /// Ends one session.

@@ -1,0 +1,149 @@
+//! Two programs at one node, one of them far away: by the time that what it sends arrives, what it has
+//! seen is past.
+
+use std::thread;
+use std::time::Duration;
+
+use mysql::prelude::Queryable;
+use test_case::test_case;
+
+use crate::harness::{Kind, Nodes, Program, drop_admin, offline, own_admin, quoted, wait_until};
+use crate::proxy::Proxy;
+
+/// Starts the program far away, and waits until its request with this text is held up there.
+fn hold_up(nodes: &mut Nodes, args: &[&str], text: &str) -> (Proxy, Program) {
+    let proxy = Proxy::before(nodes);
+    proxy.hold_up_at(text);
+    let late = nodes.start(args);
+    proxy.wait_until_held_up();
+    nodes.reach_by(1, nodes.port(1));
+    (proxy, late)
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_late_recover_leaves_the_next_outage_alone(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.state(1);
+    for (method, gives_back) in [("lock", "ACCOUNT UNLOCK"), ("revoke", " TO `")] {
+        for text in [gives_back, "DROP EVENT"] {
+            let mut first = nodes.fail(&["1", "--method", method]);
+            let (proxy, mut late) = hold_up(&mut nodes, &["recover", "1", "--json"], text);
+            first.answer("Y\n");
+            first.finish().assert_status(0);
+            let mut next = nodes.fail(&["1", "--method", method]);
+            proxy.let_arrive();
+            let late = late.finish();
+            if text == gives_back {
+                late.assert_status(3)
+                    .assert_last_kind("taken_by_another")
+                    .assert_says("took it offline again");
+            } else {
+                late.assert_status(0);
+            }
+            nodes.assert_offline(1);
+            assert_eq!(nodes.events(1).len(), 1, "{method}, {text}");
+            next.answer("Y\n");
+            let next = next.finish();
+            next.assert_status(0);
+            assert!(!next.err.contains("WARN"), "{}", next.err);
+            assert_eq!(nodes.state(1), before);
+        }
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_late_recover_leaves_the_guard_of_the_next_outage_alone(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let admin = own_admin(&mut nodes);
+    for text in ["fail-start guards", "IS_USED_LOCK", "EVENT_SCHEMA"] {
+        let (proxy, mut late) = hold_up(&mut nodes, &["recover", "1"], text);
+        let mut program = nodes.start(&["1", "--for", "10m"]);
+        program.wait_for(&offline(1));
+        proxy.let_arrive();
+        late.finish().assert_status(0);
+        let guards = "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = ? AND INFO LIKE 'DO /* fail-start guards%'";
+        let guards: Option<u64> = nodes.admin(1).exec_first(guards, (&admin,)).unwrap();
+        let is_out = !nodes.events(1).is_empty();
+        assert_eq!(guards, Some(is_out.into()), "{text}");
+        program.signal("INT");
+        program.finish();
+        nodes.assert_online(1);
+    }
+    drop_admin(&nodes, &admin);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_is_locked_after_the_node_was_brought_back_stays_so(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let account = nodes.account();
+    for method in ["lock", "revoke"] {
+        let mut program = nodes.fail(&["1", "--method", method, "--json"]);
+        nodes.run(&["recover", "1"], "").assert_status(0);
+        program.wait_for_kind("opened");
+        let (out, back) = if method == "lock" {
+            (
+                format!("ALTER USER {account} ACCOUNT LOCK"),
+                format!("ALTER USER {account} ACCOUNT UNLOCK"),
+            )
+        } else {
+            let database = quoted(&nodes.databases[0]);
+            (
+                format!("REVOKE ALL PRIVILEGES ON {database}.* FROM {account}"),
+                format!("GRANT ALL PRIVILEGES ON {database}.* TO {account}"),
+            )
+        };
+        let mut admin = nodes.admin(1);
+        admin.query_drop(out).unwrap();
+        let by_somebody = nodes.state(1);
+        program.answer("Y\n");
+        program
+            .finish()
+            .assert_status(3)
+            .assert_last_kind("taken_by_another");
+        assert_eq!(nodes.state(1), by_somebody);
+        admin.query_drop(back).unwrap();
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn who_was_stopped_looks_again_before_it_says_offline(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let proxy = Proxy::before(&mut nodes);
+    proxy.set_delay(Duration::from_millis(40));
+    let (account, database) = (nodes.account(), quoted(&nodes.databases[0]));
+    for stopped_at in (0..).map(|step| Duration::from_millis(70 * step)) {
+        let mut program = nodes.start(&["1"]);
+        let mut admin = nodes.admin(1);
+        wait_until("its undo is there", || {
+            (!nodes.events(1).is_empty()).then_some(())
+        });
+        thread::sleep(stopped_at);
+        program.signal("STOP");
+        // Its output is read beside.
+        thread::sleep(Duration::from_millis(50));
+        let was_told = program.printed().contains(&offline(1));
+        thread::sleep(Duration::from_secs(1));
+        admin
+            .query_drop(format!(
+                "ALTER USER {account} ACCOUNT UNLOCK; DROP EVENT {database}.fail_start_undo"
+            ))
+            .unwrap();
+        program.signal("CONT");
+        if was_told {
+            assert!(stopped_at > Duration::ZERO);
+            program.kill();
+            break;
+        }
+        let finished = program.finish();
+        finished.assert_status(1);
+        assert!(
+            !finished.out.contains(&offline(1)),
+            "{stopped_at:?}: {}",
+            finished.out
+        );
+    }
+}
