@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use mysql::{Conn, DriverError, Opts, OptsBuilder, SslOpts};
 use rustls::NamedGroup;
 
-use super::error::{Error, TOO_MANY_CONNECTIONS, explain, in_words, silent};
+use super::error::{Error, TOO_MANY_CONNECTIONS, explain, in_words, is_cut, silent};
 use crate::config::{Address, Login, Node, SslMode};
 use crate::threads;
 
@@ -23,7 +23,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Logs in to the node's server.
+    /// Logs in to the node's server. One that is cut in the middle is tried again: another fail-start
+    /// at this server may have ended it with those of its account.
     ///
     /// # Errors
     /// Whatever keeps the login from working, in words that say where to look.
@@ -33,8 +34,25 @@ impl Connection {
         database: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        let base = options(login, database, timeout);
+        const TRIES: usize = 3;
         let began = Instant::now();
+        for _ in 1..TRIES {
+            match Self::open_once(node, login, database, timeout, began) {
+                Err(error) if is_cut(&error) => thread::sleep(Duration::from_millis(100)),
+                result => return result,
+            }
+        }
+        Self::open_once(node, login, database, timeout, began)
+    }
+
+    fn open_once(
+        node: &Node,
+        login: &Login,
+        database: Option<&str>,
+        timeout: Duration,
+        began: Instant,
+    ) -> Result<Self, Error> {
+        let base = options(login, database, timeout);
         let mut failed = None;
         for (address, options) in addresses(node, base, timeout)? {
             // All addresses of a host together cost no more than one.

@@ -355,6 +355,13 @@ fn cause_in_io(error: &mysql::Error) -> Option<&io::Error> {
 
 /// Also where it was closed as soon as it was there: what tells that has no words for people.
 const CUT: &str = "the connection was cut";
+/// As where a container's port leads to a server that is not up yet.
+const CLOSED: &str = "what answers there closes the connection: it does not speak MySQL's protocol, or has no server behind it yet";
+
+/// Whether a login was cut in the middle, as by whoever ends logins that are under way.
+pub(super) fn is_cut(error: &Error) -> bool {
+    matches!(error, Error::Connection(why) if why == CUT || why == CLOSED)
+}
 
 fn explain_io(error: &io::Error, timeout: Duration) -> Error {
     Error::Connection(match error.kind() {
@@ -366,8 +373,9 @@ fn explain_io(error: &io::Error, timeout: Duration) -> Error {
         ErrorKind::InvalidData if error.get_ref().is_some() => {
             return Error::Tls(tls_failed(&error.to_string()));
         }
-        // Packets that end too early or hold what no server sends.
-        ErrorKind::UnexpectedEof | ErrorKind::InvalidData => return not_mysql(),
+        ErrorKind::UnexpectedEof => CLOSED.to_owned(),
+        // Packets that hold what no server sends.
+        ErrorKind::InvalidData => return not_mysql(),
         _ => format!(
             "the connection failed: {}",
             without_number(&error.to_string())
@@ -471,7 +479,7 @@ mod tests {
             (ErrorKind::ConnectionReset, "the connection was cut"),
             (
                 ErrorKind::UnexpectedEof,
-                "what answers there does not speak MySQL's protocol",
+                "what answers there closes the connection: it does not speak MySQL's protocol, or has no server behind it yet",
             ),
         ] {
             let explained = explained(io::Error::from(kind));

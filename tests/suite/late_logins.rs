@@ -7,7 +7,8 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Server, login, wait_until};
+use crate::harness::{Kind, Nodes, Server, login, offline, online, wait_until};
+use crate::proxy::Proxy;
 use crate::raw::Raw;
 
 /// How many rows there are on node 1.
@@ -120,4 +121,34 @@ fn a_health_check_that_hangs_in_its_login_is_none_of_its_sessions(kind: Kind) {
         });
         drop(check);
     }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_login_of_fail_start_that_another_one_ends_is_tried_again(kind: Kind) {
+    let server = Server::start(kind, &[]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let before = nodes.state(1);
+    let mut admin = nodes.admin(1);
+    let proxy = Proxy::before(&mut nodes);
+    proxy.set_delay(Duration::from_millis(100));
+    let mut program = nodes.start(&["1"]);
+    wait_until("a login is under way", || {
+        let logins =
+            "SELECT ID FROM information_schema.processlist WHERE USER = 'unauthenticated user'";
+        let login: Option<u64> = admin.query_first(logins).unwrap();
+        login.map(|id| admin.query_drop(format!("KILL {id}")).unwrap())
+    });
+    program.wait_for(&offline(1));
+    program.answer("Y\n");
+    let finished = program.finish();
+    finished.assert_status(0).assert_line(&online(1));
+    assert_eq!(
+        finished.err.matches("warning").count(),
+        0,
+        "{}",
+        finished.err
+    );
+    assert_eq!(nodes.state(1), before);
 }
