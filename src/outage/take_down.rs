@@ -198,15 +198,23 @@ impl<'a> TakeDown<'a> {
                 code: EVENT_EXISTS, ..
             }) => {
                 plan.drop_undos(admin)?;
-                changed.may_be_changed(false);
-                // It would find another's undo there, and do nothing; but only then.
-                for guard in plan.all().filter_map(|plan| plan.guard) {
-                    admin.kill_own(guard)?;
-                }
+                self.is_unchanged(admin, changed)?;
                 fail(reason::taken_at_the_same_time(plan.node.number))
+            }
+            Err(error) if plan.is_not_as_planned(admin, &error)? => {
+                self.is_unchanged(admin, changed)?;
+                fail(reason::locked_just_now(user))
             }
             listing => Ok(listing?),
         }
+    }
+
+    /// Nothing was changed: who was to bring the node back would find no undo there, or another's,
+    /// and do nothing; but only then.
+    fn is_unchanged(&self, admin: &mut Admin, changed: &mut Restore) -> Result<(), Error> {
+        changed.may_be_changed(false);
+        let mut guards = self.plan.all().filter_map(|plan| plan.guard);
+        guards.try_for_each(|guard| admin.kill_own(guard))
     }
 
     /// Ends the sessions until none is left and none can still come; when that was looked at. It is

@@ -19,6 +19,13 @@ pub fn taken_at_the_same_time(number: u32) -> Reason {
     ))
 }
 
+/// Since it was looked at.
+pub fn locked_just_now(user: &str) -> Reason {
+    Kind::AlreadyLocked.told(format_args!(
+        "somebody has locked '{user}' just now: nothing was changed; once that is settled, try again"
+    ))
+}
+
 /// Within the timeout.
 pub fn sessions_left(count: usize, timeout: impl Display) -> Reason {
     let have = match count {

@@ -147,3 +147,33 @@ fn who_was_stopped_looks_again_before_it_says_offline(kind: Kind) {
         );
     }
 }
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_is_locked_after_the_checks_stays_so(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let row = format!("{}@`192.0.2.7`", quoted(&nodes.user));
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!("CREATE USER {row} IDENTIFIED BY 'p'"))
+        .unwrap();
+    for more in [&[][..], &["--for", "10m"]] {
+        let args = [&["1", "--json"], more].concat();
+        let (proxy, mut late) = hold_up(&mut nodes, &args, "CREATE EVENT");
+        admin
+            .query_drop(format!("ALTER USER {row} ACCOUNT LOCK"))
+            .unwrap();
+        let by_somebody = nodes.state(1);
+        proxy.let_arrive();
+        late.finish()
+            .assert_status(1)
+            .assert_kinds(&["already_locked"])
+            .assert_says("just now");
+        assert_eq!(nodes.state(1), by_somebody);
+        nodes.assert_online(1);
+        admin
+            .query_drop(format!("ALTER USER {row} ACCOUNT UNLOCK"))
+            .unwrap();
+    }
+    admin.query_drop(format!("DROP USER {row}")).unwrap();
+}

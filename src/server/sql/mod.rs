@@ -260,6 +260,23 @@ pub fn accounts(server: Server, users: &[&str]) -> String {
     }
 }
 
+/// Whether none of these account rows is locked: a condition.
+pub fn none_is_locked(server: Server, accounts: &[Account]) -> String {
+    let row = |one: &Account| format!("({}, {})", literal(&one.user), literal(&one.host));
+    let rows: Vec<String> = accounts.iter().map(row).collect();
+    let (table, is_locked) = match server {
+        Server::MySql => ("mysql.user", "account_locked = 'Y'"),
+        Server::MariaDb => (
+            "mysql.global_priv",
+            "JSON_VALUE(Priv, '$.account_locked') = 1",
+        ),
+    };
+    format!(
+        "NOT EXISTS (SELECT 1 FROM {table} WHERE (User, Host) IN ({}) AND {is_locked})",
+        rows.join(", ")
+    )
+}
+
 /// The plugin that every MySQL has.
 pub const OWN_PLUGIN: &str = "caching_sha2_password";
 

@@ -30,7 +30,10 @@ pub fn undo_is_there(database: &str, by: &str) -> String {
     )
 }
 
-/// Ends a packet by an error (1242) where the condition does not hold: neither server has conditions
+/// By which error [`stop_unless`] ends a packet: `ER_SUBQUERY_NO_1_ROW`.
+pub const STOPPED: u16 = 1242;
+
+/// Ends a packet by an [error](STOPPED) where the condition does not hold: neither server has conditions
 /// for all that follows outside stored programs.
 pub fn stop_unless(condition: &str) -> String {
     format!(
