@@ -8,7 +8,6 @@ use crate::outage::gone::Gone;
 use crate::outage::progress::Progress;
 use crate::outage::restore::Restore;
 use crate::outage::state::State;
-use crate::outage::undo::Undo;
 use crate::reason;
 use crate::server::grants::Names;
 use crate::server::{Admin, Answers, Change, Error, sql};
@@ -25,8 +24,10 @@ pub(super) enum UndoState {
     Ours,
     /// It went with that.
     Dropped,
-    /// There is none of ours: not left yet, dropped by whoever brought the node back, or altered.
-    Missing,
+    /// There is none: not left yet, or dropped by whoever brought the node back.
+    Gone,
+    /// None was left, or somebody has made something else of it.
+    None,
 }
 
 /// What a closer look shows.
@@ -59,17 +60,21 @@ impl Restore {
         // have brought the node back, and taken it again.
         if let Some(undo) = &self.plan.undo {
             let database = &self.plan.database;
-            // The session that took the node keeps others away, and `recover` would have ended it.
-            let took_it = undo.session == admin.id && self.by_themselves.is_none();
-            let (undo, only_if) = if took_it {
+            // While the session lives that took the node, and keeps others away, no other is left
+            // there: `recover` ends it. At a deadline the server drops this one beside it.
+            let (undo, only_if) = if admin.has_claimed && self.plan.hold_for.is_none() {
                 (UndoState::Ours, sql::show_undo(database))
             } else {
-                (UndoState::There, undo.only_if_there(database))
+                (UndoState::There, undo.only_if_there(database, &admin.user))
             };
-            let given = self.run_way_back(admin, Some(&only_if), undo)?;
-            if given.is_some() {
-                self.undo_was_there = true;
-                return Ok(given);
+            let given = self.run_way_back(admin, Some(&only_if), undo);
+            // Through `super_read_only` the undo goes with it, whatever becomes of the answer.
+            self.undo_was_there |= match &given {
+                Ok(given) => given.is_some(),
+                Err(_) => self.plan.lifts,
+            };
+            if let Some(given) = given? {
+                return Ok(Some(given));
             }
         }
         let undo = match self.look_at_undo(admin, on_progress)? {
@@ -77,16 +82,19 @@ impl Restore {
             Found::Back { is_locked } => {
                 let user = &self.plan.node.account.user;
                 let counted = || admin.turned_away(user);
-                self.turned_away.is_now(counted, &self.plan);
+                self.turned_away.count_until_now(counted, &self.plan);
                 return Ok(Some(Given {
                     gone: Gone::default(),
-                    undo: UndoState::Missing,
+                    undo: UndoState::Gone,
                     is_locked,
                 }));
             }
             Found::Unchanged => return Ok(None),
         };
-        let given = self.run_way_back(admin, None, undo)?;
+        // By now another may have been left there.
+        let is_gone = undo == UndoState::Gone;
+        let only_if = is_gone.then(|| sql::stop_unless(&sql::no_undo(&self.plan.database)));
+        let given = self.run_way_back(admin, only_if.as_ref(), undo)?;
         let given = given.ok_or_else(|| Error::NotYet(reason::not_as_before()))?;
         Ok(Some(given))
     }
@@ -97,6 +105,7 @@ impl Restore {
         admin: &mut Admin,
         on_progress: &dyn Fn(Progress),
     ) -> Result<Found, Error> {
+        let mut undo = UndoState::None;
         if let Some(mine) = &self.plan.undo {
             let state = State::read_in(admin, &self.plan.node, &self.plan.database)?;
             match state.found() {
@@ -111,31 +120,28 @@ impl Restore {
                 // What is to be run is known here, whatever somebody made of it there.
                 Some(found) => {
                     on_progress(Progress::Warning(found.distrust()));
-                    return Ok(Found::Undo(UndoState::Missing));
+                    return Ok(Found::Undo(undo));
                 }
                 None if self.since.is_some() => self.plan.is_locked_anew(&state, mine)?,
                 None => {}
             }
+            undo = UndoState::Gone;
         } else if self.since.is_some() {
-            return Ok(Found::Undo(UndoState::Missing));
+            return Ok(Found::Undo(undo));
         }
         let state = match self.plan.state(admin) {
             // An account row that is gone has no grants to show.
-            Err(Error::Server { .. }) => return Ok(Found::Undo(UndoState::Missing)),
+            Err(Error::Server { .. }) => return Ok(Found::Undo(undo)),
             state => state?,
         };
-        let is_back = self.plan.is_back(&state);
-        // It was to be changed, and something kept it from that.
+        let (is_back, is_out) = (self.plan.is_back(&state), self.plan.is_out(&state));
         if self.since.is_none() {
-            return Ok(if is_back {
-                Found::Unchanged
-            } else {
-                Found::Undo(UndoState::Missing)
-            });
+            // It was to be changed, and something kept it from that.
+            let unchanged = is_back.then_some(Found::Unchanged);
+            return Ok(unchanged.unwrap_or(Found::Undo(undo)));
         }
         // Where it was watched, that was told when it happened.
         if !self.undo_was_there && !self.was_opened() {
-            let is_out = self.plan.is_out(&state);
             self.back_before = !is_out;
             on_progress(Progress::Warning(if is_out {
                 reason::undo_not_seen(sql::UNDO, &self.plan.database, &admin.user)
@@ -143,15 +149,15 @@ impl Restore {
                 self.plan.brought_back_by()
             }));
         }
-        if is_back {
+        // What somebody has taken away after it was back is not what the outage did.
+        if self.was_back && is_out {
+            return Err(Error::Refused(reason::kept_out_by_another()));
+        }
+        if is_back || self.was_back {
             let is_locked = state.is_locked();
             return Ok(Found::Back { is_locked });
         }
-        if self.opened.is_some() {
-            // What somebody has changed after that is not what the outage did.
-            return Err(Error::Refused(reason::kept_out_by_another()));
-        }
-        Ok(Found::Undo(UndoState::Missing))
+        Ok(Found::Undo(undo))
     }
 
     /// Runs what brings the node back, and proves by the server's own state that it is: what of it
@@ -164,7 +170,8 @@ impl Restore {
     ) -> Result<Option<Given>, Error> {
         let plan = &self.plan;
         let drop_undo = sql::drop_undo(&plan.database);
-        let last = Some(&drop_undo).filter(|_| undo != UndoState::Missing);
+        let is_there = matches!(undo, UndoState::There | UndoState::Ours);
+        let last = Some(&drop_undo).filter(|_| is_there);
         let mut questions = plan.state_queries();
         if self.turned_away.before.is_some() {
             questions.push(sql::turned_away(&plan.node.account.user));
@@ -176,7 +183,7 @@ impl Restore {
             questions: &questions,
         };
         let ran = admin.change(change, last, plan.lifts)?;
-        if ran.is_stopped || self.is_of_another(ran.only_if) {
+        if ran.stopped.is_some() || self.is_another(admin, ran.shown) {
             return Ok(None);
         }
         let answers = ran.answers.filter(|_| ran.failed.is_empty());
@@ -185,11 +192,12 @@ impl Restore {
         let state = if let Some(mut answers) = answers {
             let state = left.read_state(&mut answers)?;
             let counted = || answers.turned_away().unwrap_or_default();
-            self.turned_away.is_now(counted, plan);
+            self.turned_away.count_until_now(counted, plan);
             state
         } else {
             let user = &plan.node.account.user;
-            self.turned_away.is_now(|| admin.turned_away(user), plan);
+            self.turned_away
+                .count_until_now(|| admin.turned_away(user), plan);
             left.state(admin)?
         };
         if left.is_back(&state) {
@@ -211,10 +219,12 @@ impl Restore {
             .unwrap_or_else(|| Error::NotYet(reason::not_as_before())))
     }
 
-    /// Whether this shows the undo of another fail-start.
-    fn is_of_another(&self, mut shown: Answers) -> bool {
-        let by = self.plan.undo.as_ref().map(Undo::by).unwrap_or_default();
-        shown.text().is_some_and(|shown| !shown.contains(&by))
+    /// Whether this shows another undo, or what somebody has made of this one.
+    fn is_another(&self, admin: &Admin, mut shown: Answers) -> bool {
+        let (Some(mine), Some(shown)) = (&self.plan.undo, shown.text()) else {
+            return false;
+        };
+        !shown.contains(&mine.body(&self.plan.database)) || !sql::shows_maker(&shown, &admin.user)
     }
 
     /// What is to be run yet. With partial revokes, to give back what is back already, and held
@@ -245,23 +255,18 @@ impl Restore {
         let database = &self.plan.database;
         let mine = self.plan.undo.as_ref();
         let only_if = mine.filter(|_| undo == UndoState::There);
-        let only_if = only_if.map(|mine| mine.only_if_there(database));
+        let only_if = only_if.map(|mine| mine.only_if_there(database, &admin.user));
         let drop_undo = match undo {
-            UndoState::Missing => return Ok(()),
+            UndoState::Gone | UndoState::None => return Ok(()),
             UndoState::There | UndoState::Ours => Some(sql::drop_undo(database)),
             UndoState::Dropped => None,
         };
-        // This is only for who waits for it, and some clusters do not know it.
-        let release = sql::RELEASE.to_owned();
         let change = Change {
             only_if: only_if.as_ref(),
-            statements: &drop_undo.into_iter().chain([release]).collect::<Vec<_>>(),
-            ..Change::default()
+            statements: drop_undo.as_slice(),
+            // This is only for who waits for it, and some clusters do not know it.
+            questions: &[sql::RELEASE.to_owned()],
         };
-        let mut failed = admin.change(change, None, false)?.failed.into_iter();
-        match failed.find(|(statement, _)| statement != sql::RELEASE) {
-            Some((_, error)) => Err(error),
-            None => Ok(()),
-        }
+        admin.change(change, None, false)?.result()
     }
 }

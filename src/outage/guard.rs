@@ -99,8 +99,9 @@ fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
     if plan.undo.is_some() {
         back.push(sql::drop_undo(&plan.database));
     }
-    let undo = plan.undo.as_ref();
-    let is_there = undo.map_or("TRUE".to_owned(), |undo| undo.is_there(&plan.database));
+    let is_there = plan.undo.as_ref().map_or("TRUE".to_owned(), |undo| {
+        sql::undo_holds(&plan.database, &undo.by())
+    });
     match plan.server {
         Server::MariaDb => vec![match &plan.undo {
             // What the event would run, which keeps the undo where something could not be given

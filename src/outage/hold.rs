@@ -133,7 +133,9 @@ impl Outage {
             None => Seen::default(),
         };
         let first = seen_by_first.as_deref().map(watch::look_at);
-        changed.was_seen_open(seen.opened.or(first.and_then(|seen| seen.opened)));
+        let first = first.unwrap_or_default();
+        let opened = seen.opened.or(first.opened);
+        changed.was_seen_open(opened, seen.was_back || first.was_back);
         // The account's own session, where there is one, is of no use any more.
         drop(ender);
         let back = changed.run(on_progress)?;

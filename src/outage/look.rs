@@ -22,8 +22,6 @@ pub struct Look {
     pub obstacles: obstacles::Answers,
     /// Whether no other fail-start can take the same away meanwhile.
     pub is_claimed: bool,
-    /// Whether it is this session that has claimed it.
-    pub has_claimed: bool,
     /// The account's sessions, in a dry run.
     pub listing: Listing,
 }
@@ -66,7 +64,6 @@ impl Look {
             Some(look) => look,
             None => Ok(Self {
                 is_claimed,
-                has_claimed: false,
                 ..Self::ask_all(node, admin, method, options, None)?
             }),
         }
@@ -107,13 +104,13 @@ impl Look {
         let mut listing = listing.map_err(|error| obstacles::unreadable(node, admin, &error))?;
         let answers = &mut listing.answers;
         let is_claimed = !asks_for_claim || answers.row()? == Some(Some(true));
+        admin.has_claimed = asks_for_claim && is_claimed;
         Ok(Self {
             state: State::from_answers(admin, node, answers)
                 .map_err(|error| obstacles::unreadable(node, admin, &error))?,
             questions,
             obstacles: obstacles.read(answers)?,
             is_claimed,
-            has_claimed: asks_for_claim && is_claimed,
             listing,
         })
     }

@@ -410,11 +410,9 @@ pub fn drop_undo(
     is_read_only: bool,
 ) -> Result<(), Error> {
     let change = Change {
-        only_if: Some(&undo.only_if_there(database)),
+        only_if: Some(&undo.only_if_there(database, &admin.user)),
         statements: &[sql::drop_undo(database)],
         ..Change::default()
     };
-    let failed = admin.change(change, None, is_read_only)?.failed;
-    let first = failed.into_iter().next();
-    first.map_or(Ok(()), |(_, error)| Err(error))
+    admin.change(change, None, is_read_only)?.result()
 }

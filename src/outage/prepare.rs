@@ -104,7 +104,6 @@ impl Ready {
             warnings: Vec::new(),
             sessions: 0,
             is_claimed: look.is_claimed,
-            has_claimed: look.has_claimed,
         }
     }
 

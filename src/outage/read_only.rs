@@ -66,8 +66,8 @@ pub fn forbids_its_admin(read_only: &str) -> Option<Reason> {
 enum Window {
     /// All was done.
     Done,
-    /// Nothing, since it was not to be done any more.
-    Stopped,
+    /// Nothing, by this error of what tells whether it is to be done.
+    Stopped(Error),
     /// All before the statement at this place, which failed.
     Failed(usize, Error),
 }
@@ -121,6 +121,7 @@ impl Admin {
         let last = last.filter(|_| failed.is_empty());
         let mut lifted = self.change_lifted(change.only_if, &refused, last)?;
         lifted.failed = [failed, lifted.failed].into_iter().flatten().collect();
+        lifted.shown = ran.shown;
         Ok(lifted)
     }
 
@@ -140,8 +141,8 @@ impl Admin {
                         ran.is_last_done = last.is_some();
                         return Ok(ran);
                     }
-                    Window::Stopped => {
-                        ran.is_stopped = true;
+                    Window::Stopped(error) => {
+                        ran.stopped = Some(error);
                         return Ok(ran);
                     }
                     Window::Failed(at, error) if at < rest.len() => {
@@ -164,8 +165,8 @@ impl Admin {
     /// As [`Admin::batch_or_error`]; the server is read-only again.
     pub fn all_lifted(&mut self, statements: &[String]) -> Result<(), Error> {
         self.alone(|admin| match admin.change_in_window(None, statements)? {
-            Window::Failed(_, error) => Err(error),
-            Window::Done | Window::Stopped => Ok(()),
+            Window::Stopped(error) | Window::Failed(_, error) => Err(error),
+            Window::Done => Ok(()),
         })
     }
 
@@ -185,7 +186,7 @@ impl Admin {
             Err(error) => return Err(error),
         };
         let Some(done) = answers.len().checked_sub(only_if.len()) else {
-            return Ok(Window::Stopped);
+            return Ok(Window::Stopped(error));
         };
         self.close_at_last()?;
         match done.checked_sub(open.len()) {

@@ -27,8 +27,6 @@ pub struct Ready {
     pub(super) sessions: usize,
     /// Whether no other fail-start can take the same away meanwhile.
     pub(super) is_claimed: bool,
-    /// Whether it is this session that keeps others away.
-    pub(super) has_claimed: bool,
 }
 
 /// What would be done to a node.

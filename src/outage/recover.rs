@@ -80,17 +80,18 @@ fn look(mut admin: Admin, node: &Arc<Node>, timeout: Duration) -> Result<Look, F
     })
 }
 
-/// The same for a node that is to be brought back: what a program that was killed has sent may
-/// still be under way there, and the session that sent it keeps its claim until that is done.
+/// A node that is to be brought back.
 struct Settled {
-    look: Look,
-    /// Whether a fail-start is about to take the node all the same.
-    is_claimed: bool,
-    /// The sessions that guard it, as they were before that: where nobody had claimed it then, nor is
-    /// an undo there since, they guard nothing any more.
+    /// Its guards, seen before all the rest: where then nobody had claimed it, and no undo was there,
+    /// they guard nothing any more.
     guards: Vec<u64>,
+    /// Whether a fail-start is about to take it.
+    is_claimed: bool,
+    look: Look,
 }
 
+/// Looks at one: what a program that was killed has sent may still be under way there, and the session
+/// that sent it keeps its claim until that is done.
 fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Settled, Failure> {
     let began = Instant::now();
     let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
@@ -105,9 +106,9 @@ fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Settled, Fai
             let guards = guards.filter(|(_, statement)| sql::guards_it(statement, database));
             let guards = guards.map(|(id, _)| *id).collect();
             return Ok(Settled {
-                look,
-                is_claimed,
                 guards,
+                is_claimed,
+                look,
             });
         }
         admin = look.admin;
@@ -207,9 +208,9 @@ pub fn find(
     on_progress: &dyn Fn(Progress),
 ) -> Result<RecoverTarget, Failure> {
     let Settled {
-        look,
-        is_claimed,
         guards,
+        is_claimed,
+        look,
     } = look_when_settled(node, timeout)?;
     let Look {
         mut admin,

@@ -17,6 +17,7 @@ use crate::threads;
 pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// A node on which anything may differ from before. Dropping it tries to bring it back.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Restore {
     admin: Option<Admin>,
     pub(super) plan: Plan,
@@ -31,7 +32,9 @@ pub struct Restore {
     /// Since when it has been proven to be back.
     until: Option<Instant>,
     /// Since when somebody else has been seen to have given the account its access back.
-    pub(super) opened: Option<Instant>,
+    opened: Option<Instant>,
+    /// Whether it has been seen to be back meanwhile.
+    pub(super) was_back: bool,
     pub(super) turned_away: TurnedAway,
     /// Whether the undo has been seen to be there, so that it was this program that dropped it.
     pub(super) undo_was_there: bool,
@@ -52,8 +55,8 @@ pub(super) struct TurnedAway {
 }
 
 impl TurnedAway {
-    /// The server has counted so many by now, where it counts that.
-    pub fn is_now(&mut self, count: impl FnOnce() -> Option<u64>, plan: &Plan) {
+    /// What it is now, where the server counts that.
+    pub fn count_until_now(&mut self, count: impl FnOnce() -> Option<u64>, plan: &Plan) {
         if let Some(before) = self.before.take() {
             self.meanwhile = count().and_then(|now| before.until(now, plan));
         }
@@ -72,6 +75,7 @@ impl Restore {
             since: None,
             until: None,
             opened: None,
+            was_back: false,
             turned_away: TurnedAway::default(),
             undo_was_there: false,
             back_before: false,
@@ -139,9 +143,10 @@ impl Restore {
         self.turned_away.before
     }
 
-    /// Since when somebody else has given the account its access back, if that was seen.
-    pub fn was_seen_open(&mut self, since: Option<Instant>) {
-        self.opened = since;
+    /// Since when somebody else has given the account its access back, if that was seen; and whether
+    /// the node was seen to be as before.
+    pub fn was_seen_open(&mut self, since: Option<Instant>, was_back: bool) {
+        (self.opened, self.was_back) = (since, was_back);
     }
 
     /// Whether somebody else gave the account its access back.

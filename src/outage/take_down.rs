@@ -170,7 +170,10 @@ impl<'a> TakeDown<'a> {
         }
         // This program may have been stopped meanwhile, past its deadline.
         if looked.elapsed() > LOOKS_ARE_GOOD_FOR {
-            list_and_look(admin, &self.plan)?;
+            let listing = list_and_look(admin, &self.plan)?;
+            if !self.plan.keep_sessions {
+                self.drain(admin, listing)?;
+            }
         }
         Ok(())
     }

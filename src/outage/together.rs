@@ -59,7 +59,7 @@ impl Claims {
 /// Lets those nodes go together that one lock takes offline. That leads whose session has claimed
 /// them: the claim lasts as long as what that one sends is under way.
 pub fn join(ready: &mut [Ready]) {
-    ready.sort_by_key(|node| !node.has_claimed);
+    ready.sort_by_key(|node| !node.admin.has_claimed);
     for at in 1..ready.len() {
         let (earlier, rest) = ready.split_at_mut(at);
         let other = &mut rest[0];

@@ -101,14 +101,9 @@ impl Undo {
         )
     }
 
-    /// Whether it is still there: a condition.
-    pub fn is_there(&self, database: &str) -> String {
-        sql::undo_is_there(database, &self.by())
-    }
-
-    /// Ends a packet by an error where it is not.
-    pub fn only_if_there(&self, database: &str) -> String {
-        sql::stop_unless(&self.is_there(database))
+    /// Ends a packet by an error where it is not there any more, as this admin has left it.
+    pub fn only_if_there(&self, database: &str, admin: &str) -> String {
+        sql::stop_unless(&sql::undo_is(database, &self.body(database), admin))
     }
 
     /// The version of fail-start that wrote this body, if it is of another format than

@@ -34,6 +34,8 @@ pub struct Seen {
     pub got_in: usize,
     /// Since when somebody else has given the account its access back.
     pub opened: Option<Instant>,
+    /// Whether the node was then as before the outage.
+    pub was_back: bool,
     /// Whether the node cannot be reached.
     away: bool,
 }
@@ -233,6 +235,8 @@ impl Watcher {
         }
         let (plan, user) = (&self.plan, &self.plan.node.account.user);
         if !plan.is_out(&state) {
+            let is_back = plan.is_back(&state);
+            self.seen().was_back |= is_back;
             if !self.is_open {
                 self.is_open = true;
                 self.seen().opened.get_or_insert_with(Instant::now);

@@ -34,6 +34,8 @@ pub struct Admin {
     pub server: Server,
     /// Its version, by its own word.
     pub version: String,
+    /// Whether this session keeps every other fail-start from taking away what it takes.
+    pub has_claimed: bool,
     /// What the name of a database stands for in a grant.
     pub names: Names,
     /// Whether the names of databases are the same in whichever case (`lower_case_table_names`).
@@ -139,6 +141,7 @@ impl Admin {
                 Server::MySql => ProcessList::InformationSchema,
                 Server::MariaDb => ProcessList::Shown,
             },
+            has_claimed: false,
             names,
             folds_names: variables.get("lower_case_table_names") != "0",
             grants: held.grants,
@@ -315,17 +318,18 @@ impl Admin {
         } = change;
         let only_if = change.only_if.map(slice::from_ref).unwrap_or_default();
         let (mut rest, mut ran, began) = (statements, Ran::default(), Instant::now());
-        while !rest.is_empty() && began.elapsed() < self.connection.timeout {
+        loop {
             let (mut answers, last) = self.connection.batch(&[only_if, rest, questions].concat());
-            if matches!(last, Err(Error::Server { .. })) && answers.len() < only_if.len() {
-                ran.is_stopped = true;
-                break;
-            }
-            ran.only_if = answers.take(only_if.len());
+            let is_stopped = answers.len() < only_if.len();
+            ran.shown = answers.take(only_if.len());
             match last {
                 Ok(()) => {
                     answers.take(rest.len());
                     ran.answers = Some(answers);
+                    break;
+                }
+                Err(error @ Error::Server { .. }) if is_stopped => {
+                    ran.stopped = Some(error);
                     break;
                 }
                 Err(error @ Error::Server { .. }) if answers.len() < rest.len() => {
@@ -335,6 +339,9 @@ impl Admin {
                 // A question.
                 Err(Error::Server { .. }) => break,
                 Err(error) => return Err(error),
+            }
+            if rest.is_empty() || began.elapsed() > self.connection.timeout {
+                break;
             }
         }
         Ok(ran)

@@ -49,7 +49,7 @@ impl Answers {
         Ok(self.rows()?.into_iter().next())
     }
 
-    /// All that the first row of the next one says, if it has any.
+    /// The text of the first row of the next one, all of its columns, if it has a row.
     pub fn text(&mut self) -> Option<String> {
         let row = self.0.next()?.into_iter().next()?;
         Some(by_column(row).filter_map(|(_, text)| text).collect())

@@ -35,16 +35,37 @@ pub struct Change<'a> {
 /// What became of it.
 #[derive(Default)]
 pub struct Ran {
-    /// Whether it was not to be done (any more), or nothing tells whether it was.
-    pub is_stopped: bool,
-    /// What the statement answered that would have told so, as long as that is known.
-    pub only_if: Answers,
+    /// The error of `only_if`: nothing more was done.
+    pub stopped: Option<Error>,
+    /// Else what that answered.
+    pub shown: Answers,
     /// Those that the server refused, and why.
     pub failed: Vec<(String, Error)>,
     /// Whether the one was run that comes when none has failed, of the way through `super_read_only`.
     pub is_last_done: bool,
     /// The answers to what was asked when all had been run, if it could be asked at once.
     pub answers: Option<Answers>,
+}
+
+impl Ran {
+    /// That all was done, or was not to be done any more.
+    ///
+    /// # Errors
+    /// Why something was not.
+    pub fn result(self) -> Result<(), Error> {
+        let is_wrong = |error: &Error| {
+            !matches!(
+                error,
+                Error::Server {
+                    code: sql::STOPPED,
+                    ..
+                }
+            )
+        };
+        let failed = self.failed.into_iter().next().map(|(_, error)| error);
+        let stopped = self.stopped.filter(is_wrong);
+        stopped.or(failed).map_or(Ok(()), Err)
+    }
 }
 
 impl Connection {

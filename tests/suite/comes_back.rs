@@ -16,7 +16,7 @@ use crate::proxy::Proxy;
 
 impl Nodes {
     /// Starts an outage and kills the program at its prompt.
-    fn leave_offline(&self, args: &[&str]) {
+    pub fn leave_offline(&self, args: &[&str]) {
         self.fail(args).kill();
     }
 
@@ -468,20 +468,39 @@ fn an_undo_that_somebody_altered_does_not_keep_the_program_from_bringing_the_nod
     for nodes in Nodes::in_both_environments(kind) {
         let before = nodes.states();
         let (database, mut admin) = (quoted(&nodes.databases[0]), nodes.admin(1));
-        let mut program = nodes.fail(&["1", "--json"]);
+        let other = format!("`ev_{}`@`%`", nodes.user);
         admin
-            .query_drop(format!("ALTER EVENT {database}.fail_start_undo DO DO 1"))
+            .query_drop(format!("CREATE USER {other}; GRANT ALL ON *.* TO {other}"))
             .unwrap();
-        program.answer("Y\n");
-        program
-            .end()
-            .assert_status(0)
-            .assert_kinds(&["undo_not_trusted"])
-            .assert_says(&online(1));
-        admin
-            .query_drop(format!("DROP EVENT {database}.fail_start_undo"))
-            .unwrap();
-        assert_eq!(nodes.states(), before);
+        // Another body, one with what says who made it, and another maker alone.
+        for altered in ["DO DO 1", "DO BEGIN BY; END", "COMMENT 'x'"] {
+            let mut program = nodes.fail(&["1", "--json"]);
+            let events = nodes.events(1);
+            let by = events[0].split_once("DO 'fail-start").unwrap().1;
+            let by = format!("DO 'fail-start{}", by.split_once(';').unwrap().0);
+            let definer = if altered.starts_with("COMMENT") {
+                format!("DEFINER = {other}")
+            } else {
+                String::new()
+            };
+            let altered = altered.replace("BY", &by);
+            admin
+                .query_drop(format!(
+                    "ALTER {definer} EVENT {database}.fail_start_undo {altered}"
+                ))
+                .unwrap();
+            program.answer("Y\n");
+            program
+                .end()
+                .assert_status(0)
+                .assert_kinds(&["undo_not_trusted"])
+                .assert_says(&online(1));
+            admin
+                .query_drop(format!("DROP EVENT {database}.fail_start_undo"))
+                .unwrap();
+            assert_eq!(nodes.states(), before);
+        }
+        admin.query_drop(format!("DROP USER {other}")).unwrap();
     }
 }
 

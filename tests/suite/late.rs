@@ -10,6 +10,16 @@ use test_case::test_case;
 use crate::harness::{Kind, Nodes, Program, drop_admin, offline, own_admin, quoted, wait_until};
 use crate::proxy::Proxy;
 
+/// Brings node 1 back, as one would without fail-start.
+fn by_hand(nodes: &Nodes) {
+    let (account, database) = (nodes.account(), quoted(&nodes.databases[0]));
+    let statements = format!(
+        "ALTER USER {account} ACCOUNT UNLOCK; GRANT ALL PRIVILEGES ON {database}.* TO {account}; \
+         DROP EVENT {database}.fail_start_undo"
+    );
+    nodes.admin(1).query_drop(statements).unwrap();
+}
+
 /// Starts the program far away, and waits until its request with this text is held up there.
 fn hold_up(nodes: &mut Nodes, args: &[&str], text: &str) -> (Proxy, Program) {
     let proxy = Proxy::before(nodes);
@@ -26,7 +36,7 @@ fn a_late_recover_leaves_the_next_outage_alone(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     let before = nodes.state(1);
     for (method, gives_back) in [("lock", "ACCOUNT UNLOCK"), ("revoke", " TO `")] {
-        for text in [gives_back, "DROP EVENT"] {
+        for text in [gives_back, "RELEASE_ALL_LOCKS"] {
             let mut first = nodes.fail(&["1", "--method", method]);
             let (proxy, mut late) = hold_up(&mut nodes, &["recover", "1", "--json"], text);
             first.answer("Y\n");
@@ -57,7 +67,14 @@ fn a_late_recover_leaves_the_next_outage_alone(kind: Kind) {
 fn a_late_recover_leaves_the_guard_of_the_next_outage_alone(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     let admin = own_admin(&mut nodes);
-    for text in ["fail-start guards", "IS_USED_LOCK", "EVENT_SCHEMA"] {
+    for text in ["fail-start guards", "IS_USED_LOCK", "EVENT_SCHEMA", "KILL"] {
+        if text == "KILL" {
+            // A guard that guards nothing any more, which is ended.
+            let mut killed = nodes.start(&["1", "--for", "10m"]);
+            killed.wait_for(&offline(1));
+            killed.kill();
+            by_hand(&nodes);
+        }
         let (proxy, mut late) = hold_up(&mut nodes, &["recover", "1"], text);
         let mut program = nodes.start(&["1", "--for", "10m"]);
         program.wait_for(&offline(1));
@@ -66,6 +83,7 @@ fn a_late_recover_leaves_the_guard_of_the_next_outage_alone(kind: Kind) {
         let guards = "SELECT COUNT(*) FROM information_schema.processlist WHERE USER = ? AND INFO LIKE 'DO /* fail-start guards%'";
         let guards: Option<u64> = nodes.admin(1).exec_first(guards, (&admin,)).unwrap();
         let is_out = !nodes.events(1).is_empty();
+        assert_eq!(is_out, text == "KILL", "{text}");
         assert_eq!(guards, Some(is_out.into()), "{text}");
         program.signal("INT");
         program.finish();
@@ -176,4 +194,108 @@ fn what_is_locked_after_the_checks_stays_so(kind: Kind) {
             .unwrap();
     }
     admin.query_drop(format!("DROP USER {row}")).unwrap();
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn without_a_claim_too_y_leaves_the_next_outage_alone(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.state(1);
+    for method in ["lock", "revoke"] {
+        // As on a cluster that forbids such locks.
+        let proxy = Proxy::before(&mut nodes);
+        proxy.rewrite("GET_LOCK(", "GOT_LOCK(");
+        let mut first = nodes.fail(&["1", "--method", method, "--json"]);
+        proxy.assert_has_rewritten();
+        nodes.reach_by(1, nodes.port(1));
+        by_hand(&nodes);
+        assert_eq!(nodes.state(1), before);
+        let mut next = nodes.fail(&["1", "--method", method, "--json"]);
+        first.answer("Y\n");
+        first
+            .finish()
+            .assert_status(3)
+            .assert_last_kind("taken_by_another");
+        nodes.assert_offline(1);
+        next.answer("Y\n");
+        next.finish().assert_status(0).assert_kinds(&[]);
+        assert_eq!(nodes.state(1), before);
+    }
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn an_undo_that_cannot_be_looked_for_just_now_is_not_left_behind(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.state(1);
+    nodes.leave_offline(&["1"]);
+    let proxy = Proxy::before(&mut nodes);
+    proxy.rewrite_next(
+        "RELEASE_ALL_LOCKS",
+        "UNION ALL SELECT 2)",
+        "UNION ALL SELECT q)",
+    );
+    nodes
+        .run(&["recover", "1", "--json"], "")
+        .assert_status(0)
+        .assert_kinds(&["retrying"]);
+    proxy.assert_has_rewritten();
+    assert_eq!(nodes.state(1), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_somebody_gave_back_in_part_is_given_back_whole(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let (account, database) = (nodes.account(), quoted(&nodes.databases[0]));
+    let row = format!("{}@`192.0.2.7`", quoted(&nodes.user));
+    let mut admin = nodes.admin(1);
+    admin
+        .query_drop(format!(
+            "CREATE USER {row} IDENTIFIED BY 'p'; GRANT SELECT ON {database}.* TO {row}"
+        ))
+        .unwrap();
+    let before = nodes.state(1);
+    for (method, gives_back) in [
+        ("lock", format!("ALTER USER {account} ACCOUNT UNLOCK")),
+        (
+            "revoke",
+            format!("GRANT SELECT ON {database}.* TO {account}"),
+        ),
+    ] {
+        let mut program = nodes.fail(&["1", "--method", method, "--json"]);
+        admin
+            .query_drop(format!(
+                "{gives_back}; DROP EVENT {database}.fail_start_undo"
+            ))
+            .unwrap();
+        program.wait_for_kind("opened");
+        program.answer("Y\n");
+        program.finish().assert_status(0).assert_kinds(&["opened"]);
+        assert_eq!(nodes.state(1), before, "{method}");
+    }
+    admin.query_drop(format!("DROP USER {row}")).unwrap();
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_recover_that_finds_its_undo_gone_leaves_the_next_outage_alone_too(kind: Kind) {
+    let mut nodes = Nodes::local(kind);
+    let before = nodes.state(1);
+    let mut first = nodes.fail(&["1"]);
+    let (proxy, mut late) = hold_up(&mut nodes, &["recover", "1", "--json"], "ACCOUNT UNLOCK");
+    first.answer("Y\n");
+    first.finish().assert_status(0);
+    // It has looked for the undo, and asks how the account stands.
+    proxy.let_arrive_until(Some(format!("IN ('{}')", nodes.user)));
+    proxy.wait_until_held_up();
+    let mut next = nodes.fail(&["1", "--json"]);
+    proxy.let_arrive();
+    late.finish()
+        .assert_status(3)
+        .assert_last_kind("taken_by_another");
+    nodes.assert_offline(1);
+    next.answer("Y\n");
+    next.finish().assert_status(0).assert_kinds(&[]);
+    assert_eq!(nodes.state(1), before);
 }

@@ -30,6 +30,8 @@ struct Rules {
     delay: Duration,
     /// What requests hold, and what is sent on in its place, of the same length.
     rewrites: Vec<(String, String)>,
+    /// The same of the next request alone that holds this text too.
+    rewrites_next: Option<(String, String, String)>,
     /// What of the server's answers is written in another way, as long as before.
     rewritten: Option<(Vec<u8>, Vec<u8>, u8)>,
     streams: Vec<TcpStream>,
@@ -145,8 +147,13 @@ impl Proxy {
 
     /// Lets what was held up arrive.
     pub fn let_arrive(&self) {
+        self.let_arrive_until(None);
+    }
+
+    /// The same, and holds up the next request with this text.
+    pub fn let_arrive_until(&self, text: Option<String>) {
         let mut rules = self.shared.rules.lock().unwrap();
-        (rules.held_up, rules.held_up_at) = (0, None);
+        (rules.held_up, rules.held_up_at) = (0, text);
         drop(rules);
         self.shared.changed.notify_all();
     }
@@ -177,6 +184,13 @@ impl Proxy {
         assert_eq!(from.len(), to.len(), "a packet's length stands before it");
         let rewrite = (from.to_owned(), to.to_owned());
         self.shared.rules.lock().unwrap().rewrites.push(rewrite);
+    }
+
+    /// The same in the next request alone that holds `beside` too.
+    pub fn rewrite_next(&self, beside: &str, from: &str, to: &str) {
+        assert_eq!(from.len(), to.len());
+        let rewrite = (beside.to_owned(), from.to_owned(), to.to_owned());
+        self.shared.rules.lock().unwrap().rewrites_next = Some(rewrite);
     }
 
     /// Writes this part of each answer in another way, which must be as long, but where that byte
@@ -272,9 +286,17 @@ impl Shared {
                         let count = replace(&mut bytes, from.as_bytes(), to.as_bytes());
                         self.rewritten.fetch_add(count, Ordering::SeqCst);
                     }
-                    let holds =
-                        |text: &String| replace(&mut bytes, text.as_bytes(), text.as_bytes());
-                    if rules.held_up_at.as_ref().map_or(0, holds) > 0 {
+                    let holds = |bytes: &[u8], text: &str| {
+                        let text = text.as_bytes();
+                        bytes.windows(text.len()).any(|part| part == text)
+                    };
+                    let next = rules.rewrites_next.take_if(|next| holds(&bytes, &next.0));
+                    if let Some((_, from, to)) = next {
+                        let count = replace(&mut bytes, from.as_bytes(), to.as_bytes());
+                        self.rewritten.fetch_add(count, Ordering::SeqCst);
+                    }
+                    let at = rules.held_up_at.as_ref();
+                    if at.is_some_and(|text| holds(&bytes, text)) {
                         rules.held_up = number;
                     }
                     self.requests.fetch_add(1, Ordering::SeqCst);

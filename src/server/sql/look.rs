@@ -72,7 +72,7 @@ pub fn runs_as(user: &str) -> String {
 }
 
 /// Whether the definer's user name is this one: a condition.
-fn is_definer(user: &str) -> String {
+pub(super) fn is_definer(user: &str) -> String {
     // A pattern, for which MySQL has an index.
     let begins = Names::Patterns.of(user) + "@%";
     format!("DEFINER LIKE {}", literal(&begins))

@@ -1,6 +1,6 @@
 //! The event that is left on a node.
 
-use super::{Account, identifier, literal, runs_as};
+use super::{Account, identifier, is_definer, literal, runs_as};
 
 /// The name of the event that holds the undo, in the node's database.
 pub const UNDO: &str = "fail_start_undo";
@@ -20,13 +20,31 @@ pub fn leave_undo(database: &str, body: &str, due: Option<u64>) -> String {
     )
 }
 
-/// Whether the undo is there that this line says the maker of: a condition.
-pub fn undo_is_there(database: &str, by: &str) -> String {
+/// Whether no event of the undo's name is there: a condition.
+pub fn no_undo(database: &str) -> String {
+    format!("NOT {}", undo_exists(database, ""))
+}
+
+/// Whether the undo is there that this is a part of: a condition.
+pub fn undo_holds(database: &str, part: &str) -> String {
+    let holds = format!("AND LOCATE({}, EVENT_DEFINITION) > 0", literal(part));
+    undo_exists(database, &holds)
+}
+
+/// Whether this undo is there, as an admin of this user name has left it: a condition.
+pub fn undo_is(database: &str, body: &str, admin: &str) -> String {
+    let is = format!(
+        "AND EVENT_DEFINITION = {} AND {}",
+        literal(body),
+        is_definer(admin)
+    );
+    undo_exists(database, &is)
+}
+
+fn undo_exists(database: &str, and: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {} AND EVENT_NAME = '{UNDO}' \
-         AND LOCATE({}, EVENT_DEFINITION) > 0)",
-        literal(database),
-        literal(by)
+        "EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {} AND EVENT_NAME = '{UNDO}' {and})",
+        literal(database)
     )
 }
 
@@ -76,10 +94,15 @@ pub fn column_is_there(database: &str, table: &str, column: &str) -> String {
 }
 
 /// Shows the undo of whoever has left one; an error, which ends a packet, where there is none: in a
-/// fraction of the time that it takes to [look for one](undo_is_there).
+/// fraction of the time that it takes to [look for it](undo_is).
 /// <https://dev.mysql.com/doc/refman/9.7/en/show-create-event.html>
 pub fn show_undo(database: &str) -> String {
     format!("SHOW CREATE EVENT {}.{UNDO}", identifier(database))
+}
+
+/// Whether what that shows was made by an account of this user name.
+pub fn shows_maker(shown: &str, user: &str) -> bool {
+    shown.contains(&format!(" DEFINER={}@", identifier(user)))
 }
 
 /// Drops the undo, if it is still there.
