@@ -52,7 +52,7 @@ pub fn no_login_before(user: &str, why: Option<impl Display>, variable: &str) ->
         None => ("wrong password?".to_owned(), format!(": check {variable}")),
     };
     Kind::LoginNotTried.told(format_args!(
-        "cannot log in as '{user}' before the outage ({why}), so no login proves it{check}"
+        "cannot log in as '{user}' before the outage ({why}), so no login will prove that the node is offline{check}"
     ))
 }
 

@@ -239,6 +239,7 @@ pub fn claimed(is_account: bool, number: u32) -> Reason {
         "this node"
     };
     Kind::TakenByAnother.told(format_args!(
-        "another fail-start is taking {what} offline: see `fail-start status {number}`"
+        "another fail-start is taking {what} offline, or still waits for its Y after somebody has brought it back: \
+         see `fail-start status {number}`, or end that one"
     ))
 }
