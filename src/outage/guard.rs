@@ -100,7 +100,7 @@ fn bring_back(plan: &Plan, may_lift: bool) -> Vec<String> {
         back.push(sql::drop_undo(&plan.database));
     }
     let is_there = plan.undo.as_ref().map_or("TRUE".to_owned(), |undo| {
-        sql::undo_holds(&plan.database, &undo.by())
+        sql::undo_is_by(&plan.database, &undo.by())
     });
     match plan.server {
         Server::MariaDb => vec![match &plan.undo {

@@ -132,8 +132,10 @@ impl Outage {
             }
             None => Seen::default(),
         };
-        let first = seen_by_first.as_deref().map(watch::look_at);
-        let first = first.unwrap_or_default();
+        let first = seen_by_first
+            .as_deref()
+            .map(watch::look_at)
+            .unwrap_or_default();
         let opened = seen.opened.or(first.opened);
         changed.was_seen_open(opened, seen.was_back || first.was_back);
         // The account's own session, where there is one, is of no use any more.

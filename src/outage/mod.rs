@@ -6,7 +6,6 @@
 mod beside;
 pub mod drain;
 pub mod ender;
-mod give_back;
 pub mod gone;
 pub mod guard;
 pub mod hold;
@@ -27,5 +26,6 @@ pub mod together;
 mod turned_away;
 pub mod undo;
 pub mod watch;
+mod way_back;
 pub mod ways_in;
 mod window;

@@ -121,7 +121,6 @@ impl Admin {
         let last = last.filter(|_| failed.is_empty());
         let mut lifted = self.change_lifted(change.only_if, &refused, last)?;
         lifted.failed = [failed, lifted.failed].into_iter().flatten().collect();
-        lifted.shown = ran.shown;
         Ok(lifted)
     }
 
@@ -179,6 +178,7 @@ impl Admin {
         let only_if = only_if.map(slice::from_ref).unwrap_or_default();
         let open = open(SHORT_WAIT);
         let packet = [only_if, &open, statements, &close()].concat();
+        self.has_lifted = true;
         let (answers, result) = self.batch(&packet);
         let error = match result {
             Ok(()) => return Ok(Window::Done),

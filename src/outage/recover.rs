@@ -85,7 +85,7 @@ struct Settled {
     /// Its guards, seen before all the rest: where then nobody had claimed it, and no undo was there,
     /// they guard nothing any more.
     guards: Vec<u64>,
-    /// Whether a fail-start is about to take it.
+    /// Whether a fail-start has claimed it: it is about to take it, or holds it.
     is_claimed: bool,
     look: Look,
 }

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::outage::give_back::Given;
 use crate::outage::hold::Back;
 use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::turned_away;
+use crate::outage::way_back::{Given, WayBack};
 use crate::reason::{self, Kind};
 use crate::server::login::Login;
 use crate::server::{Admin, Error};
@@ -17,50 +17,21 @@ use crate::threads;
 pub const RESTORE_RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// A node on which anything may differ from before. Dropping it tries to bring it back.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Restore {
     admin: Option<Admin>,
-    pub(super) plan: Plan,
+    way: WayBack,
     /// Since when it may be changed.
     began: Instant,
     /// How long it had been offline then, where another fail-start took it.
     already: Duration,
     /// The id of the session that took it offline, where that is known.
     first_session: Option<u64>,
-    /// Since when it has been proven to be offline.
-    pub(super) since: Option<Instant>,
     /// Since when it has been proven to be back.
     until: Option<Instant>,
-    /// Since when somebody else has been seen to have given the account its access back.
-    opened: Option<Instant>,
-    /// Whether it has been seen to be back meanwhile.
-    pub(super) was_back: bool,
-    pub(super) turned_away: TurnedAway,
-    /// Whether the undo has been seen to be there, so that it was this program that dropped it.
-    pub(super) undo_was_there: bool,
-    /// Whether the account had its access back before this program gave it back.
-    pub(super) back_before: bool,
     is_changed: bool,
     /// Of one that another fail-start took: the databases that come back by themselves, of those
     /// that it has locked the account for with this one.
-    pub(super) by_themselves: Option<Vec<String>>,
-}
-
-/// How often the server had turned the account away when the outage began, and how often it did
-/// meanwhile.
-#[derive(Default)]
-pub(super) struct TurnedAway {
-    pub before: Option<turned_away::Before>,
-    pub meanwhile: Option<u64>,
-}
-
-impl TurnedAway {
-    /// What it is now, where the server counts that.
-    pub fn count_until_now(&mut self, count: impl FnOnce() -> Option<u64>, plan: &Plan) {
-        if let Some(before) = self.before.take() {
-            self.meanwhile = count().and_then(|now| before.until(now, plan));
-        }
-    }
+    by_themselves: Option<Vec<String>>,
 }
 
 impl Restore {
@@ -68,17 +39,11 @@ impl Restore {
     pub fn of(admin: &Admin, plan: Plan) -> Self {
         Self {
             admin: None,
-            plan,
+            way: WayBack::of(plan),
             began: Instant::now(),
             already: Duration::ZERO,
             first_session: Some(admin.id),
-            since: None,
             until: None,
-            opened: None,
-            was_back: false,
-            turned_away: TurnedAway::default(),
-            undo_was_there: false,
-            back_before: false,
             is_changed: false,
             by_themselves: None,
         }
@@ -93,8 +58,8 @@ impl Restore {
     ) -> Self {
         let mut restore = Self::of(&admin, plan);
         restore.already = already;
-        restore.first_session = restore.plan.undo.as_ref().map(|undo| undo.session);
-        restore.since = Some(Instant::now());
+        restore.first_session = restore.way.plan.undo.as_ref().map(|undo| undo.session);
+        restore.way.since = Some(Instant::now());
         restore.is_changed = true;
         restore.by_themselves = Some(by_themselves);
         restore.admin = Some(admin);
@@ -118,7 +83,7 @@ impl Restore {
 
     /// What it is brought back by.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.way.plan
     }
 
     /// Whether anything on the node may differ from before.
@@ -134,24 +99,19 @@ impl Restore {
     /// The node has been proven to be offline; so often had the server turned the account away before
     /// it was taken away.
     pub fn has_been_offline(&mut self, turned_away: Option<turned_away::Before>) {
-        self.since = Some(Instant::now());
-        self.turned_away.before = turned_away;
+        self.way.since = Some(Instant::now());
+        self.way.turned_away.before = turned_away;
     }
 
     /// How often it had done so, where it counts that.
     pub fn turned_away_before(&self) -> Option<turned_away::Before> {
-        self.turned_away.before
+        self.way.turned_away.before
     }
 
     /// Since when somebody else has given the account its access back, if that was seen; and whether
     /// the node was seen to be as before.
     pub fn was_seen_open(&mut self, since: Option<Instant>, was_back: bool) {
-        (self.opened, self.was_back) = (since, was_back);
-    }
-
-    /// Whether somebody else gave the account its access back.
-    pub(super) fn was_opened(&self) -> bool {
-        self.back_before || self.opened.is_some()
+        (self.way.opened, self.way.was_back) = (since, was_back);
     }
 
     /// Leaves the node as it is.
@@ -171,27 +131,27 @@ impl Restore {
         self.is_changed = false;
         result?;
         // Nobody knows since when one is offline that was found without an undo.
-        let found_without = self.by_themselves.is_some() && self.plan.undo.is_none();
-        let is_known = !found_without && !self.back_before;
+        let found_without = self.by_themselves.is_some() && self.way.plan.undo.is_none();
+        let is_known = !found_without && !self.way.opened_before;
         Ok(Back {
-            was_offline: self.since.is_some(),
-            offline_for: self.since.filter(|_| is_known).map(|since| {
-                let until = self.opened.or(self.until).unwrap_or_else(Instant::now);
+            was_offline: self.way.since.is_some(),
+            offline_for: self.way.since.filter(|_| is_known).map(|since| {
+                let until = self.way.opened.or(self.until).unwrap_or_else(Instant::now);
                 self.already + until.duration_since(since)
             }),
-            method: self.plan.method,
+            method: self.way.plan.method,
             sessions_ended: 0,
             got_in: 0,
-            was_opened: self.was_opened(),
-            turned_away: self.turned_away.meanwhile,
-            with: self.plan.with.map(|first| first.number),
+            was_opened: self.way.was_opened(),
+            turned_away: self.way.turned_away.meanwhile,
+            with: self.way.plan.with.map(|first| first.number),
             elapsed: began.elapsed(),
         })
     }
 
     fn retry(&mut self, on_progress: &dyn Fn(Progress)) -> Result<(), Error> {
         let began = Instant::now();
-        if self.plan.timeout > RESTORE_RETRY_FOR {
+        if self.way.plan.timeout > RESTORE_RETRY_FOR {
             // An answer on it might be waited for longer than all of this may take.
             self.admin = None;
         }
@@ -229,10 +189,10 @@ impl Restore {
     ) -> Result<(), Error> {
         let mut admin = match self.admin.take() {
             Some(kept) => kept,
-            None => self.plan.reconnect(self.plan.timeout.min(left))?,
+            None => self.way.plan.reconnect(self.way.plan.timeout.min(left))?,
         };
         self.end_earlier_selves(&mut admin, on_progress)?;
-        let Some(given) = self.give_back(&mut admin, on_progress)? else {
+        let Some(given) = self.way.give_back(&mut admin, on_progress)? else {
             return Ok(());
         };
         let Given {
@@ -241,21 +201,23 @@ impl Restore {
             is_locked,
         } = given;
         self.until = Some(Instant::now());
-        let user = &self.plan.node.account.user;
+        let user = &self.way.plan.node.account.user;
         if is_locked {
             on_progress(Progress::Warning(reason::locked_though_back(user)));
         }
         // Beside the rest, since it decides nothing.
-        let tries = !is_locked && self.plan.verify_by_login && gone.statements().is_empty();
+        let tries = !is_locked && self.way.plan.verify_by_login && gone.statements().is_empty();
         let login = tries.then(|| {
-            let plan = self.plan.clone();
+            let plan = self.way.plan.clone();
             threads::start_or_run(move || Login::attempt(&plan.node, &plan.server_id, plan.timeout))
         });
         if let Some(by_themselves) = &self.by_themselves {
             let age = self.already + self.began.elapsed();
-            (self.plan).bring_others_back(&mut admin, by_themselves, age, on_progress)?;
+            self.way
+                .plan
+                .bring_others_back(&mut admin, by_themselves, age, on_progress)?;
         }
-        self.drop_undo(&mut admin, undo)?;
+        self.way.drop_undo(&mut admin, undo)?;
         if let Some(login) = login {
             self.tell_of_login(login.result(), on_progress);
         }
@@ -278,9 +240,9 @@ impl Restore {
     ) -> Result<(), Error> {
         let age = self.already + self.began.elapsed();
         let earlier = self.first_session.filter(|&first| first != admin.id);
-        let ids: Vec<u64> = earlier.into_iter().chain(self.plan.guard).collect();
+        let ids: Vec<u64> = earlier.into_iter().chain(self.way.plan.guard).collect();
         admin.end_earlier_selves(&ids, age)?;
-        if (self.plan.lifts || earlier.is_some())
+        if (self.way.plan.lifts || earlier.is_some())
             && let Some(left) = admin.close_left_open(Some(age))?
         {
             on_progress(Progress::Warning(left.closed()));
@@ -290,11 +252,13 @@ impl Restore {
 
     /// The server's own state is proven: what a login meets beside that is no part of the outage.
     fn tell_of_login(&self, login: Login, on_progress: &dyn Fn(Progress)) {
-        let user = &self.plan.node.account.user;
+        let user = &self.way.plan.node.account.user;
         let but = match login {
             Login::In(_) => return,
             Login::KeptOut(error) => reason::kept_out_though_back(user, error),
-            Login::Elsewhere(other) => reason::elsewhere_though_back(&self.plan.server_id, other),
+            Login::Elsewhere(other) => {
+                reason::elsewhere_though_back(&self.way.plan.server_id, other)
+            }
             Login::NotTried(error) => reason::not_tried_though_back(user, error),
         };
         on_progress(Progress::Warning(but));

@@ -20,7 +20,7 @@ use crate::server::login::Login;
 use crate::server::{Admin, EVENT_EXISTS, Error, Failure, in_words, sql};
 use crate::threads::{self, Running};
 
-/// After that it is looked once more whether the node is offline, before it is called that.
+/// How long a look is good for: after that the node is looked at once more before it is called offline.
 const LOOKS_ARE_GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// How a node was taken offline.
@@ -162,7 +162,7 @@ impl<'a> TakeDown<'a> {
                 Login::until_answered(&plan.node, &plan.server_id, plan.timeout)
             })
         });
-        let looked = self.drain(admin, listing)?;
+        let looked = self.drain(admin, listing, true)?;
         match login.map(Running::join) {
             None => {}
             Some(Ok(outcome)) => self.is_proven_by(outcome)?,
@@ -171,9 +171,7 @@ impl<'a> TakeDown<'a> {
         // This program may have been stopped meanwhile, past its deadline.
         if looked.elapsed() > LOOKS_ARE_GOOD_FOR {
             let listing = list_and_look(admin, &self.plan)?;
-            if !self.plan.keep_sessions {
-                self.drain(admin, listing)?;
-            }
+            self.drain(admin, listing, false)?;
         }
         Ok(())
     }
@@ -212,8 +210,8 @@ impl<'a> TakeDown<'a> {
         }
     }
 
-    /// Nothing was changed: who was to bring the node back would find no undo there, or another's,
-    /// and do nothing; but only then.
+    /// Nothing was changed, so the guards are ended: each would find no undo there, or another's, and do
+    /// nothing; but only at the deadline.
     fn is_unchanged(&self, admin: &mut Admin, changed: &mut Restore) -> Result<(), Error> {
         changed.may_be_changed(false);
         let mut guards = self.plan.all().filter_map(|plan| plan.guard);
@@ -223,17 +221,26 @@ impl<'a> TakeDown<'a> {
     /// Ends the sessions until none is left and none can still come; when that was looked at. It is
     /// never done by the first listing, so that the server's state is looked at with the later ones
     /// only.
-    fn drain(&mut self, admin: &mut Admin, mut listing: Listing) -> Result<Instant, Halt> {
+    fn drain(
+        &mut self,
+        admin: &mut Admin,
+        mut listing: Listing,
+        is_first: bool,
+    ) -> Result<Instant, Halt> {
         let plan = self.plan.clone();
         let mut looked = Instant::now();
         if plan.keep_sessions {
-            self.tell_of_kept(admin)?;
+            if is_first {
+                self.tell_of_kept(admin)?;
+            }
             return Ok(looked);
         }
-        let mut drain = SessionDrain::new(plan.timeout, plan.must_end_logins());
+        // Later there are others' logins and sessions that have begun since.
+        let ends_logins = is_first && plan.must_end_logins();
+        let mut drain = SessionDrain::new(plan.timeout, ends_logins);
         let mut last_told = Instant::now();
-        let mut using = None;
-        let mut has_looked = false;
+        let mut using = (!is_first).then(BTreeSet::new);
+        let mut has_looked = !is_first;
         loop {
             if using.is_none() {
                 using = others_to_end(admin, &plan, &listing)?;

@@ -19,7 +19,7 @@ use crate::outage::state::State;
 use crate::outage::undo::Undo;
 use crate::reason::{self, Reason};
 use crate::server::identity::ServerId;
-use crate::server::{Admin, Error, sql};
+use crate::server::{Admin, Error, is_stop, sql};
 
 /// The first of several nodes, as the others know it.
 #[derive(Clone, Copy, Debug)]
@@ -148,11 +148,10 @@ impl Plan {
     }
 
     /// Ends the packet where somebody has locked a row since that was planned: the way back would
-    /// unlock it. Not where no undo tells whether the packet was ended by that.
+    /// unlock it.
     fn only_if_as_planned(&self) -> Option<String> {
-        let is_told = self.method == Method::Lock && self.undo.is_some();
         let as_planned = || sql::stop_unless(&sql::none_is_locked(self.server, &self.accounts));
-        is_told.then(as_planned)
+        (self.method == Method::Lock).then(as_planned)
     }
 
     /// Whether the packet was ended by that, and nothing was changed.
@@ -160,18 +159,16 @@ impl Plan {
     /// # Errors
     /// As [`Admin::batch_or_error`].
     pub fn is_not_as_planned(&self, admin: &mut Admin, error: &Error) -> Result<bool, Error> {
-        let is_stopped = matches!(
-            error,
-            Error::Server {
-                code: sql::STOPPED,
-                ..
-            }
-        );
-        if !is_stopped || self.only_if_as_planned().is_none() {
+        if self.only_if_as_planned().is_none() || !is_stop(error) {
             return Ok(false);
         }
-        let state = State::read_in(admin, &self.node, &self.database)?;
-        Ok(state.found().and_then(|found| found.undo.as_ref()) != self.undo.as_ref())
+        Ok(match &self.undo {
+            Some(undo) => {
+                let state = State::read_in(admin, &self.node, &self.database)?;
+                state.found().and_then(|found| found.undo.as_ref()) != Some(undo)
+            }
+            None => !self.is_out(&self.state(admin)?),
+        })
     }
 
     /// Drops those of its undos that were left where one of them could not be.

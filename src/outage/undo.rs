@@ -103,7 +103,8 @@ impl Undo {
 
     /// Ends a packet by an error where it is not there any more, as this admin has left it.
     pub fn only_if_there(&self, database: &str, admin: &str) -> String {
-        sql::stop_unless(&sql::undo_is(database, &self.body(database), admin))
+        let characters = self.body(database).chars().count();
+        sql::stop_unless(&sql::undo_is(database, &self.by(), characters, admin))
     }
 
     /// The version of fail-start that wrote this body, if it is of another format than

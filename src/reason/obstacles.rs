@@ -226,8 +226,8 @@ pub fn being_locked(other: impl Display, user: &str) -> Reason {
 /// To whom wants the node back.
 pub fn about_to_go(number: u32) -> Reason {
     Kind::TakenByAnother.told(format_args!(
-        "another fail-start is about to take it offline, or was killed when it was: `fail-start recover {number}` again in a moment \
-         (or it holds the node, which somebody has brought back by hand: then there is nothing to do)"
+        "another fail-start has claimed it: it is about to take it offline, was killed when it was (`fail-start recover {number}` \
+         again in a moment), or holds it though somebody has brought it back by hand (end that one)"
     ))
 }
 

@@ -34,8 +34,10 @@ pub struct Admin {
     pub server: Server,
     /// Its version, by its own word.
     pub version: String,
-    /// Whether this session keeps every other fail-start from taking away what it takes.
+    /// Whether this session has claimed what it takes away, for as long as it lives.
     pub has_claimed: bool,
+    /// Whether this session has gone through `super_read_only`.
+    pub has_lifted: bool,
     /// What the name of a database stands for in a grant.
     pub names: Names,
     /// Whether the names of databases are the same in whichever case (`lower_case_table_names`).
@@ -142,6 +144,7 @@ impl Admin {
                 Server::MariaDb => ProcessList::Shown,
             },
             has_claimed: false,
+            has_lifted: false,
             names,
             folds_names: variables.get("lower_case_table_names") != "0",
             grants: held.grants,
@@ -321,7 +324,7 @@ impl Admin {
         loop {
             let (mut answers, last) = self.connection.batch(&[only_if, rest, questions].concat());
             let is_stopped = answers.len() < only_if.len();
-            ran.shown = answers.take(only_if.len());
+            answers.take(only_if.len());
             match last {
                 Ok(()) => {
                     answers.take(rest.len());

@@ -6,7 +6,6 @@ use std::vec::IntoIter;
 use mysql::Row;
 use mysql::prelude::FromRow;
 
-use super::batch::by_column;
 use super::error::Error;
 use super::grants::Names;
 use super::held::Held;
@@ -47,12 +46,6 @@ impl Answers {
     /// As [`Self::rows`].
     pub fn row<T: FromRow>(&mut self) -> Result<Option<T>, Error> {
         Ok(self.rows()?.into_iter().next())
-    }
-
-    /// The text of the first row of the next one, all of its columns, if it has a row.
-    pub fn text(&mut self) -> Option<String> {
-        let row = self.0.next()?.into_iter().next()?;
-        Some(by_column(row).filter_map(|(_, text)| text).collect())
     }
 
     /// How many rows the next one has.

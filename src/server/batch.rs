@@ -37,8 +37,6 @@ pub struct Change<'a> {
 pub struct Ran {
     /// The error of `only_if`: nothing more was done.
     pub stopped: Option<Error>,
-    /// Else what that answered.
-    pub shown: Answers,
     /// Those that the server refused, and why.
     pub failed: Vec<(String, Error)>,
     /// Whether the one was run that comes when none has failed, of the way through `super_read_only`.
@@ -47,23 +45,19 @@ pub struct Ran {
     pub answers: Option<Answers>,
 }
 
+/// Whether this says that it was [not to be done](sql::stop_unless).
+pub fn is_stop(error: &Error) -> bool {
+    matches!(error, Error::Server { code, .. } if *code == sql::STOPPED)
+}
+
 impl Ran {
     /// That all was done, or was not to be done any more.
     ///
     /// # Errors
     /// Why something was not.
     pub fn result(self) -> Result<(), Error> {
-        let is_wrong = |error: &Error| {
-            !matches!(
-                error,
-                Error::Server {
-                    code: sql::STOPPED,
-                    ..
-                }
-            )
-        };
         let failed = self.failed.into_iter().next().map(|(_, error)| error);
-        let stopped = self.stopped.filter(is_wrong);
+        let stopped = self.stopped.filter(|error| !is_stop(error));
         stopped.or(failed).map_or(Ok(()), Err)
     }
 }

@@ -23,6 +23,9 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// For how long one that is cut is tried again.
+    const CUT_AGAIN: Duration = Duration::from_millis(300);
+
     /// Logs in to the node's server. One that is cut in the middle is tried again: another fail-start
     /// at this server may have ended it with those of its account.
     ///
@@ -34,15 +37,17 @@ impl Connection {
         database: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, Error> {
-        const TRIES: usize = 3;
         let began = Instant::now();
-        for _ in 1..TRIES {
+        loop {
             match Self::open_once(node, login, database, timeout, began) {
-                Err(error) if is_cut(&error) => thread::sleep(Duration::from_millis(100)),
+                Err(error)
+                    if is_cut(&error) && began.elapsed() < Self::CUT_AGAIN.min(timeout / 2) =>
+                {
+                    thread::sleep(Duration::from_millis(50));
+                }
                 result => return result,
             }
         }
-        Self::open_once(node, login, database, timeout, began)
     }
 
     fn open_once(

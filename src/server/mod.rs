@@ -22,7 +22,7 @@ mod tokens;
 
 pub use self::admin::{AccountRow, Admin};
 pub use self::answers::{Answers, Lines, reaches};
-pub use self::batch::{Change, Ended, Ran};
+pub use self::batch::{Change, Ended, Ran, is_stop};
 pub use self::connect::{Connection, at_same_address};
 pub use self::error::{
     ACCESS_DENIED, EVENT_EXISTS, Error, Failure, NO_DATABASE, NO_SUCH_GRANT, NO_TABLE,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use mysql::prelude::Queryable;
 use test_case::test_case;
 
-use crate::harness::{Kind, Nodes, Program, drop_admin, offline, own_admin, quoted, wait_until};
+use crate::harness::{
+    Kind, Nodes, Program, Server, drop_admin, offline, own_admin, quoted, wait_until,
+};
 use crate::proxy::Proxy;
 
 /// Brings node 1 back, as one would without fail-start.
@@ -297,5 +299,82 @@ fn a_recover_that_finds_its_undo_gone_leaves_the_next_outage_alone_too(kind: Kin
     nodes.assert_offline(1);
     next.answer("Y\n");
     next.finish().assert_status(0).assert_kinds(&[]);
+    assert_eq!(nodes.state(1), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn what_another_fail_start_has_taken_in_another_way_stays_so(kind: Kind) {
+    let nodes = Nodes::local(kind);
+    let before = nodes.state(1);
+    let mut first = nodes.fail(&["1"]);
+    by_hand(&nodes);
+    let mut next = nodes.fail(&["1", "--method", "revoke", "--json"]);
+    // For reasons of somebody's own.
+    let account = nodes.account();
+    let set = |lock: &str| {
+        let mut admin = nodes.admin(1);
+        admin
+            .query_drop(format!("ALTER USER {account} ACCOUNT {lock}"))
+            .unwrap();
+    };
+    set("LOCK");
+    let taken = nodes.state(1);
+    first.answer("Y\n");
+    first
+        .finish()
+        .assert_status(3)
+        .assert_says("took it offline again");
+    assert_eq!(nodes.state(1), taken);
+    set("UNLOCK");
+    next.answer("Y\n");
+    next.finish().assert_status(0).assert_kinds(&[]);
+    assert_eq!(nodes.state(1), before);
+}
+
+#[test]
+fn a_server_that_has_no_events_any_more_keeps_no_node() {
+    let server = Server::start(Kind::MariaDb, &[]);
+    let mut nodes = Nodes::local(Kind::MariaDb);
+    nodes.move_to(1, &server);
+    let before = nodes.state(1);
+    let mut program = nodes.fail(&["1", "--json"]);
+    let rename = |from: &str, to: &str| {
+        let rename = format!("RENAME TABLE mysql.{from} TO mysql.{to}");
+        nodes.admin(1).query_drop(rename).unwrap();
+    };
+    rename("event", "no_event");
+    program.answer("Y\n");
+    program
+        .finish()
+        .assert_status(0)
+        .assert_kinds(&["undo_not_trusted"]);
+    rename("no_event", "event");
+    let mut admin = nodes.admin(1);
+    let drop = format!("DROP EVENT {}.fail_start_undo", quoted(&nodes.databases[0]));
+    admin.query_drop(drop).unwrap();
+    assert_eq!(nodes.state(1), before);
+}
+
+#[test_case(Kind::MySql; "on_mysql")]
+#[test_case(Kind::MariaDb; "on_mariadb")]
+fn a_way_back_is_no_longer_than_the_way_out(kind: Kind) {
+    let server = Server::start(kind, &["--max-allowed-packet=65536"]);
+    let mut nodes = Nodes::local(kind);
+    nodes.move_to(1, &server);
+    let (account, database) = (nodes.account(), quoted(&nodes.databases[0]));
+    let columns: Vec<String> = (0..340).map(|at| format!("c{at:03}_long_name")).collect();
+    let (made, granted) = (columns.join(" INT, "), columns.join("), SELECT ("));
+    nodes
+        .admin(1)
+        .query_drop(format!(
+            "CREATE TABLE {database}.wide ({made} INT); REVOKE ALL PRIVILEGES ON {database}.* FROM {account}; \
+             GRANT SELECT ({granted}) ON {database}.wide TO {account}"
+        ))
+        .unwrap();
+    let before = nodes.state(1);
+    let mut program = nodes.fail(&["1", "--method", "revoke"]);
+    program.kill();
+    nodes.run(&["recover", "1"], "").assert_status(0);
     assert_eq!(nodes.state(1), before);
 }

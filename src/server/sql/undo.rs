@@ -25,33 +25,36 @@ pub fn no_undo(database: &str) -> String {
     format!("NOT {}", undo_exists(database, ""))
 }
 
-/// Whether the undo is there that this is a part of: a condition.
-pub fn undo_holds(database: &str, part: &str) -> String {
-    let holds = format!("AND LOCATE({}, EVENT_DEFINITION) > 0", literal(part));
-    undo_exists(database, &holds)
+/// Whether the undo is there that this line says the maker of: a condition.
+pub fn undo_is_by(database: &str, by: &str) -> String {
+    let is_by = format!(" AND LOCATE({}, EVENT_DEFINITION) > 0", literal(by));
+    undo_exists(database, &is_by)
 }
 
-/// Whether this undo is there, as an admin of this user name has left it: a condition.
-pub fn undo_is(database: &str, body: &str, admin: &str) -> String {
+/// Whether it is there as an admin of this user name has left it, with a body of so many characters:
+/// a condition. The body itself may be as large as a packet can be.
+pub fn undo_is(database: &str, by: &str, characters: usize, admin: &str) -> String {
     let is = format!(
-        "AND EVENT_DEFINITION = {} AND {}",
-        literal(body),
+        " AND LOCATE({}, EVENT_DEFINITION) > 0 AND CHAR_LENGTH(EVENT_DEFINITION) = {characters} AND {}",
+        literal(by),
         is_definer(admin)
     );
     undo_exists(database, &is)
 }
 
+/// MariaDB compares names of databases there without regard to case and accents.
 fn undo_exists(database: &str, and: &str) -> String {
+    let database = literal(database);
     format!(
-        "EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {} AND EVENT_NAME = '{UNDO}' {and})",
-        literal(database)
+        "EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {database} \
+         AND EVENT_SCHEMA = {database} COLLATE utf8mb4_bin AND EVENT_NAME = '{UNDO}'{and})"
     )
 }
 
 /// By which error [`stop_unless`] ends a packet: `ER_SUBQUERY_NO_1_ROW`.
 pub const STOPPED: u16 = 1242;
 
-/// Ends a packet by an [error](STOPPED) where the condition does not hold: neither server has conditions
+/// Ends a packet by an [error](STOPPED) where the condition does not hold: MySQL has no other condition
 /// for all that follows outside stored programs.
 pub fn stop_unless(condition: &str) -> String {
     format!(
@@ -91,18 +94,6 @@ pub fn column_is_there(database: &str, table: &str, column: &str) -> String {
         literal(table),
         literal(column)
     )
-}
-
-/// Shows the undo of whoever has left one; an error, which ends a packet, where there is none: in a
-/// fraction of the time that it takes to [look for it](undo_is).
-/// <https://dev.mysql.com/doc/refman/9.7/en/show-create-event.html>
-pub fn show_undo(database: &str) -> String {
-    format!("SHOW CREATE EVENT {}.{UNDO}", identifier(database))
-}
-
-/// Whether what that shows was made by an account of this user name.
-pub fn shows_maker(shown: &str, user: &str) -> bool {
-    shown.contains(&format!(" DEFINER={}@", identifier(user)))
 }
 
 /// Drops the undo, if it is still there.

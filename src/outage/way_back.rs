@@ -2,35 +2,67 @@
 //! seen to be there, proven by the server's own state, and the undo dropped. What others have done
 //! to the node meanwhile stays.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::outage::gone::Gone;
+use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
-use crate::outage::restore::Restore;
 use crate::outage::state::State;
+use crate::outage::turned_away;
 use crate::reason;
 use crate::server::grants::Names;
-use crate::server::{Admin, Answers, Change, Error, sql};
+use crate::server::{Admin, Change, Error, is_stop, sql};
 
 /// How long another way back of the same node is waited for, if the server's answers are.
 const OTHER_WAY_BACK_TAKES: Duration = Duration::from_secs(3);
 
+/// What is to be brought back, and what is known of it.
+pub(super) struct WayBack {
+    pub plan: Plan,
+    /// Since when the node has been proven to be offline.
+    pub since: Option<Instant>,
+    /// Since when somebody else has been seen to have given the account its access back.
+    pub opened: Option<Instant>,
+    /// Whether the node has been seen to be as before meanwhile.
+    pub was_back: bool,
+    /// Whether somebody else was found to have opened it before this program gave anything back.
+    pub opened_before: bool,
+    /// Whether the undo has been seen to be there, so that it was this program that dropped it.
+    pub undo_was_there: bool,
+    pub turned_away: TurnedAway,
+}
+
+/// How often the server had turned the account away when the outage began, and how often it did
+/// meanwhile.
+#[derive(Default)]
+pub(super) struct TurnedAway {
+    pub before: Option<turned_away::Before>,
+    pub meanwhile: Option<u64>,
+}
+
+impl TurnedAway {
+    /// What it is now, where the server counts that.
+    fn count_until_now(&mut self, count: impl FnOnce() -> Option<u64>, plan: &Plan) {
+        if let Some(before) = self.before.take() {
+            self.meanwhile = count().and_then(|now| before.until(now, plan));
+        }
+    }
+}
+
 /// How the undo stands when a node is to be brought back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum UndoState {
-    /// It was there when the way back was run; another may have been left there since.
+    /// It is there, as it was left.
     There,
-    /// It was, and no other is left there before this one is dropped.
-    Ours,
-    /// It went with that.
+    /// It was dropped with what gave everything back.
     Dropped,
     /// There is none: not left yet, or dropped by whoever brought the node back.
     Gone,
-    /// None was left, or somebody has made something else of it.
-    None,
+    /// What is there is not to be dropped: nobody left one, or somebody has altered it.
+    NotOurs,
 }
 
-/// What a closer look shows.
+/// What a look shows.
 enum Found {
     /// The node is to be brought back.
     Undo(UndoState),
@@ -49,35 +81,49 @@ pub(super) struct Given {
     pub is_locked: bool,
 }
 
-impl Restore {
-    /// Gives back what was taken away; nothing to do where nothing was.
-    pub(super) fn give_back(
+impl WayBack {
+    /// Of a node on which nothing has been changed yet.
+    pub fn of(plan: Plan) -> Self {
+        Self {
+            plan,
+            since: None,
+            opened: None,
+            was_back: false,
+            opened_before: false,
+            undo_was_there: false,
+            turned_away: TurnedAway::default(),
+        }
+    }
+
+    /// Whether somebody else gave the account its access back.
+    pub fn was_opened(&self) -> bool {
+        self.opened_before || self.opened.is_some()
+    }
+
+    /// Gives back what was taken away; nothing where nothing was.
+    ///
+    /// # Errors
+    /// Why that cannot be done, or must not be.
+    pub fn give_back(
         &mut self,
         admin: &mut Admin,
         on_progress: &dyn Fn(Progress),
     ) -> Result<Option<Given>, Error> {
-        // In the round trip in which the undo is seen to be there: by the next one somebody else may
-        // have brought the node back, and taken it again.
-        if let Some(undo) = &self.plan.undo {
-            let database = &self.plan.database;
-            // While the session lives that took the node, and keeps others away, no other is left
-            // there: `recover` ends it. At a deadline the server drops this one beside it.
-            let (undo, only_if) = if admin.has_claimed && self.plan.hold_for.is_none() {
-                (UndoState::Ours, sql::show_undo(database))
-            } else {
-                (UndoState::There, undo.only_if_there(database, &admin.user))
-            };
-            let given = self.run_way_back(admin, Some(&only_if), undo);
+        // By the round trip after a look somebody else may have brought the node back, and taken it
+        // again.
+        if let (Some(undo), Some(_)) = (&self.plan.undo, self.since) {
+            let only_if = undo.only_if_there(&self.plan.database, &admin.user);
+            let given = self.run(admin, Some(&only_if), UndoState::There);
             // Through `super_read_only` the undo goes with it, whatever becomes of the answer.
             self.undo_was_there |= match &given {
-                Ok(given) => given.is_some(),
-                Err(_) => self.plan.lifts,
+                Ok(given) => given.is_ok(),
+                Err(_) => admin.has_lifted,
             };
-            if let Some(given) = given? {
+            if let Ok(given) = given? {
                 return Ok(Some(given));
             }
         }
-        let undo = match self.look_at_undo(admin, on_progress)? {
+        let undo = match self.look(admin, on_progress)? {
             Found::Undo(undo) => undo,
             Found::Back { is_locked } => {
                 let user = &self.plan.node.account.user;
@@ -91,28 +137,27 @@ impl Restore {
             }
             Found::Unchanged => return Ok(None),
         };
-        // By now another may have been left there.
-        let is_gone = undo == UndoState::Gone;
-        let only_if = is_gone.then(|| sql::stop_unless(&sql::no_undo(&self.plan.database)));
-        let given = self.run_way_back(admin, only_if.as_ref(), undo)?;
-        let given = given.ok_or_else(|| Error::NotYet(reason::not_as_before()))?;
-        Ok(Some(given))
+        if undo == UndoState::Gone {
+            let only_if = sql::stop_unless(&sql::no_undo(&self.plan.database));
+            match self.run(admin, Some(&only_if), undo)? {
+                Ok(given) => return Ok(Some(given)),
+                Err(why) if is_stop(&why) => return Err(Error::NotYet(reason::not_as_before())),
+                // The server has no events any more.
+                Err(_) => {}
+            }
+        }
+        self.run(admin, None, undo)?.map(Some)
     }
 
-    /// Why it is not there as it was left, and what that means.
-    fn look_at_undo(
-        &mut self,
-        admin: &mut Admin,
-        on_progress: &dyn Fn(Progress),
-    ) -> Result<Found, Error> {
-        let mut undo = UndoState::None;
+    /// Why the undo is not there as it was left, if it is not, and what that means.
+    fn look(&mut self, admin: &mut Admin, on_progress: &dyn Fn(Progress)) -> Result<Found, Error> {
+        let mut undo = UndoState::NotOurs;
         if let Some(mine) = &self.plan.undo {
             let state = State::read_in(admin, &self.plan.node, &self.plan.database)?;
             match state.found() {
-                // The server could not look for it by itself.
                 Some(found) if found.undo.as_ref() == Some(mine) => {
                     self.undo_was_there = true;
-                    return Ok(Found::Undo(UndoState::Ours));
+                    return Ok(Found::Undo(UndoState::There));
                 }
                 Some(found) if found.undo.is_some() => {
                     return Err(Error::Refused(reason::taken_again(found)));
@@ -142,7 +187,7 @@ impl Restore {
         }
         // Where it was watched, that was told when it happened.
         if !self.undo_was_there && !self.was_opened() {
-            self.back_before = !is_out;
+            self.opened_before = !is_out;
             on_progress(Progress::Warning(if is_out {
                 reason::undo_not_seen(sql::UNDO, &self.plan.database, &admin.user)
             } else {
@@ -161,17 +206,20 @@ impl Restore {
     }
 
     /// Runs what brings the node back, and proves by the server's own state that it is: what of it
-    /// nobody can give back any more, and how the undo stands; nothing where it was not to be run.
-    fn run_way_back(
+    /// nobody can give back any more, and how the undo stands. The inner error is that of `only_if`,
+    /// by which nothing was run.
+    ///
+    /// # Errors
+    /// Why not all was given back.
+    fn run(
         &mut self,
         admin: &mut Admin,
         only_if: Option<&String>,
         undo: UndoState,
-    ) -> Result<Option<Given>, Error> {
+    ) -> Result<Result<Given, Error>, Error> {
         let plan = &self.plan;
         let drop_undo = sql::drop_undo(&plan.database);
-        let is_there = matches!(undo, UndoState::There | UndoState::Ours);
-        let last = Some(&drop_undo).filter(|_| is_there);
+        let last = Some(&drop_undo).filter(|_| undo == UndoState::There);
         let mut questions = plan.state_queries();
         if self.turned_away.before.is_some() {
             questions.push(sql::turned_away(&plan.node.account.user));
@@ -183,8 +231,8 @@ impl Restore {
             questions: &questions,
         };
         let ran = admin.change(change, last, plan.lifts)?;
-        if ran.stopped.is_some() || self.is_another(admin, ran.shown) {
-            return Ok(None);
+        if let Some(why) = ran.stopped {
+            return Ok(Err(why));
         }
         let answers = ran.answers.filter(|_| ran.failed.is_empty());
         let gone = Gone::look(admin, plan, ran.failed)?;
@@ -196,18 +244,15 @@ impl Restore {
             state
         } else {
             let user = &plan.node.account.user;
-            self.turned_away
-                .count_until_now(|| admin.turned_away(user), plan);
+            let counted = || admin.turned_away(user);
+            self.turned_away.count_until_now(counted, plan);
             left.state(admin)?
         };
         if left.is_back(&state) {
-            return Ok(Some(Given {
+            let dropped = ran.is_last_done.then_some(UndoState::Dropped);
+            return Ok(Ok(Given {
                 gone,
-                undo: if ran.is_last_done {
-                    UndoState::Dropped
-                } else {
-                    undo
-                },
+                undo: dropped.unwrap_or(undo),
                 // For another node of this server, or by hand.
                 is_locked: state.is_locked(),
             }));
@@ -217,14 +262,6 @@ impl Restore {
         Err(gone
             .other
             .unwrap_or_else(|| Error::NotYet(reason::not_as_before())))
-    }
-
-    /// Whether this shows another undo, or what somebody has made of this one.
-    fn is_another(&self, admin: &Admin, mut shown: Answers) -> bool {
-        let (Some(mine), Some(shown)) = (&self.plan.undo, shown.text()) else {
-            return false;
-        };
-        !shown.contains(&mine.body(&self.plan.database)) || !sql::shows_maker(&shown, &admin.user)
     }
 
     /// What is to be run yet. With partial revokes, to give back what is back already, and held
@@ -251,16 +288,23 @@ impl Restore {
     }
 
     /// Drops the undo; not one that another has left there meanwhile.
-    pub(super) fn drop_undo(&self, admin: &mut Admin, undo: UndoState) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Admin::batch_or_error`].
+    pub fn drop_undo(&self, admin: &mut Admin, undo: UndoState) -> Result<(), Error> {
+        if matches!(undo, UndoState::Gone | UndoState::NotOurs) {
+            return Ok(());
+        }
         let database = &self.plan.database;
         let mine = self.plan.undo.as_ref();
-        let only_if = mine.filter(|_| undo == UndoState::There);
+        let mine = mine.filter(|_| undo == UndoState::There);
+        // Nobody leaves another while this session keeps its claim and this one is there, which is
+        // dropped by nobody else but at a deadline by the server: it need not be looked for, which is
+        // slow.
+        let is_alone = admin.has_claimed && self.plan.hold_for.is_none();
+        let only_if = mine.filter(|_| !is_alone);
         let only_if = only_if.map(|mine| mine.only_if_there(database, &admin.user));
-        let drop_undo = match undo {
-            UndoState::Gone | UndoState::None => return Ok(()),
-            UndoState::There | UndoState::Ours => Some(sql::drop_undo(database)),
-            UndoState::Dropped => None,
-        };
+        let drop_undo = mine.map(|_| sql::drop_undo(database));
         let change = Change {
             only_if: only_if.as_ref(),
             statements: drop_undo.as_slice(),
