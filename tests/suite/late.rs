@@ -11,6 +11,7 @@ use crate::harness::{
     Kind, Nodes, Program, Server, drop_admin, offline, own_admin, quoted, wait_until,
 };
 use crate::proxy::Proxy;
+use crate::raw::Raw;
 
 /// Brings node 1 back, as one would without fail-start.
 fn by_hand(nodes: &Nodes) {
@@ -377,4 +378,25 @@ fn a_way_back_is_no_longer_than_the_way_out(kind: Kind) {
     program.kill();
     nodes.run(&["recover", "1"], "").assert_status(0);
     assert_eq!(nodes.state(1), before);
+}
+
+#[test]
+fn who_looks_again_ends_no_login_that_began_later() {
+    let server = Server::start(Kind::MySql, &[]);
+    let mut nodes = Nodes::local(Kind::MySql);
+    nodes.move_to(1, &server);
+    let proxy = Proxy::before(&mut nodes);
+    // So far away the login that proves the outage takes longer than a look is good for.
+    proxy.set_delay(Duration::from_millis(250));
+    let mut program = nodes.start(&["1"]);
+    wait_until("its undo is there", || {
+        (!nodes.events(1).is_empty()).then_some(())
+    });
+    thread::sleep(Duration::from_millis(600));
+    let mut slow = Raw::connect(nodes.port(1));
+    program.wait_for(&offline(1));
+    slow.send_user("tester", &nodes.databases[0]);
+    program.answer("Y\n");
+    program.finish().assert_status(0);
+    nodes.assert_online(1);
 }
