@@ -15,7 +15,7 @@ use crate::server::grants::{Grant, Names};
 use crate::server::identity::ServerId;
 use crate::server::listing::{Session, Wanted};
 use crate::server::sql::{self, Account, Server};
-use crate::server::{AccountRow, Admin, Answers, Change, Error, Lines, reaches};
+use crate::server::{AccountRow, Admin, Answers, Error, Lines, reaches};
 
 /// How long after the deadline the server brings a node back by itself: fail-start comes first,
 /// while it lives; then the guard, and so long after it the event.
@@ -397,22 +397,4 @@ impl Plan {
             && self.server == Server::MySql
             && (self.method == Method::Lock || self.sessions_keep_rights)
     }
-}
-
-/// Drops this undo, not another one that is there by now.
-///
-/// # Errors
-/// As [`Admin::batch_or_error`].
-pub fn drop_undo(
-    admin: &mut Admin,
-    database: &str,
-    undo: &Undo,
-    is_read_only: bool,
-) -> Result<(), Error> {
-    let change = Change {
-        only_if: Some(&undo.only_if_there(database, &admin.user)),
-        statements: &[sql::drop_undo(database)],
-        ..Change::default()
-    };
-    admin.change(change, None, is_read_only)?.result()
 }

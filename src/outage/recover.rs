@@ -96,17 +96,15 @@ fn look_when_settled(node: &Arc<Node>, timeout: Duration) -> Result<Settled, Fai
     let began = Instant::now();
     let mut admin = Admin::open(node, timeout).map_err(|error| error.at_login(node))?;
     loop {
-        let guards: Vec<(u64, String)> = admin.rows(sql::guards_of(&admin.user))?;
+        let mut guards: Vec<(u64, String)> = admin.rows(sql::guards_of(&admin.user))?;
         let is_claimed = is_claimed(&mut admin, node);
         let look = look(admin, node, timeout)?;
         let may_change = matches!(look.standing, NodeStatus::Online(None));
         if !(may_change && is_claimed) || began.elapsed() > SETTLING {
             let database = look.state.spells_database_of(node);
-            let guards = guards.iter();
-            let guards = guards.filter(|(_, statement)| sql::guards_it(statement, database));
-            let guards = guards.map(|(id, _)| *id).collect();
+            guards.retain(|(_, statement)| sql::guards_it(statement, database));
             return Ok(Settled {
-                guards,
+                guards: guards.into_iter().map(|(id, _)| id).collect(),
                 is_claimed,
                 look,
             });

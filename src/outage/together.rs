@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::config::Method;
-use crate::outage::plan::{Plan, drop_undo};
+use crate::outage::plan::Plan;
 use crate::outage::progress::Progress;
 use crate::outage::ready::Ready;
 use crate::outage::restore::Restore;
@@ -19,7 +19,7 @@ use crate::outage::state::State;
 use crate::outage::undo::Undo;
 use crate::reason::{self, Reason};
 use crate::server::identity::ServerId;
-use crate::server::{Admin, Error, is_stop, sql};
+use crate::server::{Admin, Change, Error, is_stop, sql};
 
 /// The first of several nodes, as the others know it.
 #[derive(Clone, Copy, Debug)]
@@ -143,8 +143,8 @@ impl Plan {
         }
         let undos = self.also.iter().filter_map(Self::leave_undo);
         let only_if = self.only_if_as_planned().into_iter();
-        let undos = only_if.chain(undos);
-        undos.chain(self.apply_statements()).collect()
+        let out = self.apply_statements();
+        only_if.chain(undos).chain(out).collect()
     }
 
     /// Ends the packet where somebody has locked a row since that was planned: the way back would
@@ -232,4 +232,22 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Drops this undo, not another one that is there by now.
+///
+/// # Errors
+/// As [`Admin::batch_or_error`].
+fn drop_undo(
+    admin: &mut Admin,
+    database: &str,
+    undo: &Undo,
+    is_read_only: bool,
+) -> Result<(), Error> {
+    let change = Change {
+        only_if: Some(&undo.only_if_there(database, &admin.user)),
+        statements: &[sql::drop_undo(database)],
+        ..Change::default()
+    };
+    admin.change(change, None, is_read_only)?.result()
 }

@@ -23,6 +23,13 @@ fn by_hand(nodes: &Nodes) {
     nodes.admin(1).query_drop(statements).unwrap();
 }
 
+/// Answers Y to the program of an outage that nobody has disturbed.
+fn comes_back(mut program: Program, nodes: &Nodes, before: &str) {
+    program.answer("Y\n");
+    program.finish().assert_status(0).assert_kinds(&[]);
+    assert_eq!(nodes.state(1), before);
+}
+
 /// Starts the program far away, and waits until its request with this text is held up there.
 fn hold_up(nodes: &mut Nodes, args: &[&str], text: &str) -> (Proxy, Program) {
     let proxy = Proxy::before(nodes);
@@ -44,7 +51,7 @@ fn a_late_recover_leaves_the_next_outage_alone(kind: Kind) {
             let (proxy, mut late) = hold_up(&mut nodes, &["recover", "1", "--json"], text);
             first.answer("Y\n");
             first.finish().assert_status(0);
-            let mut next = nodes.fail(&["1", "--method", method]);
+            let next = nodes.fail(&["1", "--method", method, "--json"]);
             proxy.let_arrive();
             let late = late.finish();
             if text == gives_back {
@@ -56,11 +63,7 @@ fn a_late_recover_leaves_the_next_outage_alone(kind: Kind) {
             }
             nodes.assert_offline(1);
             assert_eq!(nodes.events(1).len(), 1, "{method}, {text}");
-            next.answer("Y\n");
-            let next = next.finish();
-            next.assert_status(0);
-            assert!(!next.err.contains("WARN"), "{}", next.err);
-            assert_eq!(nodes.state(1), before);
+            comes_back(next, &nodes, &before);
         }
     }
 }
@@ -135,10 +138,8 @@ fn who_was_stopped_looks_again_before_it_says_offline(kind: Kind) {
     let mut nodes = Nodes::local(kind);
     let proxy = Proxy::before(&mut nodes);
     proxy.set_delay(Duration::from_millis(40));
-    let (account, database) = (nodes.account(), quoted(&nodes.databases[0]));
     for stopped_at in (0..).map(|step| Duration::from_millis(70 * step)) {
         let mut program = nodes.start(&["1"]);
-        let mut admin = nodes.admin(1);
         wait_until("its undo is there", || {
             (!nodes.events(1).is_empty()).then_some(())
         });
@@ -148,11 +149,7 @@ fn who_was_stopped_looks_again_before_it_says_offline(kind: Kind) {
         thread::sleep(Duration::from_millis(50));
         let was_told = program.printed().contains(&offline(1));
         thread::sleep(Duration::from_secs(1));
-        admin
-            .query_drop(format!(
-                "ALTER USER {account} ACCOUNT UNLOCK; DROP EVENT {database}.fail_start_undo"
-            ))
-            .unwrap();
+        by_hand(&nodes);
         program.signal("CONT");
         if was_told {
             assert!(stopped_at > Duration::ZERO);
@@ -213,16 +210,14 @@ fn without_a_claim_too_y_leaves_the_next_outage_alone(kind: Kind) {
         nodes.reach_by(1, nodes.port(1));
         by_hand(&nodes);
         assert_eq!(nodes.state(1), before);
-        let mut next = nodes.fail(&["1", "--method", method, "--json"]);
+        let next = nodes.fail(&["1", "--method", method, "--json"]);
         first.answer("Y\n");
         first
             .finish()
             .assert_status(3)
             .assert_last_kind("taken_by_another");
         nodes.assert_offline(1);
-        next.answer("Y\n");
-        next.finish().assert_status(0).assert_kinds(&[]);
-        assert_eq!(nodes.state(1), before);
+        comes_back(next, &nodes, &before);
     }
 }
 
@@ -292,15 +287,13 @@ fn a_recover_that_finds_its_undo_gone_leaves_the_next_outage_alone_too(kind: Kin
     // It has looked for the undo, and asks how the account stands.
     proxy.let_arrive_until(Some(format!("IN ('{}')", nodes.user)));
     proxy.wait_until_held_up();
-    let mut next = nodes.fail(&["1", "--json"]);
+    let next = nodes.fail(&["1", "--json"]);
     proxy.let_arrive();
     late.finish()
         .assert_status(3)
         .assert_last_kind("taken_by_another");
     nodes.assert_offline(1);
-    next.answer("Y\n");
-    next.finish().assert_status(0).assert_kinds(&[]);
-    assert_eq!(nodes.state(1), before);
+    comes_back(next, &nodes, &before);
 }
 
 #[test_case(Kind::MySql; "on_mysql")]
@@ -310,7 +303,7 @@ fn what_another_fail_start_has_taken_in_another_way_stays_so(kind: Kind) {
     let before = nodes.state(1);
     let mut first = nodes.fail(&["1"]);
     by_hand(&nodes);
-    let mut next = nodes.fail(&["1", "--method", "revoke", "--json"]);
+    let next = nodes.fail(&["1", "--method", "revoke", "--json"]);
     // For reasons of somebody's own.
     let account = nodes.account();
     let set = |lock: &str| {
@@ -328,9 +321,7 @@ fn what_another_fail_start_has_taken_in_another_way_stays_so(kind: Kind) {
         .assert_says("took it offline again");
     assert_eq!(nodes.state(1), taken);
     set("UNLOCK");
-    next.answer("Y\n");
-    next.finish().assert_status(0).assert_kinds(&[]);
-    assert_eq!(nodes.state(1), before);
+    comes_back(next, &nodes, &before);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is asked about a node before anything is changed there.
 
-use super::{Account, Server, identifier, literal};
+use super::{Account, Server, identifier, literal, pairs};
 use crate::server::names::Names;
 
 /// The database's name, as the server spells it; no row where there is none.
@@ -113,12 +113,9 @@ pub fn definer_objects(server: Server, accounts: &[Account], database: &str) -> 
 /// The accounts that hold one of these rows as a role (MySQL): user, host.
 /// <https://dev.mysql.com/doc/refman/9.7/en/roles.html>
 pub fn holders_as_a_role(accounts: &[Account]) -> String {
-    let row =
-        |account: &Account| format!("({}, {})", literal(&account.user), literal(&account.host));
-    let rows: Vec<String> = accounts.iter().map(row).collect();
     format!(
         "SELECT DISTINCT TO_USER, TO_HOST FROM mysql.role_edges WHERE (FROM_USER, FROM_HOST) IN ({}) ORDER BY 1, 2",
-        rows.join(", ")
+        pairs(accounts)
     )
 }
 

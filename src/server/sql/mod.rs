@@ -243,6 +243,9 @@ pub const NO_BINARY_LOG: &str = "SET SESSION sql_log_bin = 0";
 /// From here on this session's account statements stay on this node of a Galera cluster.
 pub const NO_GALERA: &str = "SET SESSION wsrep_on = OFF";
 
+/// Whether MariaDB has a row locked: a condition.
+const IS_LOCKED: &str = "JSON_VALUE(Priv, '$.account_locked') = 1";
+
 /// The account rows of these user names: user, host, locked (`Y` or `N`), on MySQL also the plugin
 /// that they log in by.
 pub fn accounts(server: Server, users: &[&str]) -> String {
@@ -254,7 +257,7 @@ pub fn accounts(server: Server, users: &[&str]) -> String {
         ),
         // A role has a row there too, with no host.
         Server::MariaDb => format!(
-            "SELECT User, Host, IF(JSON_VALUE(Priv, '$.account_locked') = 1, 'Y', 'N'), NULL FROM mysql.global_priv \
+            "SELECT User, Host, IF({IS_LOCKED}, 'Y', 'N'), NULL FROM mysql.global_priv \
              WHERE User IN ({users}) AND NOT COALESCE(JSON_VALUE(Priv, '$.is_role'), 0)"
         ),
     }
@@ -262,19 +265,20 @@ pub fn accounts(server: Server, users: &[&str]) -> String {
 
 /// Whether none of these account rows is locked: a condition.
 pub fn none_is_locked(server: Server, accounts: &[Account]) -> String {
-    let row = |one: &Account| format!("({}, {})", literal(&one.user), literal(&one.host));
-    let rows: Vec<String> = accounts.iter().map(row).collect();
     let (table, is_locked) = match server {
         Server::MySql => ("mysql.user", "account_locked = 'Y'"),
-        Server::MariaDb => (
-            "mysql.global_priv",
-            "JSON_VALUE(Priv, '$.account_locked') = 1",
-        ),
+        Server::MariaDb => ("mysql.global_priv", IS_LOCKED),
     };
     format!(
         "NOT EXISTS (SELECT 1 FROM {table} WHERE (User, Host) IN ({}) AND {is_locked})",
-        rows.join(", ")
+        pairs(accounts)
     )
+}
+
+/// The account rows, each as a pair of its user and its host.
+fn pairs(accounts: &[Account]) -> String {
+    let pair = |one: &Account| format!("({}, {})", literal(&one.user), literal(&one.host));
+    accounts.iter().map(pair).collect::<Vec<_>>().join(", ")
 }
 
 /// The plugin that every MySQL has.

@@ -27,19 +27,22 @@ pub fn no_undo(database: &str) -> String {
 
 /// Whether the undo is there that this line says the maker of: a condition.
 pub fn undo_is_by(database: &str, by: &str) -> String {
-    let is_by = format!(" AND LOCATE({}, EVENT_DEFINITION) > 0", literal(by));
-    undo_exists(database, &is_by)
+    undo_exists(database, &and_holds(by))
 }
 
 /// Whether it is there as an admin of this user name has left it, with a body of so many characters:
 /// a condition. The body itself may be as large as a packet can be.
 pub fn undo_is(database: &str, by: &str, characters: usize, admin: &str) -> String {
     let is = format!(
-        " AND LOCATE({}, EVENT_DEFINITION) > 0 AND CHAR_LENGTH(EVENT_DEFINITION) = {characters} AND {}",
-        literal(by),
+        "{} AND CHAR_LENGTH(EVENT_DEFINITION) = {characters} AND {}",
+        and_holds(by),
         is_definer(admin)
     );
     undo_exists(database, &is)
+}
+
+fn and_holds(by: &str) -> String {
+    format!(" AND LOCATE({}, EVENT_DEFINITION) > 0", literal(by))
 }
 
 /// MariaDB compares names of databases there without regard to case and accents.
